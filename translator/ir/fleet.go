@@ -1,0 +1,117 @@
+package ir
+
+import "time"
+
+// Fleet is the settings of a set of Envoys that share one configuration and
+// one identity.
+type Fleet struct {
+	Name      Name
+	Listeners []Listener // sorted by Name
+	Upstream  FleetUpstreamTLS
+}
+
+// FleetUpstreamTLS are a fleet's settings for TLS to backends.
+type FleetUpstreamTLS struct {
+	// ClientCertificate is presented to backends; nil presents none.
+	ClientCertificate *CertificateRef
+	// Failure says why no TLS upstream of this fleet can be served as asked
+	// (a broken client certificate); empty when all is well.
+	Failure string
+	Profile TLSProfile
+	// RequireValidation refuses TLS upstreams that are not verified.
+	RequireValidation bool
+}
+
+// Listener is one port of a fleet.
+type Listener struct {
+	// Name has no ':' and no '|': it is part of the scope key.
+	Name    string
+	Address string // IP address to bind
+	Port    uint32
+	// TLS terminates TLS (or passes it through, by host).
+	TLS bool
+	// Profile is for TLS listeners: the default chain's parameters.
+	Profile TLSProfile
+}
+
+// HostCertificate says which certificate a TLS listener presents for a host.
+type HostCertificate struct {
+	Listener string
+	// Host is an exact name or a wildcard "*.example.com".
+	Host        string
+	Certificate CertificateRef
+	// Profile is the TLS profile of the chain that serves the host.
+	Profile TLSProfile
+}
+
+// TCPRoute forwards the bytes of connections with one SNI.
+type TCPRoute struct {
+	Listener string
+	Host     string // SNI: exact or wildcard
+	// Certificate terminates TLS; nil passes it through.
+	Certificate *CertificateRef
+	Profile     TLSProfile
+	// Backends by weight; empty refuses the connection (fail closed).
+	Backends []Backend
+	// IdleTimeout of 0 is the default of 9001 s.
+	IdleTimeout time.Duration
+	Origin      ObjectRef
+	Failure     string
+}
+
+// Site is what one root object serves under one host name of one fleet.
+type Site struct {
+	Fleet        Name
+	Host         string
+	VirtualHosts []VirtualHost     // one per listener, sorted by Listener
+	Certificates []HostCertificate // at most one per listener
+	TCP          *TCPRoute
+}
+
+// KeyPair is a parsed and checked certificate chain with its private key.
+type KeyPair struct {
+	Ref CertificateRef
+	// Chain and Key are PEM, normalised: one block per certificate, leaf first.
+	Chain, Key []byte
+	// Fingerprint is the hex SHA-256 of the leaf's DER bytes.
+	Fingerprint         string
+	Subject             string
+	DNSNames            []string
+	NotBefore, NotAfter time.Time
+}
+
+// TrustBundle is a parsed and checked set of CA certificates.
+type TrustBundle struct {
+	Ref TrustRef
+	// PEM is normalised: one CERTIFICATE block per CA, in the order of the
+	// object, without duplicates.
+	PEM []byte
+	// CRL is PEM, or nil.
+	CRL []byte
+	CAs []CertificateAuthority
+}
+
+// CertificateAuthority is one certificate of a trust bundle, for status.
+type CertificateAuthority struct {
+	Subject             string
+	Fingerprint         string // hex SHA-256 of the DER bytes
+	NotBefore, NotAfter time.Time
+	// Notes are weaknesses that do not disqualify: "not a CA", "RSA 1024".
+	Notes []string
+}
+
+// Endpoint is one address of a Service port.
+type Endpoint struct {
+	Address string
+	Port    uint32
+	// HealthPort of 0 is Port.
+	HealthPort uint32
+	// Zone is the endpoint's topology zone, or "".
+	Zone string
+}
+
+// LoadAssignment is the set of ready endpoints of one Service port.
+type LoadAssignment struct {
+	Assignment
+	Endpoints []Endpoint // sorted, without duplicates
+}
