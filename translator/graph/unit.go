@@ -1,0 +1,162 @@
+package graph
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+)
+
+// item is one unit to settle.
+type item struct {
+	enc []byte
+	c   *cell
+}
+
+// follow makes the table hear of keys that begin or cease to be listed.
+func (t *Unit[K, V]) follow() {
+	t.unit = true
+	for _, live := range t.live {
+		live.listen(&t.meta, func(d *draft, k K) { d.mark(t.rows.at(k), markLive) })
+	}
+}
+
+// settle brings every marked unit of the table up to date, in key order.
+func (t *Unit[K, V]) settle(d *draft) {
+	if len(d.queues[t.id]) == 0 {
+		return
+	}
+	items := t.order(d)
+	t.begin(d)
+	for _, it := range items {
+		if t.settleOne(d, it) {
+			d.breathe()
+		}
+	}
+	clear(items)
+	t.finish(d)
+}
+
+// order empties the queue of the table into a list in key order.
+func (t *Unit[K, V]) order(d *draft) []item {
+	queue, items, arena := d.queues[t.id], d.items[:0], d.arena[:0]
+	for _, c := range queue {
+		start := len(arena)
+		arena = encode(arena, keyOf[K](c))
+		items = append(items, item{enc: arena[start:len(arena):len(arena)], c: c})
+	}
+	clear(queue)
+	d.queues[t.id] = queue[:0]
+	slices.SortFunc(items, func(a, b item) int { return bytes.Compare(a.enc, b.enc) })
+	d.items, d.arena = items, arena
+	return items
+}
+
+func keyOf[K Key](c *cell) K {
+	return c.owner.(*keyed[K]).key //nolint:forcetypeassert // the queue of a table holds its own cells
+}
+
+// settleOne says whether it computed.
+func (t *Unit[K, V]) settleOne(d *draft, it item) bool {
+	k, marks := keyOf[K](it.c), d.unmark(it.c)
+	old, had := t.edits[d.kind].tree.Get(it.enc)
+	if marks&markLive != 0 || !had {
+		switch alive := t.alive(d, k); {
+		case !alive && had:
+			t.write(d, k, it.enc, old, nil)
+			t.announce(d, k, it.enc, old, nil)
+			d.discard(it.c, old.deps)
+			return false
+		case !alive:
+			d.discard(it.c, nil)
+			return false
+		case had && marks&markStale == 0:
+			return false
+		}
+	}
+	t.recompute(d, k, it, old)
+	return true
+}
+
+func (t *Unit[K, V]) alive(d *draft, k K) bool {
+	for _, live := range t.live {
+		if live.lists(d.roots, k) {
+			return true
+		}
+	}
+	return false
+}
+
+// recompute computes a unit and stores the result; old is nil for a new unit.
+func (t *Unit[K, V]) recompute(d *draft, k K, it item, old *row[K, V]) {
+	val, err := t.run(d, k)
+	d.counts[t.id].computed++
+	deps := d.rec.deps
+	same := old != nil && t.same(old, val, err)
+	now := &struct {
+		row[K, V]
+		derivation
+	}{}
+	now.row = row[K, V]{key: k, val: val, derivation: &now.derivation}
+	now.derivation = derivation{err: err, at: d.number}
+	if same {
+		now.val, now.derivation.err = old.val, old.err
+		d.counts[t.id].cutOff++
+	}
+	if old != nil && slices.Equal(deps, old.deps) {
+		now.derivation.deps = old.deps
+	} else {
+		now.derivation.deps = slices.Clone(deps)
+		if old != nil {
+			d.discard(it.c, old.deps)
+		}
+		d.connect(it.c, now.derivation.deps)
+	}
+	it.c.marks |= markHeld
+	t.write(d, k, it.enc, old, &now.row)
+	if !same {
+		t.announce(d, k, it.enc, old, &now.row)
+	}
+}
+
+// run calls Compute and contains what goes wrong in it.
+func (t *Unit[K, V]) run(d *draft, k K) (val V, err error) {
+	var none V
+	d.rec.start(&t.meta, d.g.nextRun())
+	if val, err = t.call(&d.reader, k); err != nil {
+		val = none
+	}
+	switch mutated := d.rec.check.verdict(); {
+	case d.rec.breach != nil:
+		return none, d.rec.breach
+	case mutated != "":
+		return none, fmt.Errorf("unit %s %q: %s: %w", t.name, printKey(k), mutated, ErrMutated)
+	}
+	return val, err
+}
+
+func (t *Unit[K, V]) call(r *Reader, k K) (val V, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = newPanicError(t.name, printKey(k), p)
+		}
+	}()
+	return t.compute(r, k)
+}
+
+// same says whether readers of the unit would see no difference.
+func (t *Unit[K, V]) same(old *row[K, V], val V, err error) bool {
+	if !sameError(old.err, err) {
+		return false
+	}
+	return err != nil || t.alike(old.val, val)
+}
+
+func (t *Unit[K, V]) failure(r *Reader, k K) error { return t.read(r, k).reason() }
+
+// depsOf returns what the unit of c has read, in the state of the roots.
+func (t *Unit[K, V]) depsOf(r *Reader, c *cell) ([]*cell, bool) {
+	if found := t.peek(r, keyOf[K](c)); found != nil {
+		return found.deps, true
+	}
+	return nil, false
+}
