@@ -1,0 +1,136 @@
+package certificate
+
+import (
+	"crypto/x509"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/signetproxy/signet/translator/ir"
+)
+
+// Want returns a state in which the fleet has an identity, or is due for one.
+func Want(s State, fleet ir.Name) State {
+	if _, ok := s.Identities[fleet]; !ok {
+		s = s.with(fleet, nil)
+	}
+	return s
+}
+
+// Forget returns a state without the fleet's identity.
+func Forget(s State, fleet ir.Name) State {
+	s.Identities = maps.Clone(s.Identities)
+	delete(s.Identities, fleet)
+	return s
+}
+
+// Apply carries out one action and returns the state after it. The given state
+// stays as it is, also on error.
+func Apply(s State, a Action, now time.Time, p Policy) (State, error) {
+	switch a.Kind {
+	case CreateAuthority:
+		return s.create(now, p)
+	case SwitchAuthority:
+		return s.switched(now), nil
+	case DropAuthority:
+		return s.drop(a.ID), nil
+	case IssueServer:
+		pair, err := s.Signing.Server(now, p)
+		if err != nil {
+			return s, err
+		}
+		s.Server = pair
+		return s, nil
+	case IssueIdentity:
+		pair, err := s.Signing.Identity(a.Fleet, now, p)
+		if err != nil {
+			return s, err
+		}
+		return s.with(a.Fleet, pair), nil
+	}
+	return s, fmt.Errorf("apply %s: no such action", a.Kind)
+}
+
+// Settle applies what is due until nothing is, and tells what it did.
+func Settle(s State, now time.Time, p Policy) (State, []Action, error) {
+	var done []Action
+	// Each authority and each leaf is touched a few times at most: more would
+	// mean that an action does not remove its own cause.
+	for range 8 + 2*len(s.Identities) + len(s.Retired) {
+		a, due := Next(s, now, p)
+		if !due {
+			return s, done, nil
+		}
+		next, err := Apply(s, a, now, p)
+		if err != nil {
+			return s, done, fmt.Errorf("%s (%s): %w", a.Kind, a.Reason, err)
+		}
+		s, done = next, append(done, a)
+	}
+	return s, done, fmt.Errorf("%w: %d actions did not settle the state", ErrPolicy, len(done))
+}
+
+// Trusted returns the certificates of all authorities that may have signed a
+// certificate in use, the signing one first.
+func (s State) Trusted() []*x509.Certificate {
+	var all []*x509.Certificate
+	for _, a := range []*Authority{s.Signing, s.Successor} {
+		if a != nil {
+			all = append(all, a.certificate)
+		}
+	}
+	for _, r := range s.Retired {
+		all = append(all, r.certificate)
+	}
+	return all
+}
+
+// TrustPEM returns [State.Trusted] as PEM.
+func (s State) TrustPEM() []byte {
+	var b []byte
+	for _, c := range s.Trusted() {
+		b = append(b, certificatePEM(c)...)
+	}
+	return b
+}
+
+func (s State) create(now time.Time, p Policy) (State, error) {
+	a, err := NewAuthority(now, p)
+	if err != nil {
+		return s, err
+	}
+	if s.Signing == nil || !valid(s.Signing.certificate, now) {
+		s.Signing, s.Successor, s.SuccessorSince = a, nil, time.Time{}
+		return s, nil
+	}
+	s.Successor, s.SuccessorSince = a, now
+	return s, nil
+}
+
+func (s State) switched(now time.Time) State {
+	old := s.Signing
+	s.Signing, s.Successor, s.SuccessorSince = s.Successor, nil, time.Time{}
+	if old != nil && valid(old.certificate, now) {
+		s.Retired = append(slices.Clip(s.Retired), RetiredAuthority{Authority: old, Since: now})
+	}
+	return s
+}
+
+func (s State) drop(id string) State {
+	if s.Successor != nil && s.Successor.Fingerprint() == id {
+		s.Successor, s.SuccessorSince = nil, time.Time{}
+	}
+	s.Retired = slices.DeleteFunc(slices.Clone(s.Retired), func(r RetiredAuthority) bool {
+		return r.Fingerprint() == id
+	})
+	return s
+}
+
+func (s State) with(fleet ir.Name, pair *KeyPair) State {
+	next := make(map[ir.Name]*KeyPair, len(s.Identities)+1)
+	maps.Copy(next, s.Identities)
+	next[fleet] = pair
+	s.Identities = next
+	return s
+}
