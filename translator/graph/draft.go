@@ -105,16 +105,21 @@ func (d *draft) play(list []*Changes) {
 	}
 }
 
-// settle settles the units of a lane, until nothing is marked: changes that are
-// played meanwhile may mark units of tables that are settled already.
+// settle settles the units of a lane. Changes that are played meanwhile may mark
+// units of tables that are settled already: these are settled in a second pass,
+// which nothing interrupts, so that it ends.
 func (d *draft) settle(lane Lane) {
-	for again := true; again; {
-		again = false
-		for i, t := range d.g.tables {
-			if t.info().lane == lane && len(d.queues[i]) > 0 {
-				again = true
-				t.settle(d)
-			}
+	d.pass(lane)
+	if lane == Fast {
+		d.urgent = nil
+		d.pass(lane)
+	}
+}
+
+func (d *draft) pass(lane Lane) {
+	for i, t := range d.g.tables {
+		if t.info().lane == lane && len(d.queues[i]) > 0 {
+			t.settle(d)
 		}
 	}
 }

@@ -82,24 +82,16 @@ func (in *inbox) takeFast() []*Changes {
 	return list
 }
 
-func (in *inbox) takeRest() []*Changes {
+// takeAll takes both at once: a fast change that is put later than a change of the
+// rest must not be played before it.
+func (in *inbox) takeAll() (fast, rest []*Changes) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	list := in.rest
-	in.rest = nil
-	clear(in.held)
-	return list
-}
-
-// takeAll takes the fast ones first, which no row of the rest forbids.
-func (in *inbox) takeAll() []*Changes {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	list := slices.Concat(in.fast, in.rest)
+	fast, rest = in.fast, in.rest
 	in.fast, in.rest = nil, nil
 	in.urgent.Store(false)
 	clear(in.held)
-	return list
+	return fast, rest
 }
 
 func (g *Graph) run(ctx context.Context, publish func(*Revision)) error {
@@ -126,23 +118,22 @@ type worker struct {
 	publish func(*Revision)
 }
 
-// step makes one commit, if anything is pending.
+// step commits what is pending and says whether there was anything. The rest
+// follows the fast changes at once, so that a flood of them cannot keep it out.
 func (w *worker) step() bool {
+	fast, rest := w.g.inbox.takeAll()
 	if w.g.Current().number == 0 {
-		list := w.g.inbox.takeAll()
-		w.tell(func() *Revision { return w.g.commit(list, nil) })
-		return len(list) > 0
+		rest = slices.Concat(fast, rest)
+		w.tell(func() *Revision { return w.g.commit(rest, nil) })
+		return len(rest) > 0
 	}
-	if list := w.g.inbox.takeFast(); len(list) > 0 {
-		w.tell(func() *Revision { return w.g.commitFast(list) })
-		return true
+	if len(fast) > 0 {
+		w.tell(func() *Revision { return w.g.commitFast(fast) })
 	}
-	list := w.g.inbox.takeRest()
-	if len(list) == 0 {
-		return false
+	if len(rest) > 0 {
+		w.tell(func() *Revision { return w.g.commit(rest, w.overtake) })
 	}
-	w.tell(func() *Revision { return w.g.commit(list, w.overtake) })
-	return true
+	return len(fast)+len(rest) > 0
 }
 
 // overtake commits what is urgent while d is under way, and plays it on d too.
