@@ -1,0 +1,110 @@
+# Signet. `make help` lists the targets.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+export GOTOOLCHAIN := auto
+
+include test/tools/versions
+
+# Where the tools are: one folder for all clones of this repository.
+TOOLS := $(or $(SIGNET_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/signet)/tools
+GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
+export SIGNET_GOLANGCI_LINT := $(GOLANGCI_LINT)
+export CONTROLLER_GEN := $(TOOLS)/controller-gen-$(CONTROLLER_GEN_VERSION)/controller-gen
+export KUBEBUILDER_ASSETS := $(TOOLS)/kubernetes-$(KUBERNETES_VERSION)
+
+# An Envoy of one's own is used as it is; otherwise the pinned one is installed.
+ifeq ($(SIGNET_ENVOY),)
+  export SIGNET_ENVOY := $(TOOLS)/envoy-$(ENVOY_VERSION)/envoy
+  ENVOY_TOOL := envoy
+endif
+
+VERSION ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),unknown)
+BUILD_FLAGS := -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+
+# Parameters of the targets; `make help` shows them.
+PACKAGES ?= ./...
+RUN ?=
+BENCH ?= .
+FUZZTIME ?= 5m
+ONCE ?=
+
+##@ Use
+
+.PHONY: help
+help: ## List the targets.
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: ## Build bin/signet (VERSION=...).
+	CGO_ENABLED=0 go build $(BUILD_FLAGS) -o bin/signet ./cmd/signet
+
+.PHONY: run
+run: tool-envoy ## Serve examples/upstream-tls through a real Envoy (ONCE=1: first answers only).
+	go build -o bin/signet ./cmd/signet
+	go run ./examples/upstream-tls $(if $(ONCE),--once)
+
+##@ Change
+
+.PHONY: generate
+generate: tool-controller-gen ## Write the generated files anew (CRDs, deep copies).
+	operator/api/generate.sh
+
+.PHONY: test
+test: lint unit ## Everything that a change must pass: lint, then all tests.
+
+.PHONY: lint
+lint: tool-golangci-lint tool-controller-gen ## Lint, vet, and check that generated files are current.
+	@echo '== lint: golangci-lint'
+	$(GOLANGCI_LINT) run $(PACKAGES)
+	@echo '== lint: go vet'
+	go vet $(PACKAGES)
+	@echo '== lint: generated files'
+	test/tools/drift
+
+.PHONY: fix
+fix: tool-golangci-lint ## Repair what the linters can repair, gofmt included.
+	$(GOLANGCI_LINT) run --fix $(PACKAGES)
+
+.PHONY: unit
+unit: tool-envoy tool-golangci-lint ## All tests with the race detector (PACKAGES=./translator/... RUN=TestName).
+	@echo '== test: unit tests, golden cases, suites with a real Envoy'
+	go test -race -shuffle=on -timeout 20m $(if $(RUN),-run '$(RUN)') $(PACKAGES)
+
+.PHONY: bench
+bench: tool-envoy ## Benchmarks (PACKAGES=./translator/graph BENCH=pattern).
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m $(PACKAGES)
+
+.PHONY: fuzz
+fuzz: tool-envoy ## Each fuzz target in turn (FUZZTIME=5m PACKAGES=...).
+	test/tools/fuzz '$(FUZZTIME)' $(PACKAGES)
+
+.PHONY: clean
+clean: ## Remove what was built here; the tools stay.
+	rm -rf bin
+
+##@ Tools, in $SIGNET_CACHE, else $XDG_CACHE_HOME/signet, else ~/.cache/signet
+
+.PHONY: tools
+tools: ## Install all of them.
+	@test/tools/install envoy controller-gen golangci-lint etcd kubernetes
+
+.PHONY: tool-envoy
+tool-envoy: ## Envoy; nothing if SIGNET_ENVOY names one.
+	@$(if $(ENVOY_TOOL),test/tools/install envoy,echo 'tools: Envoy is $(SIGNET_ENVOY), as SIGNET_ENVOY says')
+
+.PHONY: tool-controller-gen
+tool-controller-gen: ## controller-gen, for make generate and make lint.
+	@test/tools/install controller-gen
+
+.PHONY: tool-golangci-lint
+tool-golangci-lint: ## golangci-lint.
+	@test/tools/install golangci-lint
+
+.PHONY: tool-kubernetes
+tool-kubernetes: ## etcd, kube-apiserver and kubectl, for envtest.
+	@test/tools/install etcd kubernetes
