@@ -1,6 +1,8 @@
 package upstream
 
 import (
+	"time"
+
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/signetproxy/signet/translator/ir"
@@ -26,6 +28,24 @@ type Problem struct {
 	Reason reason.Reason
 	// Message names the object, the field, what was found and what to do.
 	Message string
+
+	// Type and Category are how an HTTPProxy's status files the problem: class
+	// and reason of the detailed error. Decide and Finish always set them.
+	Type     reason.ErrorType
+	Category reason.Reason
+	// Description is the short form for an HTTPProxy's description, behind
+	// route and service. Empty: the Message serves.
+	Description reason.Message
+	// Until is when time alone may end the problem; zero for never.
+	Until time.Time
+}
+
+// Summary returns Description, else Message.
+func (p *Problem) Summary() string {
+	if p.Description != "" {
+		return string(p.Description)
+	}
+	return p.Message
 }
 
 // Error implements error.

@@ -1,0 +1,195 @@
+package upstream
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/signetproxy/signet/translator/ir"
+	"github.com/signetproxy/signet/translator/reason"
+)
+
+// FleetSettings are a fleet's settings for TLS to backends, as written.
+type FleetSettings struct {
+	// ClientCertificate names the Secret; nil presents none.
+	ClientCertificate *ir.Name
+	// Min and Max are "1.2" or "1.3"; empty is the default: 1.2 and 1.3.
+	Min, Max string
+	// Ciphers and Curves by their Envoy names; none is the default.
+	Ciphers, Curves []string
+	// RequireValidation refuses TLS without validation.
+	RequireValidation bool
+}
+
+// FleetTLS judges a fleet's settings. With a problem the result has a Failure:
+// what was asked for is not replaced by something weaker, so every TLS
+// upstream of the fleet fails closed while cleartext ones serve. The problems
+// come in the order of the fields.
+//
+// o.KeyPair must judge the key pair as a client certificate
+// (CheckClientCertificate).
+func FleetTLS(s FleetSettings, o Objects) (ir.FleetUpstreamTLS, []Problem) {
+	out := ir.FleetUpstreamTLS{RequireValidation: s.RequireValidation}
+	var problems []Problem
+	for _, rule := range fleetRules {
+		if p := rule(&s, o, &out); p != nil {
+			problems = append(problems, *p)
+		}
+	}
+	if len(problems) > 0 {
+		out.Failure = problems[0].Message
+	}
+	return out, problems
+}
+
+// fleetRules do not depend on each other: all faults are reported at once.
+var fleetRules = [...]func(*FleetSettings, Objects, *ir.FleetUpstreamTLS) *Problem{
+	fleetCertificate,
+	fleetVersions,
+	fleetCiphers,
+	fleetCurves,
+}
+
+func fleetCertificate(s *FleetSettings, o Objects, out *ir.FleetUpstreamTLS) *Problem {
+	if s.ClientCertificate == nil {
+		return nil
+	}
+	ref := ir.CertificateRef{Name: *s.ClientCertificate}
+	out.ClientCertificate = &ref
+	cause := o.KeyPair(ref)
+	if cause == nil {
+		return nil
+	}
+	p := fleetProblem(reason.ClientCertificateInvalid, reason.FormatClientCertificate.With(cause.Message))
+	p.Until = cause.Until
+	switch cause.Reason {
+	case reason.SecretNotFound:
+		p.Reason = reason.ClientCertificateNotFound
+	case reason.Expired:
+		p.Reason = reason.ClientCertificateExpired
+	case reason.NotYetValid:
+		p.Reason = reason.ClientCertificateNotYetValid
+	default:
+	}
+	return p
+}
+
+func fleetVersions(s *FleetSettings, _ Objects, out *ir.FleetUpstreamTLS) *Problem {
+	lowest, ok := tlsVersion(s.Min, ir.TLS12)
+	if !ok {
+		return fleetProblem(reason.TLSVersionInvalid,
+			fmt.Sprintf(`invalid TLS minimum protocol version: %q: use "1.2" or "1.3"`, clip(s.Min)))
+	}
+	highest, ok := tlsVersion(s.Max, ir.TLS13)
+	if !ok {
+		return fleetProblem(reason.TLSVersionInvalid,
+			fmt.Sprintf(`invalid TLS maximum protocol version: %q: use "1.2" or "1.3"`, clip(s.Max)))
+	}
+	if lowest > highest {
+		return fleetProblem(reason.TLSVersionInvalid, fmt.Sprintf(
+			"the minimum TLS protocol version is greater than the maximum TLS protocol version: %s and %s", lowest, highest))
+	}
+	out.Profile.Min, out.Profile.Max = lowest, highest
+	return nil
+}
+
+// tlsVersion reads a version; the two that exist compare as strings do.
+func tlsVersion(written string, otherwise ir.TLSVersion) (ir.TLSVersion, bool) {
+	switch v := ir.TLSVersion(written); v {
+	case "":
+		return otherwise, true
+	case ir.TLS12, ir.TLS13:
+		return v, true
+	default:
+		return "", false
+	}
+}
+
+func fleetCiphers(s *FleetSettings, _ Objects, out *ir.FleetUpstreamTLS) *Problem {
+	out.Profile.Ciphers = defaultCiphers
+	if len(s.Ciphers) == 0 {
+		return nil
+	}
+	var bad []string
+	for _, c := range s.Ciphers {
+		if !knownCipher(c) {
+			bad = append(bad, clip(c))
+		}
+	}
+	if len(bad) > 0 {
+		return fleetProblem(reason.CiphersInvalid, fmt.Sprintf("invalid cipher suites %q: Envoy knows %s, and groups of them as [A|B]",
+			bad, strings.Join(cipherNames, ", ")))
+	}
+	out.Profile.Ciphers = withoutRepeats(s.Ciphers)
+	return nil
+}
+
+func fleetCurves(s *FleetSettings, _ Objects, out *ir.FleetUpstreamTLS) *Problem {
+	if len(s.Curves) == 0 {
+		return nil
+	}
+	var bad []string
+	for _, c := range s.Curves {
+		if !slices.Contains(curveNames, c) {
+			bad = append(bad, clip(c))
+		}
+	}
+	if len(bad) > 0 {
+		return fleetProblem(reason.CurvesInvalid, fmt.Sprintf("invalid ECDH curves %q: Envoy knows %s",
+			bad, strings.Join(curveNames, ", ")))
+	}
+	out.Profile.Curves = withoutRepeats(s.Curves)
+	return nil
+}
+
+// knownCipher takes a name, or a group of equal preference "[A|B]".
+func knownCipher(c string) bool {
+	if !strings.HasPrefix(c, "[") || !strings.HasSuffix(c, "]") {
+		return slices.Contains(cipherNames, c)
+	}
+	for name := range strings.SplitSeq(c[1:len(c)-1], "|") {
+		if !slices.Contains(cipherNames, name) {
+			return false
+		}
+	}
+	return true
+}
+
+func withoutRepeats(in []string) []string {
+	out := make([]string, 0, len(in))
+	for _, s := range in {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func fleetProblem(why reason.Reason, message string) *Problem {
+	return &Problem{Reason: why, Type: reason.TLSError, Category: reason.SecretNotValid, Message: message}
+}
+
+// cipherNames are the cipher suites of TLS 1.2 that Envoy takes
+// (envoy.extensions.transport_sockets.tls.v3.TlsParameters.cipher_suites).
+// TLS 1.3 has its own, which cannot be chosen.
+var cipherNames = []string{
+	"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256",
+	"ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384",
+	"ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305",
+	"ECDHE-ECDSA-AES128-SHA", "ECDHE-RSA-AES128-SHA",
+	"ECDHE-ECDSA-AES256-SHA", "ECDHE-RSA-AES256-SHA",
+	"AES128-GCM-SHA256", "AES256-GCM-SHA384", "AES128-SHA", "AES256-SHA",
+}
+
+// defaultCiphers keep forward secrecy (no RSA key exchange) and authenticated
+// encryption (no CBC).
+var defaultCiphers = []string{
+	"[ECDHE-ECDSA-AES128-GCM-SHA256|ECDHE-ECDSA-CHACHA20-POLY1305]",
+	"[ECDHE-RSA-AES128-GCM-SHA256|ECDHE-RSA-CHACHA20-POLY1305]",
+	"ECDHE-ECDSA-AES256-GCM-SHA384",
+	"ECDHE-RSA-AES256-GCM-SHA384",
+}
+
+// curveNames are the key exchange groups that Envoy takes
+// (TlsParameters.ecdh_curves).
+var curveNames = []string{"X25519MLKEM768", "X25519", "P-256", "P-384", "P-521"}

@@ -1,0 +1,122 @@
+package upstream
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/signetproxy/signet/translator/reason"
+)
+
+func findService(d *draft) *Problem {
+	svc, ok := d.objects.Service(d.request.Service.Name)
+	if !ok || svc == nil {
+		return d.unresolved(reason.ServiceNotFound, reason.FormatServiceNotFound.With(d.request.Service.Name))
+	}
+	d.service = svc
+	return nil
+}
+
+func findPort(d *draft) (p *Problem) {
+	d.port, p = d.tcpPort(d.request.Service.Port)
+	return p
+}
+
+func findHealthPort(d *draft) *Problem {
+	health := d.request.HealthPort
+	if health == 0 || health == d.request.Service.Port {
+		return nil
+	}
+	if _, p := d.tcpPort(health); p != nil {
+		return p
+	}
+	d.out.HealthPort = health
+	return nil
+}
+
+// tcpPort finds a port of the Service by number. One number may stand there
+// twice, for UDP and for TCP.
+func (d *draft) tcpPort(number int32) (*corev1.ServicePort, *Problem) {
+	var other corev1.Protocol
+	for i := range d.service.Spec.Ports {
+		port := &d.service.Spec.Ports[i]
+		if port.Port != number {
+			continue
+		}
+		if port.Protocol == "" || port.Protocol == corev1.ProtocolTCP {
+			return port, nil
+		}
+		other = port.Protocol
+	}
+	if other != "" {
+		return nil, d.unresolved(reason.PortNotTCP, reason.FormatPortNotTCP.With(other))
+	}
+	return nil, d.unresolved(reason.PortNotFound, reason.FormatPortNotFound.With(number, d.request.Service.Name))
+}
+
+// refuseOwnHost keeps an ExternalName from naming Envoy's own host or link: a
+// tenant could reach Envoy's admin interface or a cloud's metadata service.
+func refuseOwnHost(d *draft) *Problem {
+	if d.service.Spec.Type != corev1.ServiceTypeExternalName {
+		return nil
+	}
+	name := strings.ToLower(strings.TrimSuffix(d.service.Spec.ExternalName, "."))
+	if addr, ok := externalAddress(name); ok {
+		if addr.IsLoopback() || addr.IsLinkLocalUnicast() || addr.IsLinkLocalMulticast() ||
+			addr.IsUnspecified() || addr.IsMulticast() {
+			return d.unresolved(reason.ExternalNameNotAllowed, reason.FormatExternalLoopback.With(d.request.Service.Name))
+		}
+		d.out.ExternalName = addr.String()
+		return nil
+	}
+	if isLocalhost(name) {
+		return d.unresolved(reason.ExternalNameNotAllowed, reason.FormatExternalLocalhost.With(d.request.Service.Name))
+	}
+	why := dnsNameFault(name)
+	if why == "" && endsInNumber(name) {
+		why = "is an IP address in a form that resolvers disagree on: write it in full"
+	}
+	if why != "" {
+		return d.unresolved(reason.ExternalNameInvalid, fmt.Sprintf("spec.externalName %q of service %q %s",
+			clip(d.service.Spec.ExternalName), d.request.Service.Name, why))
+	}
+	d.out.ExternalName = name
+	return nil
+}
+
+// externalAddress reads an IP address, also in the brackets of a URL.
+func externalAddress(name string) (netip.Addr, bool) {
+	if strings.HasPrefix(name, "[") && strings.HasSuffix(name, "]") {
+		name = name[1 : len(name)-1]
+	}
+	addr, err := netip.ParseAddr(name)
+	return addr.WithZone("").Unmap(), err == nil
+}
+
+func isLocalhost(name string) bool {
+	switch name {
+	case "localhost", "localhost.localdomain", "local.projectcontour.io":
+		return true
+	}
+	// RFC 6761, 6.3: every name below localhost is loopback.
+	return strings.HasSuffix(name, ".localhost")
+}
+
+// endsInNumber reports names such as "127.1" and "0x7f.1", which inet_aton(3)
+// reads as addresses.
+func endsInNumber(name string) bool {
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	return last != "" && last[0] >= '0' && last[0] <= '9'
+}
+
+// unresolved files a reference that leads nowhere.
+func (d *draft) unresolved(why reason.Reason, cause string) *Problem {
+	p := &Problem{Reason: why, Type: reason.ServiceError, Category: reason.ServiceUnresolvedReference,
+		Message: reason.FormatUnresolved.With(cause)}
+	if d.request.TCP {
+		p.Type, p.Message = reason.TCPProxyError, reason.FormatTCPUnresolved.With(cause)
+	}
+	return p
+}
