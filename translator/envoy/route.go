@@ -1,0 +1,337 @@
+package envoy
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/signetproxy/signet/translator/ir"
+)
+
+// maxBody limits the body of a direct response, which every Envoy holds in
+// memory.
+const maxBody = 1 << 20
+
+// appendRoutes writes one route, which takes two of Envoy's where a prefix is
+// replaced by the root.
+func appendRoutes(to []*routev3.Route, r *ir.Route) ([]*routev3.Route, error) {
+	out, err := route(r)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case r.Forward != nil:
+		a, err := forward(out, r)
+		if err != nil {
+			return nil, err
+		}
+		out.Action = &routev3.Route_Route{Route: a}
+		if r.Forward.Rewrite != nil {
+			return rewritten(to, out, r)
+		}
+	case r.Redirect != nil:
+		a, err := redirect(r.Redirect)
+		if err != nil {
+			return nil, in("redirect", err)
+		}
+		out.Action = &routev3.Route_Redirect{Redirect: a}
+		if r.Redirect.HasPrefix {
+			return redirected(to, out, r)
+		}
+	default:
+		a, err := directResponse(r.Response)
+		if err != nil {
+			return nil, in("response", err)
+		}
+		out.Action = &routev3.Route_DirectResponse{DirectResponse: a}
+	}
+	return append(to, out), nil
+}
+
+// route is a route but for its action.
+func route(r *ir.Route) (*routev3.Route, error) {
+	if r.Name == "" {
+		return nil, refuse("name", "it is empty")
+	}
+	actions := 0
+	for _, set := range []bool{r.Forward != nil, r.Redirect != nil, r.Response != nil} {
+		if set {
+			actions++
+		}
+	}
+	if actions != 1 {
+		return nil, refuse("action", "there are %d; exactly one of forward, redirect and response is needed", actions)
+	}
+	m, err := routeMatch(&r.Match)
+	if err != nil {
+		return nil, err
+	}
+	request, err := headerPolicy("requestHeaders", &r.RequestHeaders)
+	if err != nil {
+		return nil, err
+	}
+	response, err := headerPolicy("responseHeaders", &r.ResponseHeaders)
+	if err != nil {
+		return nil, err
+	}
+	return &routev3.Route{
+		Name: r.Name, Match: m,
+		RequestHeadersToAdd: request.add, RequestHeadersToRemove: request.remove,
+		ResponseHeadersToAdd: response.add, ResponseHeadersToRemove: response.remove,
+	}, nil
+}
+
+func directResponse(d *ir.DirectResponse) (*routev3.DirectResponseAction, error) {
+	if len(d.Body) > maxBody {
+		return nil, refuse("body", "it has %d bytes; %d are allowed", len(d.Body), maxBody)
+	}
+	out := &routev3.DirectResponseAction{Status: d.StatusCode}
+	if d.Body != "" {
+		out.Body = &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: d.Body}}
+	}
+	return out, nil
+}
+
+func forward(out *routev3.Route, r *ir.Route) (*routev3.RouteAction, error) {
+	f := r.Forward
+	a := &routev3.RouteAction{Timeout: duration(f.Timeout), IdleTimeout: duration(f.IdleTimeout)}
+	if err := backends(a, f); err != nil {
+		return nil, in("forward.backends", err)
+	}
+	for i := range f.Mirrors {
+		m, err := mirror(&f.Mirrors[i])
+		if err != nil {
+			return nil, in("forward.mirrors", err)
+		}
+		a.RequestMirrorPolicies = append(a.RequestMirrorPolicies, m)
+	}
+	for i := range f.Hash {
+		h, err := hashPolicy(&f.Hash[i])
+		if err != nil {
+			return nil, in("forward.hash", err)
+		}
+		a.HashPolicy = append(a.HashPolicy, h)
+	}
+	if f.Retry != nil {
+		a.RetryPolicy = retryPolicy(f.Retry)
+	}
+	websockets(out, a, f.Websockets)
+	return a, nil
+}
+
+func duration(d *time.Duration) *durationpb.Duration {
+	if d == nil {
+		return nil
+	}
+	return durationpb.New(*d)
+}
+
+// backends chooses the cluster. A backend with changes of its own needs the
+// weighted form even when it is alone. Envoy applies a backend's changes before
+// the route's, so that the route's win.
+func backends(a *routev3.RouteAction, f *ir.Forward) error {
+	weights, err := backendWeights(f.Backends)
+	if err != nil {
+		return err
+	}
+	if len(f.Backends) == 1 && plain(&f.Backends[0]) {
+		a.ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: f.Backends[0].Upstream.Name()}
+		return rewriteHost(a, f)
+	}
+	own := 0
+	w := &routev3.WeightedCluster{}
+	for i := range f.Backends {
+		b := &f.Backends[i]
+		if weights[i] == 0 {
+			continue
+		}
+		c, err := weighted(b, weights[i])
+		if err != nil {
+			return in(b.Upstream.Service.String(), err)
+		}
+		// A route's literal would win over a backend's.
+		if host := firstOf(b.HostRewrite, f.HostRewrite); host != "" {
+			own++
+			c.HostRewriteSpecifier = &routev3.WeightedCluster_ClusterWeight_HostRewriteLiteral{HostRewriteLiteral: host}
+		}
+		w.Clusters = append(w.Clusters, c)
+	}
+	a.ClusterSpecifier = &routev3.RouteAction_WeightedClusters{WeightedClusters: w}
+	switch {
+	case own == len(w.Clusters):
+		return nil
+	case own != 0:
+		return refuse("hostRewrite", "Envoy cannot take one backend's host from a literal and another's from a header")
+	}
+	return rewriteHost(a, f)
+}
+
+func firstOf(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func plain(b *ir.Backend) bool {
+	return b.HostRewrite == "" && unchanged(&b.RequestHeaders) && unchanged(&b.ResponseHeaders)
+}
+
+// backendWeights are the weights to use: where all are 0 each backend gets the
+// same share, as in HTTPProxy.
+func backendWeights(bs []ir.Backend) ([]uint32, error) {
+	if len(bs) == 0 {
+		return nil, refuse("backends", "there are none")
+	}
+	var sum uint64
+	out := make([]uint32, len(bs))
+	for i := range bs {
+		if bs[i].Upstream == nil {
+			return nil, refuse("backends", "one has no upstream")
+		}
+		out[i] = bs[i].Weight
+		sum += uint64(bs[i].Weight)
+	}
+	if sum > math.MaxUint32 {
+		return nil, refuse("weight", "the sum of the weights is %d; at most %d is allowed", sum, uint32(math.MaxUint32))
+	}
+	if sum == 0 {
+		for i := range out {
+			out[i] = 1
+		}
+	}
+	return out, nil
+}
+
+func weighted(b *ir.Backend, weight uint32) (*routev3.WeightedCluster_ClusterWeight, error) {
+	request, err := headerPolicy("requestHeaders", &b.RequestHeaders)
+	if err != nil {
+		return nil, err
+	}
+	response, err := headerPolicy("responseHeaders", &b.ResponseHeaders)
+	if err != nil {
+		return nil, err
+	}
+	return &routev3.WeightedCluster_ClusterWeight{
+		Name: b.Upstream.Name(), Weight: wrapperspb.UInt32(weight),
+		RequestHeadersToAdd: request.add, RequestHeadersToRemove: request.remove,
+		ResponseHeadersToAdd: response.add, ResponseHeadersToRemove: response.remove,
+	}, nil
+}
+
+func rewriteHost(a *routev3.RouteAction, f *ir.Forward) error {
+	switch {
+	case f.HostRewrite != "" && f.HostFromHeader != "":
+		return refuse("hostRewrite", "a literal and a header are both given")
+	case f.HostRewrite != "":
+		a.HostRewriteSpecifier = &routev3.RouteAction_HostRewriteLiteral{HostRewriteLiteral: f.HostRewrite}
+	case f.HostFromHeader != "":
+		a.HostRewriteSpecifier = &routev3.RouteAction_HostRewriteHeader{HostRewriteHeader: f.HostFromHeader}
+	}
+	return nil
+}
+
+func mirror(m *ir.Mirror) (*routev3.RouteAction_RequestMirrorPolicy, error) {
+	if m.Upstream == nil {
+		return nil, refuse("upstream", "there is none")
+	}
+	if m.Denominator == 0 || m.Numerator > m.Denominator {
+		return nil, refuse("fraction", "%d of %d is not a share", m.Numerator, m.Denominator)
+	}
+	share := &typev3.FractionalPercent{Numerator: m.Numerator}
+	switch m.Denominator {
+	case 100:
+		share.Denominator = typev3.FractionalPercent_HUNDRED
+	case 10_000:
+		share.Denominator = typev3.FractionalPercent_TEN_THOUSAND
+	default:
+		const million = 1_000_000
+		share.Denominator = typev3.FractionalPercent_MILLION
+		share.Numerator = uint32(uint64(m.Numerator) * million / uint64(m.Denominator)) //nolint:gosec // at most a million
+	}
+	return &routev3.RouteAction_RequestMirrorPolicy{
+		Cluster:         m.Upstream.Name(),
+		RuntimeFraction: &corev3.RuntimeFractionalPercent{DefaultValue: share},
+	}, nil
+}
+
+func retryPolicy(r *ir.Retry) *routev3.RetryPolicy {
+	out := &routev3.RetryPolicy{
+		RetryOn:              strings.Join(r.On, ","),
+		NumRetries:           wrapperspb.UInt32(r.Count),
+		RetriableStatusCodes: r.StatusCodes,
+	}
+	if r.PerTryTimeout != 0 {
+		out.PerTryTimeout = durationpb.New(r.PerTryTimeout)
+	}
+	return out
+}
+
+func hashPolicy(h *ir.HashPolicy) (*routev3.RouteAction_HashPolicy, error) {
+	out := &routev3.RouteAction_HashPolicy{Terminal: h.Terminal}
+	set := 0
+	if h.Header != "" {
+		set++
+		out.PolicySpecifier = &routev3.RouteAction_HashPolicy_Header_{
+			Header: &routev3.RouteAction_HashPolicy_Header{HeaderName: h.Header},
+		}
+	}
+	if h.Query != "" {
+		set++
+		out.PolicySpecifier = &routev3.RouteAction_HashPolicy_QueryParameter_{
+			QueryParameter: &routev3.RouteAction_HashPolicy_QueryParameter{Name: h.Query},
+		}
+	}
+	if h.SourceIP {
+		set++
+		out.PolicySpecifier = &routev3.RouteAction_HashPolicy_ConnectionProperties_{
+			ConnectionProperties: &routev3.RouteAction_HashPolicy_ConnectionProperties{SourceIp: true},
+		}
+	}
+	if h.Cookie != "" {
+		set++
+		out.PolicySpecifier = &routev3.RouteAction_HashPolicy_Cookie_{Cookie: &routev3.RouteAction_HashPolicy_Cookie{
+			Name: h.Cookie, Ttl: durationpb.New(h.CookieTTL), Path: h.CookiePath,
+		}}
+	}
+	if set != 1 {
+		return nil, refuse("hash", "there are %d sources; exactly one of header, query, source IP and cookie is needed", set)
+	}
+	return out, nil
+}
+
+func redirect(r *ir.Redirect) (*routev3.RedirectAction, error) {
+	out := &routev3.RedirectAction{HostRedirect: r.Host, PortRedirect: r.Port}
+	switch {
+	case r.HTTPS:
+		out.SchemeRewriteSpecifier = &routev3.RedirectAction_HttpsRedirect{HttpsRedirect: true}
+	case r.Scheme != "":
+		out.SchemeRewriteSpecifier = &routev3.RedirectAction_SchemeRedirect{SchemeRedirect: r.Scheme}
+	}
+	if !r.HasPrefix && r.Path != "" {
+		out.PathRewriteSpecifier = &routev3.RedirectAction_PathRedirect{PathRedirect: r.Path}
+	}
+	code, ok := redirectCodes[r.StatusCode]
+	if !ok {
+		return nil, refuse("statusCode", "%d is none of 301, 302, 303, 307 and 308", r.StatusCode)
+	}
+	out.ResponseCode = code
+	if r.Port > math.MaxUint16 {
+		return nil, refuse("port", "%d is above %d", r.Port, math.MaxUint16)
+	}
+	return out, nil
+}
+
+var redirectCodes = map[uint32]routev3.RedirectAction_RedirectResponseCode{
+	301: routev3.RedirectAction_MOVED_PERMANENTLY,
+	302: routev3.RedirectAction_FOUND,
+	303: routev3.RedirectAction_SEE_OTHER,
+	307: routev3.RedirectAction_TEMPORARY_REDIRECT,
+	308: routev3.RedirectAction_PERMANENT_REDIRECT,
+}

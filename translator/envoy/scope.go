@@ -1,0 +1,210 @@
+package envoy
+
+import (
+	"regexp"
+	"strings"
+
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/signetproxy/signet/translator/ir"
+)
+
+const (
+	scopeHeader = "x-signet-scope"
+
+	fallbackHost    = "~"
+	misdirectedHost = "!"
+
+	notFoundRoute = "not-found"
+
+	// defaultBodyLimit is Envoy's limit for the body of a direct response.
+	defaultBodyLimit = 4096
+)
+
+var (
+	// A hit needs neither Lua filter.
+	luaDisabled = map[string]*anypb.Any{
+		lowercaseFilter: constant(&routev3.FilterConfig{Disabled: true}),
+		fallbackFilter:  constant(&routev3.FilterConfig{Disabled: true}),
+	}
+
+	scopeHeaderOnly = []string{scopeHeader}
+	anyDomain       = []string{"*"}
+
+	anyPath  = &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}}
+	notFound = &routev3.Route{
+		// An empty prefix also fits the "*" of OPTIONS and the CONNECT method.
+		Name:   notFoundRoute,
+		Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: ""}},
+		Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 404}},
+	}
+	misdirected = &routev3.Route{
+		Name:   "misdirected",
+		Match:  notFound.Match,
+		Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 421}},
+	}
+)
+
+// ScopeName is the name of the scope, and of its route configuration, of an
+// exact host on a listener.
+func ScopeName(listener, host string) string { return listener + "|" + host }
+
+// FallbackScopeName is the name of the scope with a listener's wildcard hosts.
+func FallbackScopeName(listener string) string { return ScopeName(listener, fallbackHost) }
+
+// MisdirectedScopeName is the name of the scope that answers 421.
+func MisdirectedScopeName(listener string) string { return ScopeName(listener, misdirectedHost) }
+
+// Scope is the scope of an exact host. Its last route answers 404, so that a
+// path that the host lacks never falls through to a wildcard sibling.
+func Scope(vh *ir.VirtualHost) (*Resource, error) {
+	name := ScopeName(vh.Listener, vh.Host)
+	if strings.HasPrefix(vh.Host, "*") {
+		return nil, refuse(name, "a wildcard host has no scope of its own")
+	}
+	if err := checkHost(vh.Host); err != nil {
+		return nil, in(name, err)
+	}
+	host, limit, err := virtualHost(vh, anyDomain)
+	if err != nil {
+		return nil, in(name, err)
+	}
+	key := name
+	if vh.TLS {
+		key = ScopeName(name, vh.Host)
+	}
+	return scope(vh.Listener, name, key, limit, host)
+}
+
+// FallbackScope is the scope that holds the wildcard and catch-all hosts of a
+// listener, by Envoy's rule that the longest fitting domain wins, and 404 for
+// every other host. A listener always needs it, also without such hosts. On a
+// TLS listener the Lua filter has compared host and SNI before a request gets
+// here.
+func FallbackScope(listener string, _ bool, hosts []*ir.VirtualHost) (*Resource, error) {
+	name := FallbackScopeName(listener)
+	out := make([]*routev3.VirtualHost, 0, len(hosts)+1)
+	seen := make(map[string]bool, len(hosts))
+	var limit int
+	for _, vh := range hosts {
+		switch {
+		case vh.Listener != listener:
+			return nil, refuse(name, "host %q belongs to listener %q", vh.Host, vh.Listener)
+		case !strings.HasPrefix(vh.Host, "*"):
+			return nil, refuse(name, "host %q is exact and has a scope of its own", vh.Host)
+		case seen[vh.Host]:
+			return nil, refuse(name, "host %q is there twice", vh.Host)
+		}
+		if err := checkHost(vh.Host); err != nil {
+			return nil, in(name, err)
+		}
+		seen[vh.Host] = true
+		host, n, err := virtualHost(vh, []string{vh.Host})
+		if err != nil {
+			return nil, in(name, err)
+		}
+		limit = max(limit, n)
+		out = append(out, host)
+	}
+	if !seen["*"] {
+		out = append(out, &routev3.VirtualHost{Name: notFoundRoute, Domains: anyDomain, Routes: []*routev3.Route{notFound}})
+	}
+	return scope(listener, name, name, limit, out...)
+}
+
+// MisdirectedScope is the scope of a TLS listener that answers 421 (RFC 9110,
+// section 15.5.20) to a request for another host than its connection was
+// opened for.
+func MisdirectedScope(listener string) (*Resource, error) {
+	name := MisdirectedScopeName(listener)
+	return scope(listener, name, name, 0, &routev3.VirtualHost{
+		Name: "misdirected", Domains: anyDomain, Routes: []*routev3.Route{misdirected},
+	})
+}
+
+// checkHost refuses what could be taken for a part of a scope key.
+func checkHost(host string) error {
+	name := strings.TrimPrefix(host, "*.")
+	if host == "*" {
+		return nil
+	}
+	if name == "" || strings.ContainsAny(name, "|:*/ ") || name != strings.ToLower(name) || name == fallbackHost || name == misdirectedHost {
+		return refuse("host", "%q is neither a lower-case name nor a wildcard \"*.<name>\"", host)
+	}
+	return nil
+}
+
+func checkListener(name string) error {
+	if name == "" || strings.ContainsAny(name, "|:%") || name != strings.ToLower(name) {
+		return refuse("listener", "the name %q must be lower case, without '|', ':' and '%%'", name)
+	}
+	return nil
+}
+
+func scope(listener, name, key string, bodyLimit int, hosts ...*routev3.VirtualHost) (*Resource, error) {
+	if err := checkListener(listener); err != nil {
+		return nil, in(name, err)
+	}
+	config := &routev3.RouteConfiguration{
+		Name:                   name,
+		VirtualHosts:           hosts,
+		RequestHeadersToRemove: scopeHeaderOnly,
+		TypedPerFilterConfig:   luaDisabled,
+		// Matters to wildcard hosts: the port is no part of a host.
+		IgnorePortInHostMatching: true,
+	}
+	if bodyLimit > defaultBodyLimit {
+		config.MaxDirectResponseBodySizeBytes = wrapperspb.UInt32(uint32(bodyLimit)) //nolint:gosec // checked by directResponse
+	}
+	return seal(ScopeType, name, &routev3.ScopedRouteConfiguration{
+		Name:               name,
+		RouteConfiguration: config,
+		Key: &routev3.ScopedRouteConfiguration_Key{Fragments: []*routev3.ScopedRouteConfiguration_Key_Fragment{{
+			Type: &routev3.ScopedRouteConfiguration_Key_Fragment_StringKey{StringKey: key},
+		}}},
+	})
+}
+
+// virtualHost also returns the size of the largest direct response.
+func virtualHost(vh *ir.VirtualHost, domains []string) (*routev3.VirtualHost, int, error) {
+	out := &routev3.VirtualHost{Name: vh.Host, Domains: domains, Routes: make([]*routev3.Route, 0, len(vh.Routes)+2)}
+	if vh.OneLabel && strings.HasPrefix(vh.Host, "*.") {
+		out.Routes = append(out.Routes, severalLabels(vh.Host))
+	}
+	var limit int
+	for i := range vh.Routes {
+		r := &vh.Routes[i]
+		var err error
+		if out.Routes, err = appendRoutes(out.Routes, r); err != nil {
+			return nil, 0, in("route \""+r.Name+"\"", err)
+		}
+		if r.Response != nil {
+			limit = max(limit, len(r.Response.Body))
+		}
+	}
+	out.Routes = append(out.Routes, notFound)
+	return out, limit, nil
+}
+
+// severalLabels answers 404 to hosts with more than one label in place of the
+// asterisk, which Envoy's wildcard domains would accept.
+func severalLabels(host string) *routev3.Route {
+	pattern := `(?i)[^.]+` + regexp.QuoteMeta(host[1:]) + `(:[0-9]+)?`
+	return &routev3.Route{
+		Name: notFoundRoute,
+		Match: &routev3.RouteMatch{
+			PathSpecifier: notFound.Match.PathSpecifier,
+			Headers: []*routev3.HeaderMatcher{{
+				Name:        ":authority",
+				InvertMatch: true,
+				HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+					MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: pattern}},
+				}},
+			}},
+		},
+		Action: notFound.Action,
+	}
+}
