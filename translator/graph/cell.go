@@ -29,6 +29,7 @@ const (
 	markStale uint8 = 1 << iota // something that the unit has read has changed
 	markLive                    // an index has begun or ceased to list its key
 	markHeld  uint8 = 1 << 4    // the unit has a row in some state
+	markKnown uint8 = 1 << 5    // the row that the main state has is at hand
 	marksBits       = 2         // per kind of draft
 )
 
@@ -69,55 +70,77 @@ func (c *cell) removeReader(u *cell) {
 }
 
 func (c *cell) release() {
-	if len(c.few) == 0 && len(c.many) == 0 && c.marks == 0 {
+	if len(c.few) == 0 && len(c.many) == 0 && c.marks&^markKnown == 0 {
 		c.few, c.many = nil, nil
 		c.owner.forget()
 	}
 }
 
-// source makes the cells of one kind.
-type source[K Key] struct {
+// source makes the cells of one kind. V is the type of the rows that they are
+// about.
+type source[K Key, V any] struct {
 	of    *meta
 	index string
 	kind  string
-	cells map[K]*keyed[K]
+	cells map[K]*keyed[K, V]
 	found func(r *Reader, k K) bool
 }
 
-// keyed is a cell that knows its key.
-type keyed[K Key] struct {
+// keyed is a cell that knows its key and, if it is marked so, its row.
+type keyed[K Key, V any] struct {
 	cell
-	src *source[K]
+	src *source[K, V]
 	key K
+	row *row[K, V]
 }
 
-func newSource[K Key](of *meta, index, kind string, found func(r *Reader, k K) bool) *source[K] {
-	return &source[K]{of: of, index: index, kind: kind, cells: map[K]*keyed[K]{}, found: found}
+func newSource[K Key, V any](of *meta, index, kind string, found func(r *Reader, k K) bool) *source[K, V] {
+	return &source[K, V]{of: of, index: index, kind: kind, cells: map[K]*keyed[K, V]{}, found: found}
 }
 
 // at returns the cell of k, made if need be.
-func (s *source[K]) at(k K) *cell {
+func (s *source[K, V]) at(k K) *keyed[K, V] {
 	if c, ok := s.cells[k]; ok {
-		return &c.cell
+		return c
 	}
-	c := &keyed[K]{src: s, key: k}
+	c := &keyed[K, V]{src: s, key: k}
 	c.owner = c
 	c.table = int32(s.of.id) //nolint:gosec // a graph has few tables
 	s.cells[k] = c
-	return &c.cell
+	return c
 }
 
 // find returns the cell of k, or nil if nobody ever asked.
-func (s *source[K]) find(k K) *cell {
+func (s *source[K, V]) find(k K) *cell {
 	if c, ok := s.cells[k]; ok {
 		return &c.cell
 	}
 	return nil
 }
 
-func (c *keyed[K]) forget() { delete(c.src.cells, c.key) }
+// note records that k is read. A unit mostly reads what it has read before, in
+// the same order, which spares the look-up.
+func (s *source[K, V]) note(rec *recording, k K) *keyed[K, V] {
+	var c *keyed[K, V]
+	if rec.next < len(rec.past) {
+		if guess, ok := rec.past[rec.next].owner.(*keyed[K, V]); ok && guess.src == s && guess.key == k {
+			c = guess
+		}
+	}
+	if c == nil {
+		c = s.at(k)
+	}
+	if c.seen != rec.run && !rec.blind {
+		c.seen = rec.run
+		rec.deps = append(rec.deps, &c.cell)
+		rec.next++
+	}
+	return c
+}
 
-func (c *keyed[K]) describe(r *Reader) Dependency {
+func (c *keyed[K, V]) forget() { delete(c.src.cells, c.key) }
+
+func (c *keyed[K, V]) describe(r *Reader) Dependency {
 	return Dependency{
 		Table: c.src.of.name, Index: c.src.index, Kind: c.src.kind,
 		Key: printKey(c.key), Found: c.src.found(r, c.key),

@@ -34,7 +34,8 @@ type draft struct {
 	failing   *part.Txn[Failure]
 
 	items []item
-	arena []byte
+	arena []byte // encodings of items
+	keys  []byte // encodings of what is played
 }
 
 // counts are the figures of one table in one commit.
@@ -65,6 +66,7 @@ func (g *Graph) open(kind int) *draft {
 	d.counts = make([]counts, len(g.tables))
 	d.changes = make([]any, len(g.tables))
 	d.rec.blind = g.blind
+	d.rec.lends = kind == mainDraft || !g.underWay
 	if g.fingerprint != nil {
 		d.rec.check = &witness{fingerprint: g.fingerprint}
 	}
@@ -78,8 +80,12 @@ func (d *draft) close() {
 	d.overtaken = nil
 	clear(d.roots)
 	clear(d.rec.deps)
+	d.rec.past = nil
 	if cap(d.items) > keepCapacity {
 		d.items, d.arena = nil, nil
+	}
+	if cap(d.keys) > keepCapacity {
+		d.keys = nil
 	}
 	for i, q := range d.queues {
 		if cap(q) > keepCapacity {
@@ -161,8 +167,16 @@ func (d *draft) markReaders(c *cell) {
 	}
 }
 
-// connect makes the unit u a reader of deps, at once.
-func (d *draft) connect(u *cell, deps []*cell) {
+// connect makes the unit u a reader of what it has just read, at once, and returns
+// the list. past is what it had read before, if it existed.
+func (d *draft) connect(u *cell, existed bool, past []*cell) []*cell {
+	if existed && slices.Equal(d.rec.deps, past) {
+		return past
+	}
+	deps := slices.Clone(d.rec.deps)
+	if existed {
+		d.discard(u, past)
+	}
 	for _, c := range deps {
 		c.addReader(u)
 	}
@@ -170,6 +184,7 @@ func (d *draft) connect(u *cell, deps []*cell) {
 		// The main draft will put another row in the place of this one.
 		d.discard(u, deps)
 	}
+	return deps
 }
 
 // discard notes that u has ceased to read deps in some state. The edges go when no

@@ -26,9 +26,9 @@ type index[IK, K Key, P any] struct {
 	name           string
 	id             int // for failures
 	heads, members int // slots
-	byKeys         *source[IK]
-	byHas          *source[IK]
-	byFirst        *source[IK]
+	byKeys         *source[IK, P]
+	byHas          *source[IK, P]
+	byFirst        *source[IK, P]
 	followers      []func(d *draft, ik IK)
 	edits          [2]indexEdit[IK, K, P] // by kind of draft
 }
@@ -67,9 +67,9 @@ func newIndex[IK, K Key, V, P any](
 	x.members = t.g.addSlot(newRoot[K]())
 	x.id = indexFailures + x.heads
 	found := func(r *Reader, ik IK) bool { return x.lists(r.roots, ik) }
-	x.byKeys = newSource(x.of, name, "keys", found)
-	x.byHas = newSource(x.of, name, "has", found)
-	x.byFirst = newSource(x.of, name, "first", found)
+	x.byKeys = newSource[IK, P](x.of, name, "keys", found)
+	x.byHas = newSource[IK, P](x.of, name, "has", found)
+	x.byFirst = newSource[IK, P](x.of, name, "first", found)
 	t.indexes = append(t.indexes, &placed[IK, K, V, P]{index: x, entries: entries})
 	return x
 }
@@ -87,12 +87,12 @@ func (x *index[IK, K, P]) listen(t *meta, f func(d *draft, ik IK)) {
 }
 
 // read finds the head of ik and records the aspect that is read.
-func (x *index[IK, K, P]) read(r *Reader, ik IK, aspect *source[IK]) *head[IK, K, P] {
+func (x *index[IK, K, P]) read(r *Reader, ik IK, aspect *source[IK, P]) *head[IK, K, P] {
 	if !r.permits(x.of) {
 		return nil
 	}
 	if r.rec != nil {
-		r.rec.note(aspect.at(ik))
+		aspect.note(r.rec, ik)
 	}
 	h, _ := lookup[IK, *head[IK, K, P]](r, x.heads, ik)
 	return h
@@ -151,7 +151,7 @@ func (x *index[IK, K, P]) all(r *Reader) iter.Seq[IK] {
 
 // update moves one row from its old entries to its new ones.
 func (x *placed[IK, K, V, P]) update(d *draft, k K, enc []byte, old, now *row[K, V]) {
-	e := x.open(d)
+	e := &x.edits[d.kind]
 	e.old, e.now = e.old[:0], e.now[:0]
 	if old.shown() {
 		e.old, _ = x.list(old, e.old)
@@ -166,12 +166,12 @@ func (x *placed[IK, K, V, P]) update(d *draft, k K, enc []byte, old, now *row[K,
 	inOld, inNow := lister(e.old), lister(e.now)
 	for i, was := range e.old {
 		if !inNow(was.Key, len(e.now)) && !inOld(was.Key, i) {
-			x.change(e, was, k, enc, false)
+			x.change(x.open(d), was, k, enc, false)
 		}
 	}
 	for i, is := range e.now {
 		if !inOld(is.Key, len(e.old)) && !inNow(is.Key, i) {
-			x.change(e, is, k, enc, true)
+			x.change(x.open(d), is, k, enc, true)
 		}
 	}
 	clear(e.old)

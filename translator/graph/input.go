@@ -57,11 +57,14 @@ func (b *ops[K, V]) play(d *draft, later []batch) {
 	for _, l := range later {
 		list = append(list[:len(list):len(list)], l.(*ops[K, V]).list...) //nolint:forcetypeassert // one input, one type
 	}
-	order := make([]*op[K, V], len(list))
+	order, arena := make([]*op[K, V], len(list)), d.keys[:0]
 	for i := range list {
-		list[i].enc = encode(nil, list[i].key)
+		start := len(arena)
+		arena = encode(arena, list[i].key)
+		list[i].enc = arena[start:len(arena):len(arena)]
 		order[i] = &list[i]
 	}
+	d.keys = arena
 	slices.SortStableFunc(order, func(a, b *op[K, V]) int { return bytes.Compare(a.enc, b.enc) })
 	t := b.in
 	t.begin(d)
@@ -86,8 +89,9 @@ func (t *Input[K, V]) set(d *draft, o *op[K, V]) {
 	default:
 		now = &row[K, V]{key: o.key, val: o.val}
 	}
-	t.write(d, o.key, o.enc, old, now)
-	t.announce(d, o.key, o.enc, old, now)
+	c := t.rows.cells[o.key]
+	t.write(d, o.key, o.enc, c, old, now)
+	t.announce(d, o.key, o.enc, c, old, now)
 }
 
 // settle does nothing: inputs are settled when they are played.

@@ -12,28 +12,23 @@ type recording struct {
 	unit   *meta
 	run    uint64 // distinguishes this computation from all others
 	deps   []*cell
+	past   []*cell // what the unit had read the last time,
+	next   int     // and what of it is probably next
 	breach error
 	buf    []byte
+	lends  bool // the draft is the main state: cells know its rows
 	blind  bool // tests only: note nothing down
 	check  *witness
 }
 
-func (rec *recording) start(unit *meta, run uint64) {
+func (rec *recording) start(unit *meta, run uint64, past []*cell) {
 	rec.unit, rec.run, rec.breach = unit, run, nil
+	rec.past, rec.next = past, 0
 	clear(rec.deps)
 	rec.deps = rec.deps[:0]
 	if rec.check != nil {
 		rec.check.reset()
 	}
-}
-
-// note records that c was read.
-func (rec *recording) note(c *cell) {
-	if c.seen == rec.run || rec.blind {
-		return
-	}
-	c.seen = rec.run
-	rec.deps = append(rec.deps, c)
 }
 
 // permits says whether the reader may read from m; if not, the unit fails.

@@ -48,8 +48,8 @@ func (r *row[K, V]) reason() error {
 type table[K Key, V any] struct {
 	meta
 	equal   func(a, b V) bool
-	rows    *source[K]
-	entire  *source[whole]
+	rows    *source[K, V]
+	entire  *source[whole, struct{}]
 	indexes []indexer[K, V]
 	edits   [2]edit[K, V] // by kind of draft
 }
@@ -77,8 +77,8 @@ func (t *table[K, V]) init(g *Graph, self anyTable, name string, lane Lane, equa
 	}
 	t.equal = equal
 	t.meta = meta{g: g, id: len(g.tables), name: name, lane: lane, slot: g.addSlot(newRoot[*row[K, V]]())}
-	t.rows = newSource(&t.meta, "", "row", func(r *Reader, k K) bool { return t.peek(r, k).shown() })
-	t.entire = newSource(&t.meta, "", "table", func(r *Reader, _ whole) bool {
+	t.rows = newSource[K, V](&t.meta, "", "row", func(r *Reader, k K) bool { return t.peek(r, k).shown() })
+	t.entire = newSource[whole, struct{}](&t.meta, "", "table", func(r *Reader, _ whole) bool {
 		return rootOf[*row[K, V]](r.roots, t.slot).Len() > 0
 	})
 	g.addTable(self)
@@ -91,17 +91,31 @@ func (t *table[K, V]) peek(r *Reader, k K) *row[K, V] {
 
 // read is peek, recorded.
 func (t *table[K, V]) read(r *Reader, k K) *row[K, V] {
+	if r.rec == nil {
+		return t.peek(r, k)
+	}
 	if !r.permits(&t.meta) {
 		return nil
 	}
-	found := t.peek(r, k)
-	if r.rec != nil {
-		r.rec.note(t.rows.at(k))
-		if r.rec.check != nil && found.shown() {
-			r.rec.check.saw(t.name, printKey(k), found.val)
-		}
+	c := t.rows.note(r.rec, k)
+	found := t.borrow(r, c)
+	if r.rec.check != nil && found.shown() {
+		r.rec.check.saw(t.name, printKey(k), found.val)
 	}
 	return found
+}
+
+// borrow returns the row of a cell, from the cell itself if it has it: a tree of
+// many rows is seldom in the processor's cache.
+func (t *table[K, V]) borrow(r *Reader, c *keyed[K, V]) *row[K, V] {
+	if !r.rec.lends {
+		return t.peek(r, c.key)
+	}
+	if c.marks&markKnown == 0 {
+		c.row = t.peek(r, c.key)
+		c.marks |= markKnown
+	}
+	return c.row
 }
 
 func (t *table[K, V]) get(r *Reader, k K) (V, bool) {
@@ -118,7 +132,7 @@ func (t *table[K, V]) all(r *Reader) iter.Seq2[K, V] {
 			return
 		}
 		if r.rec != nil {
-			r.rec.note(t.entire.at(whole{}))
+			t.entire.note(r.rec, whole{})
 		}
 		for _, found := range rootOf[*row[K, V]](r.roots, t.slot).All {
 			if !found.shown() {
@@ -153,8 +167,13 @@ func (t *table[K, V]) begin(d *draft) *edit[K, V] {
 	return e
 }
 
-// write replaces old by now; either may be nil. enc may be reused afterwards.
-func (t *table[K, V]) write(d *draft, k K, enc []byte, old, now *row[K, V]) {
+// write replaces old by now; either may be nil. enc may be reused afterwards. c is
+// the cell of the row, or nil if nobody ever asked for it.
+func (t *table[K, V]) write(d *draft, k K, enc []byte, c *keyed[K, V], old, now *row[K, V]) {
+	if c != nil && d.rec.lends {
+		c.row = now
+		c.marks |= markKnown
+	}
 	e := &t.edits[d.kind]
 	if e.txn == nil {
 		e.txn = e.tree.Txn()
@@ -174,7 +193,7 @@ func (t *table[K, V]) write(d *draft, k K, enc []byte, old, now *row[K, V]) {
 
 // announce makes a change known: to ChangesOf, to indexes and to those who have
 // read the row.
-func (t *table[K, V]) announce(d *draft, k K, enc []byte, old, now *row[K, V]) {
+func (t *table[K, V]) announce(d *draft, k K, enc []byte, c *keyed[K, V], old, now *row[K, V]) {
 	if old.shown() || now.shown() {
 		change := Change[K, V]{Key: k, HadOld: old.shown(), HasNew: now.shown()}
 		if change.HadOld {
@@ -189,7 +208,9 @@ func (t *table[K, V]) announce(d *draft, k K, enc []byte, old, now *row[K, V]) {
 			x.update(d, k, enc, old, now)
 		}
 	}
-	d.markReaders(t.rows.find(k))
+	if c != nil {
+		d.markReaders(&c.cell)
+	}
 }
 
 // report keeps the list of failures.

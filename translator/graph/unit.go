@@ -16,7 +16,7 @@ type item struct {
 func (t *Unit[K, V]) follow() {
 	t.unit = true
 	for _, live := range t.live {
-		live.listen(&t.meta, func(d *draft, k K) { d.mark(t.rows.at(k), markLive) })
+		live.listen(&t.meta, func(d *draft, k K) { d.mark(&t.rows.at(k).cell, markLive) })
 	}
 }
 
@@ -41,7 +41,7 @@ func (t *Unit[K, V]) order(d *draft) []item {
 	queue, items, arena := d.queues[t.id], d.items[:0], d.arena[:0]
 	for _, c := range queue {
 		start := len(arena)
-		arena = encode(arena, keyOf[K](c))
+		arena = encode(arena, own[K, V](c).key)
 		items = append(items, item{enc: arena[start:len(arena):len(arena)], c: c})
 	}
 	clear(queue)
@@ -51,29 +51,29 @@ func (t *Unit[K, V]) order(d *draft) []item {
 	return items
 }
 
-func keyOf[K Key](c *cell) K {
-	return c.owner.(*keyed[K]).key //nolint:forcetypeassert // the queue of a table holds its own cells
+func own[K Key, V any](c *cell) *keyed[K, V] {
+	return c.owner.(*keyed[K, V]) //nolint:forcetypeassert // the queue of a table holds its own cells
 }
 
 // settleOne says whether it computed.
 func (t *Unit[K, V]) settleOne(d *draft, it item) bool {
-	k, marks := keyOf[K](it.c), d.unmark(it.c)
-	old, had := t.edits[d.kind].tree.Get(it.enc)
-	if marks&markLive != 0 || !had {
-		switch alive := t.alive(d, k); {
-		case !alive && had:
-			t.write(d, k, it.enc, old, nil)
-			t.announce(d, k, it.enc, old, nil)
+	c, marks := own[K, V](it.c), d.unmark(it.c)
+	old := t.borrow(&d.reader, c)
+	if marks&markLive != 0 || old == nil {
+		switch alive := t.alive(d, c.key); {
+		case !alive && old != nil:
+			t.write(d, c.key, it.enc, c, old, nil)
+			t.announce(d, c.key, it.enc, c, old, nil)
 			d.discard(it.c, old.deps)
 			return false
 		case !alive:
 			d.discard(it.c, nil)
 			return false
-		case had && marks&markStale == 0:
+		case old != nil && marks&markStale == 0:
 			return false
 		}
 	}
-	t.recompute(d, k, it, old)
+	t.recompute(d, c, it.enc, old)
 	return true
 }
 
@@ -87,41 +87,36 @@ func (t *Unit[K, V]) alive(d *draft, k K) bool {
 }
 
 // recompute computes a unit and stores the result; old is nil for a new unit.
-func (t *Unit[K, V]) recompute(d *draft, k K, it item, old *row[K, V]) {
-	val, err := t.run(d, k)
+func (t *Unit[K, V]) recompute(d *draft, c *keyed[K, V], enc []byte, old *row[K, V]) {
+	var past []*cell
+	if old != nil {
+		past = old.deps
+	}
+	val, err := t.run(d, c.key, past)
 	d.counts[t.id].computed++
-	deps := d.rec.deps
 	same := old != nil && t.same(old, val, err)
 	now := &struct {
 		row[K, V]
 		derivation
 	}{}
-	now.row = row[K, V]{key: k, val: val, derivation: &now.derivation}
+	now.row = row[K, V]{key: c.key, val: val, derivation: &now.derivation}
 	now.derivation = derivation{err: err, at: d.number}
 	if same {
 		now.val, now.derivation.err = old.val, old.err
 		d.counts[t.id].cutOff++
 	}
-	if old != nil && slices.Equal(deps, old.deps) {
-		now.derivation.deps = old.deps
-	} else {
-		now.derivation.deps = slices.Clone(deps)
-		if old != nil {
-			d.discard(it.c, old.deps)
-		}
-		d.connect(it.c, now.derivation.deps)
-	}
-	it.c.marks |= markHeld
-	t.write(d, k, it.enc, old, &now.row)
+	now.derivation.deps = d.connect(&c.cell, old != nil, past)
+	c.marks |= markHeld
+	t.write(d, c.key, enc, c, old, &now.row)
 	if !same {
-		t.announce(d, k, it.enc, old, &now.row)
+		t.announce(d, c.key, enc, c, old, &now.row)
 	}
 }
 
 // run calls Compute and contains what goes wrong in it.
-func (t *Unit[K, V]) run(d *draft, k K) (val V, err error) {
+func (t *Unit[K, V]) run(d *draft, k K, past []*cell) (val V, err error) {
 	var none V
-	d.rec.start(&t.meta, d.g.nextRun())
+	d.rec.start(&t.meta, d.g.nextRun(), past)
 	if val, err = t.call(&d.reader, k); err != nil {
 		val = none
 	}
@@ -155,7 +150,7 @@ func (t *Unit[K, V]) failure(r *Reader, k K) error { return t.read(r, k).reason(
 
 // depsOf returns what the unit of c has read, in the state of the roots.
 func (t *Unit[K, V]) depsOf(r *Reader, c *cell) ([]*cell, bool) {
-	if found := t.peek(r, keyOf[K](c)); found != nil {
+	if found := t.peek(r, own[K, V](c).key); found != nil {
 		return found.deps, true
 	}
 	return nil, false
