@@ -85,7 +85,8 @@ const (
 	// FormatExternalLocalhost is a cause of an unresolved reference: namespace/name.
 	FormatExternalLocalhost Format = "%s is an ExternalName service that points to localhost, this is not allowed"
 	// FormatExternalLoopback is a cause of an unresolved reference: namespace/name.
-	FormatExternalLoopback Format = "%s is an ExternalName service that points to a loopback, link-local or unspecified IP address, this is not allowed"
+	FormatExternalLoopback Format = "%s is an ExternalName service that points to a loopback, " +
+		"link-local or unspecified IP address, this is not allowed"
 	// FormatProtocol goes with UnsupportedProtocol: the value.
 	FormatProtocol Format = "unsupported protocol: %s"
 
@@ -103,7 +104,7 @@ const (
 	FormatSubjectNames Format = "first entry of SubjectNames (%s) does not match SubjectName (%s)"
 
 	// FormatSecret is a cause of SecretNotValid: namespace/name, cause.
-	FormatSecret Format = "Secret %q is invalid: %s"
+	FormatSecret Format = "Secret %q is invalid: %s" //nolint:gosec // G101: a message about a Secret holds none
 	// FormatCertificate is a cause: what is wrong with tls.crt.
 	FormatCertificate Format = "invalid TLS certificate: %s"
 	// FormatPrivateKey is a cause: what is wrong with tls.key.

@@ -38,11 +38,10 @@ func Endpoints(svc *corev1.Service, a ir.Assignment, in []*discoveryv1.EndpointS
 			healthPort = slicePort(s, health)
 		}
 		for i := range s.Endpoints {
-			e := &s.Endpoints[i]
-			switch c := e.Conditions; {
-			case c.Ready == nil || *c.Ready:
+			switch e := &s.Endpoints[i]; {
+			case isReady(e):
 				out.Endpoints = appendEndpoint(out.Endpoints, e, port, healthPort)
-			case c.Serving != nil && *c.Serving && c.Terminating != nil && *c.Terminating:
+			case isLeaving(e):
 				terminating = appendEndpoint(terminating, e, port, healthPort)
 			}
 		}
@@ -87,6 +86,16 @@ func slicePort(s *discoveryv1.EndpointSlice, name string) uint32 {
 		}
 	}
 	return 0
+}
+
+func isReady(e *discoveryv1.Endpoint) bool {
+	return e.Conditions.Ready == nil || *e.Conditions.Ready
+}
+
+// isLeaving tells endpoints that still answer while they terminate.
+func isLeaving(e *discoveryv1.Endpoint) bool {
+	c := e.Conditions
+	return c.Serving != nil && *c.Serving && c.Terminating != nil && *c.Terminating
 }
 
 func appendEndpoint(out []ir.Endpoint, e *discoveryv1.Endpoint, port, health uint32) []ir.Endpoint {

@@ -61,7 +61,7 @@ func fleetCertificate(s *FleetSettings, o Objects, out *ir.FleetUpstreamTLS) *Pr
 		return nil
 	}
 	p := fleetProblem(reason.ClientCertificateInvalid, reason.FormatClientCertificate.With(cause.Message))
-	p.Until = cause.Until
+	p.Category, p.Until = reason.SecretNotValid, cause.Until
 	switch cause.Reason {
 	case reason.SecretNotFound:
 		p.Reason = reason.ClientCertificateNotFound
@@ -78,16 +78,16 @@ func fleetVersions(s *FleetSettings, _ Objects, out *ir.FleetUpstreamTLS) *Probl
 	lowest, ok := tlsVersion(s.Min, ir.TLS12)
 	if !ok {
 		return fleetProblem(reason.TLSVersionInvalid,
-			fmt.Sprintf(`invalid TLS minimum protocol version: %q: use "1.2" or "1.3"`, clip(s.Min)))
+			fmt.Sprintf(`upstreamTLS.minimumProtocolVersion: invalid TLS minimum protocol version: %q: use "1.2" or "1.3"`, clip(s.Min)))
 	}
 	highest, ok := tlsVersion(s.Max, ir.TLS13)
 	if !ok {
 		return fleetProblem(reason.TLSVersionInvalid,
-			fmt.Sprintf(`invalid TLS maximum protocol version: %q: use "1.2" or "1.3"`, clip(s.Max)))
+			fmt.Sprintf(`upstreamTLS.maximumProtocolVersion: invalid TLS maximum protocol version: %q: use "1.2" or "1.3"`, clip(s.Max)))
 	}
 	if lowest > highest {
 		return fleetProblem(reason.TLSVersionInvalid, fmt.Sprintf(
-			"the minimum TLS protocol version is greater than the maximum TLS protocol version: %s and %s", lowest, highest))
+			"upstreamTLS: the minimum TLS protocol version is greater than the maximum TLS protocol version: %s and %s", lowest, highest))
 	}
 	out.Profile.Min, out.Profile.Max = lowest, highest
 	return nil
@@ -117,8 +117,8 @@ func fleetCiphers(s *FleetSettings, _ Objects, out *ir.FleetUpstreamTLS) *Proble
 		}
 	}
 	if len(bad) > 0 {
-		return fleetProblem(reason.CiphersInvalid, fmt.Sprintf("invalid cipher suites %q: Envoy knows %s, and groups of them as [A|B]",
-			bad, strings.Join(cipherNames, ", ")))
+		return fleetProblem(reason.CiphersInvalid, fmt.Sprintf(
+			"upstreamTLS.cipherSuites: invalid cipher suites %q: Envoy knows %s, and groups of them as [A|B]", bad, strings.Join(cipherNames, ", ")))
 	}
 	out.Profile.Ciphers = withoutRepeats(s.Ciphers)
 	return nil
@@ -135,7 +135,7 @@ func fleetCurves(s *FleetSettings, _ Objects, out *ir.FleetUpstreamTLS) *Problem
 		}
 	}
 	if len(bad) > 0 {
-		return fleetProblem(reason.CurvesInvalid, fmt.Sprintf("invalid ECDH curves %q: Envoy knows %s",
+		return fleetProblem(reason.CurvesInvalid, fmt.Sprintf("upstreamTLS.ecdhCurves: invalid ECDH curves %q: Envoy knows %s",
 			bad, strings.Join(curveNames, ", ")))
 	}
 	out.Profile.Curves = withoutRepeats(s.Curves)
@@ -166,7 +166,7 @@ func withoutRepeats(in []string) []string {
 }
 
 func fleetProblem(why reason.Reason, message string) *Problem {
-	return &Problem{Reason: why, Type: reason.TLSError, Category: reason.SecretNotValid, Message: message}
+	return &Problem{Reason: why, Type: reason.TLSError, Category: reason.TLSConfigNotValid, Message: message}
 }
 
 // cipherNames are the cipher suites of TLS 1.2 that Envoy takes
@@ -193,3 +193,33 @@ var defaultCiphers = []string{
 // curveNames are the key exchange groups that Envoy takes
 // (TlsParameters.ecdh_curves).
 var curveNames = []string{"X25519MLKEM768", "X25519", "P-256", "P-384", "P-521"}
+
+// Finish gives a TLS upstream what its fleet brings: the client certificate
+// and the TLS profile. It copies; u and f stay as they are. A cleartext
+// upstream is returned as it is, whatever state the fleet's TLS is in.
+func Finish(u *ir.Upstream, f *ir.FleetUpstreamTLS) (*ir.Upstream, *Problem) {
+	if u.TLS == nil {
+		return u, nil
+	}
+	if f.Failure != "" {
+		return nil, &Problem{Reason: reason.ClientCertificateInvalid, Type: reason.TLSError,
+			Category: reason.SecretNotValid, Message: f.Failure}
+	}
+	if f.RequireValidation && u.TLS.Verify == nil {
+		return nil, &Problem{Reason: reason.ValidationRequired, Type: reason.ServiceError,
+			Category: reason.TLSUpstreamValidation,
+			Message: reason.FormatUpstreamValidation.With(u.Service.Name.Name, u.Service.Port,
+				"the fleet requires validation of TLS backends: set validation with caSecret and subjectName")}
+	}
+	out, tls := *u, *u.TLS
+	tls.ClientCertificate = f.ClientCertificate
+	tls.Profile = f.Profile
+	if tls.Profile.Min == "" {
+		tls.Profile.Min = ir.TLS12
+	}
+	if tls.Profile.Max == "" {
+		tls.Profile.Max = ir.TLS13 // Envoy alone offers at most 1.2 to a backend
+	}
+	out.TLS = &tls
+	return &out, nil
+}

@@ -103,13 +103,23 @@ func uriFault(written string) string {
 		return "has no scheme"
 	case u.Scheme == "urn":
 		return ""
-	case u.Host == "":
+	case u.Hostname() == "":
 		return "has no host"
+	case hostFault(u.Hostname()) != "":
+		return "has a host that " + hostFault(u.Hostname())
 	case u.Scheme == "spiffe":
 		return spiffeFault(u)
 	default:
 		return ""
 	}
+}
+
+// hostFault judges the host of a URI: a DNS name or an IP address.
+func hostFault(host string) string {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return ""
+	}
+	return dnsNameFault(strings.ToLower(host))
 }
 
 func spiffeFault(u *url.URL) string {
@@ -136,8 +146,8 @@ func sniName(host string) (string, bool) {
 
 // withoutPort cuts ":8443" off a Host header.
 func withoutPort(host string) string {
-	if i := strings.LastIndexByte(host, ':'); i >= 0 {
-		return host[:i]
+	if name, _, ok := strings.CutLast(host, ":"); ok {
+		return name
 	}
 	return host
 }
