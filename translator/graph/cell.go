@@ -29,7 +29,7 @@ const (
 	markStale uint8 = 1 << iota // something that the unit has read has changed
 	markLive                    // an index has begun or ceased to list its key
 	markHeld  uint8 = 1 << 4    // the unit has a row in some state
-	markKnown uint8 = 1 << 5    // the row that the main state has is at hand
+	markKnown uint8 = 1 << 5    // the cell knows what the main state has
 	marksBits       = 2         // per kind of draft
 )
 
@@ -76,57 +76,52 @@ func (c *cell) release() {
 	}
 }
 
-// source makes the cells of one kind. V is the type of the rows that they are
-// about.
-type source[K Key, V any] struct {
+// source makes the cells of one kind. T is what is found under a key: a row, or the
+// head of an index entry.
+type source[K Key, T any] struct {
 	of    *meta
 	index string
 	kind  string
-	cells map[K]*keyed[K, V]
+	slot  int // where things are found
+	cells map[K]*keyed[K, T]
 	found func(r *Reader, k K) bool
 }
 
-// keyed is a cell that knows its key and, if it is marked so, its row.
-type keyed[K Key, V any] struct {
+// keyed is a cell that knows its key and, if it is marked so, what the main state
+// has under it.
+type keyed[K Key, T any] struct {
 	cell
-	src *source[K, V]
-	key K
-	row *row[K, V]
+	src   *source[K, T]
+	key   K
+	known *T
 }
 
-func newSource[K Key, V any](of *meta, index, kind string, found func(r *Reader, k K) bool) *source[K, V] {
-	return &source[K, V]{of: of, index: index, kind: kind, cells: map[K]*keyed[K, V]{}, found: found}
+func newSource[K Key, T any](of *meta, index, kind string, slot int, found func(r *Reader, k K) bool) *source[K, T] {
+	return &source[K, T]{of: of, index: index, kind: kind, slot: slot, cells: map[K]*keyed[K, T]{}, found: found}
 }
 
 // at returns the cell of k, made if need be.
-func (s *source[K, V]) at(k K) *keyed[K, V] {
+func (s *source[K, T]) at(k K) *keyed[K, T] {
 	if c, ok := s.cells[k]; ok {
 		return c
 	}
-	c := &keyed[K, V]{src: s, key: k}
+	c := &keyed[K, T]{src: s, key: k}
 	c.owner = c
 	c.table = int32(s.of.id) //nolint:gosec // a graph has few tables
 	s.cells[k] = c
 	return c
 }
 
-// find returns the cell of k, or nil if nobody ever asked.
-func (s *source[K, V]) find(k K) *cell {
-	if c, ok := s.cells[k]; ok {
-		return &c.cell
+// expect makes room for n cells, if there are none yet.
+func (s *source[K, T]) expect(n int) {
+	if n > keepCapacity && len(s.cells) == 0 {
+		s.cells = make(map[K]*keyed[K, T], n)
 	}
-	return nil
 }
 
-// note records that k is read. A unit mostly reads what it has read before, in
-// the same order, which spares the look-up.
-func (s *source[K, V]) note(rec *recording, k K) *keyed[K, V] {
-	var c *keyed[K, V]
-	if rec.next < len(rec.past) {
-		if guess, ok := rec.past[rec.next].owner.(*keyed[K, V]); ok && guess.src == s && guess.key == k {
-			c = guess
-		}
-	}
+// note records that k is read.
+func (s *source[K, T]) note(rec *recording, k K) *keyed[K, T] {
+	c := s.guess(rec, k)
 	if c == nil {
 		c = s.at(k)
 	}
@@ -138,9 +133,45 @@ func (s *source[K, V]) note(rec *recording, k K) *keyed[K, V] {
 	return c
 }
 
-func (c *keyed[K, V]) forget() { delete(c.src.cells, c.key) }
+// guess spares the look-up: a unit mostly reads what it has read the last time, in
+// the same order, or what it has just read.
+func (s *source[K, T]) guess(rec *recording, k K) *keyed[K, T] {
+	if rec.next < len(rec.past) {
+		if c, ok := rec.past[rec.next].owner.(*keyed[K, T]); ok && c.src == s && c.key == k {
+			return c
+		}
+	}
+	for i := len(rec.deps) - 1; i >= max(0, len(rec.deps)-4); i-- {
+		if c, ok := rec.deps[i].owner.(*keyed[K, T]); ok && c.src == s && c.key == k {
+			return c
+		}
+	}
+	return nil
+}
 
-func (c *keyed[K, V]) describe(r *Reader) Dependency {
+// borrow returns what is found under the key of the cell, from the cell itself if
+// it knows: a large tree is seldom in the processor's cache.
+func (c *keyed[K, T]) borrow(r *Reader) *T {
+	if !r.rec.lends {
+		found, _ := lookup[K, *T](r, c.src.slot, c.key)
+		return found
+	}
+	if c.marks&markKnown == 0 {
+		found, _ := lookup[K, *T](r, c.src.slot, c.key)
+		c.learn(found)
+	}
+	return c.known
+}
+
+// learn is told what the main state has under the key.
+func (c *keyed[K, T]) learn(now *T) {
+	c.known = now
+	c.marks |= markKnown
+}
+
+func (c *keyed[K, T]) forget() { delete(c.src.cells, c.key) }
+
+func (c *keyed[K, T]) describe(r *Reader) Dependency {
 	return Dependency{
 		Table: c.src.of.name, Index: c.src.index, Kind: c.src.kind,
 		Key: printKey(c.key), Found: c.src.found(r, c.key),

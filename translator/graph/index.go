@@ -26,9 +26,9 @@ type index[IK, K Key, P any] struct {
 	name           string
 	id             int // for failures
 	heads, members int // slots
-	byKeys         *source[IK, P]
-	byHas          *source[IK, P]
-	byFirst        *source[IK, P]
+	byKeys         *source[IK, head[IK, K, P]]
+	byHas          *source[IK, head[IK, K, P]]
+	byFirst        *source[IK, head[IK, K, P]]
 	followers      []func(d *draft, ik IK)
 	edits          [2]indexEdit[IK, K, P] // by kind of draft
 }
@@ -66,16 +66,16 @@ func newIndex[IK, K Key, V, P any](
 	x.heads = t.g.addSlot(newRoot[*head[IK, K, P]]())
 	x.members = t.g.addSlot(newRoot[K]())
 	x.id = indexFailures + x.heads
-	found := func(r *Reader, ik IK) bool { return x.lists(r.roots, ik) }
-	x.byKeys = newSource[IK, P](x.of, name, "keys", found)
-	x.byHas = newSource[IK, P](x.of, name, "has", found)
-	x.byFirst = newSource[IK, P](x.of, name, "first", found)
+	x.byKeys = newSource[IK, head[IK, K, P]](x.of, name, "keys", x.heads, x.lists)
+	x.byHas = newSource[IK, head[IK, K, P]](x.of, name, "has", x.heads, x.lists)
+	x.byFirst = newSource[IK, head[IK, K, P]](x.of, name, "first", x.heads, x.lists)
 	t.indexes = append(t.indexes, &placed[IK, K, V, P]{index: x, entries: entries})
 	return x
 }
 
-func (x *index[IK, K, P]) lists(roots []any, ik IK) bool {
-	_, ok := lookup[IK, *head[IK, K, P]](&Reader{roots: roots}, x.heads, ik)
+// lists says whether ik lists any row, without recording that it was asked.
+func (x *index[IK, K, P]) lists(r *Reader, ik IK) bool {
+	_, ok := lookup[IK, *head[IK, K, P]](r, x.heads, ik)
 	return ok
 }
 
@@ -87,12 +87,12 @@ func (x *index[IK, K, P]) listen(t *meta, f func(d *draft, ik IK)) {
 }
 
 // read finds the head of ik and records the aspect that is read.
-func (x *index[IK, K, P]) read(r *Reader, ik IK, aspect *source[IK, P]) *head[IK, K, P] {
+func (x *index[IK, K, P]) read(r *Reader, ik IK, aspect *source[IK, head[IK, K, P]]) *head[IK, K, P] {
 	if !r.permits(x.of) {
 		return nil
 	}
 	if r.rec != nil {
-		aspect.note(r.rec, ik)
+		return aspect.note(r.rec, ik).borrow(r)
 	}
 	h, _ := lookup[IK, *head[IK, K, P]](r, x.heads, ik)
 	return h
@@ -163,14 +163,14 @@ func (x *placed[IK, K, V, P]) update(d *draft, k K, enc []byte, old, now *row[K,
 			d.fail(x.id, enc, Failure{Table: x.of.name + "/" + x.name, Key: printKey(k), Err: err})
 		}
 	}
-	inOld, inNow := lister(e.old), lister(e.now)
+	wasAt, isAt := positions(e.old), positions(e.now)
 	for i, was := range e.old {
-		if !inNow(was.Key, len(e.now)) && !inOld(was.Key, i) {
+		if !among(e.now, isAt, was.Key) && !among(e.old[:i], wasAt, was.Key) {
 			x.change(x.open(d), was, k, enc, false)
 		}
 	}
 	for i, is := range e.now {
-		if !inOld(is.Key, len(e.old)) && !inNow(is.Key, i) {
+		if !among(e.old, wasAt, is.Key) && !among(e.now[:i], isAt, is.Key) {
 			x.change(x.open(d), is, k, enc, true)
 		}
 	}
@@ -188,21 +188,31 @@ func (x *placed[IK, K, V, P]) list(r *row[K, V], to []Entry[IK, P]) (entries []E
 	return x.entries(r.key, r.val, to), nil
 }
 
-// lister returns a function that says whether a key is among the first n entries.
-func lister[IK Key, P any](entries []Entry[IK, P]) func(ik IK, n int) bool {
+// positions maps each key to its first position, when the list is too long for
+// searching.
+func positions[IK Key, P any](entries []Entry[IK, P]) map[IK]int {
 	if len(entries) <= fewReaders {
-		return func(ik IK, n int) bool {
-			return slices.ContainsFunc(entries[:n], func(e Entry[IK, P]) bool { return e.Key == ik })
-		}
+		return nil
 	}
 	at := make(map[IK]int, len(entries))
 	for i, e := range slices.Backward(entries) {
 		at[e.Key] = i
 	}
-	return func(ik IK, n int) bool {
+	return at
+}
+
+// among says whether ik is in entries, a head of the list that at was made from.
+func among[IK Key, P any](entries []Entry[IK, P], at map[IK]int, ik IK) bool {
+	if at != nil {
 		i, ok := at[ik]
-		return ok && i < n
+		return ok && i < len(entries)
 	}
+	for i := range entries {
+		if entries[i].Key == ik {
+			return true
+		}
+	}
+	return false
 }
 
 func (x *index[IK, K, P]) open(d *draft) *indexEdit[IK, K, P] {
@@ -299,20 +309,34 @@ func (x *index[IK, K, P]) finish(d *draft) {
 
 // wake marks the readers of an entry whose answers differ.
 func (x *index[IK, K, P]) wake(d *draft, t touched[IK, K, P]) {
-	had, has := t.before != nil, t.after.n > 0
-	if !had && !has {
+	ik, had, now := t.after.ik, t.before != nil, t.after
+	if now.n == 0 {
+		now = nil
+	}
+	if !had && now == nil {
 		return
 	}
-	ik := t.after.ik
-	d.markReaders(x.byKeys.find(ik))
-	if had != has || t.before.first != t.after.first {
-		d.markReaders(x.byFirst.find(ik))
+	existence := had != (now != nil)
+	x.byKeys.tell(d, ik, now, true)
+	x.byFirst.tell(d, ik, now, existence || t.before.first != now.first)
+	x.byHas.tell(d, ik, now, existence)
+	if existence {
+		for _, follow := range x.followers {
+			follow(d, ik)
+		}
 	}
-	if had == has {
+}
+
+// tell gives the new head to the cell of ik and marks its readers.
+func (s *source[K, T]) tell(d *draft, k K, now *T, mark bool) {
+	c, ok := s.cells[k]
+	if !ok {
 		return
 	}
-	d.markReaders(x.byHas.find(ik))
-	for _, follow := range x.followers {
-		follow(d, ik)
+	if d.rec.lends {
+		c.learn(now)
+	}
+	if mark {
+		d.markReaders(&c.cell)
 	}
 }

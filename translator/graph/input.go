@@ -67,12 +67,16 @@ func (b *ops[K, V]) play(d *draft, later []batch) {
 	d.keys = arena
 	slices.SortStableFunc(order, func(a, b *op[K, V]) int { return bytes.Compare(a.enc, b.enc) })
 	t := b.in
-	t.begin(d)
+	t.begin(d, len(order))
+	t.rows.expect(len(order))
 	for i, o := range order {
 		if i+1 < len(order) && order[i+1].key == o.key {
 			continue
 		}
 		t.set(d, o)
+	}
+	for _, o := range order {
+		o.enc = nil // the space is used again
 	}
 	t.finish(d)
 }

@@ -48,7 +48,7 @@ func (r *row[K, V]) reason() error {
 type table[K Key, V any] struct {
 	meta
 	equal   func(a, b V) bool
-	rows    *source[K, V]
+	rows    *source[K, row[K, V]]
 	entire  *source[whole, struct{}]
 	indexes []indexer[K, V]
 	edits   [2]edit[K, V] // by kind of draft
@@ -77,8 +77,8 @@ func (t *table[K, V]) init(g *Graph, self anyTable, name string, lane Lane, equa
 	}
 	t.equal = equal
 	t.meta = meta{g: g, id: len(g.tables), name: name, lane: lane, slot: g.addSlot(newRoot[*row[K, V]]())}
-	t.rows = newSource[K, V](&t.meta, "", "row", func(r *Reader, k K) bool { return t.peek(r, k).shown() })
-	t.entire = newSource[whole, struct{}](&t.meta, "", "table", func(r *Reader, _ whole) bool {
+	t.rows = newSource[K, row[K, V]](&t.meta, "", "row", t.slot, func(r *Reader, k K) bool { return t.peek(r, k).shown() })
+	t.entire = newSource[whole, struct{}](&t.meta, "", "table", t.slot, func(r *Reader, _ whole) bool {
 		return rootOf[*row[K, V]](r.roots, t.slot).Len() > 0
 	})
 	g.addTable(self)
@@ -97,25 +97,11 @@ func (t *table[K, V]) read(r *Reader, k K) *row[K, V] {
 	if !r.permits(&t.meta) {
 		return nil
 	}
-	c := t.rows.note(r.rec, k)
-	found := t.borrow(r, c)
+	found := t.rows.note(r.rec, k).borrow(r)
 	if r.rec.check != nil && found.shown() {
 		r.rec.check.saw(t.name, printKey(k), found.val)
 	}
 	return found
-}
-
-// borrow returns the row of a cell, from the cell itself if it has it: a tree of
-// many rows is seldom in the processor's cache.
-func (t *table[K, V]) borrow(r *Reader, c *keyed[K, V]) *row[K, V] {
-	if !r.rec.lends {
-		return t.peek(r, c.key)
-	}
-	if c.marks&markKnown == 0 {
-		c.row = t.peek(r, c.key)
-		c.marks |= markKnown
-	}
-	return c.row
 }
 
 func (t *table[K, V]) get(r *Reader, k K) (V, bool) {
@@ -158,21 +144,22 @@ func (t *table[K, V]) alike(a, b V) (same bool) {
 	return t.equal(a, b)
 }
 
-// begin opens the table for a draft.
-func (t *table[K, V]) begin(d *draft) *edit[K, V] {
+// begin opens the table for a draft that is about to write some n rows.
+func (t *table[K, V]) begin(d *draft, n int) {
 	e := &t.edits[d.kind]
 	e.tree, e.txn = rootOf[*row[K, V]](d.roots, t.slot), nil
 	e.log = t.log(d)
 	e.start = len(*e.log)
-	return e
+	if e.tree.Len() == 0 {
+		*e.log = slices.Grow(*e.log, n)
+	}
 }
 
 // write replaces old by now; either may be nil. enc may be reused afterwards. c is
 // the cell of the row, or nil if nobody ever asked for it.
-func (t *table[K, V]) write(d *draft, k K, enc []byte, c *keyed[K, V], old, now *row[K, V]) {
+func (t *table[K, V]) write(d *draft, k K, enc []byte, c *keyed[K, row[K, V]], old, now *row[K, V]) {
 	if c != nil && d.rec.lends {
-		c.row = now
-		c.marks |= markKnown
+		c.learn(now)
 	}
 	e := &t.edits[d.kind]
 	if e.txn == nil {
@@ -193,7 +180,7 @@ func (t *table[K, V]) write(d *draft, k K, enc []byte, c *keyed[K, V], old, now 
 
 // announce makes a change known: to ChangesOf, to indexes and to those who have
 // read the row.
-func (t *table[K, V]) announce(d *draft, k K, enc []byte, c *keyed[K, V], old, now *row[K, V]) {
+func (t *table[K, V]) announce(d *draft, k K, enc []byte, c *keyed[K, row[K, V]], old, now *row[K, V]) {
 	if old.shown() || now.shown() {
 		change := Change[K, V]{Key: k, HadOld: old.shown(), HasNew: now.shown()}
 		if change.HadOld {
@@ -238,7 +225,7 @@ func (t *table[K, V]) finish(d *draft) {
 	for _, x := range t.indexes {
 		x.finish(d)
 	}
-	d.markReaders(t.entire.find(whole{}))
+	t.entire.tell(d, whole{}, nil, true)
 }
 
 // log returns the draft's changes of the table, made if need be.

@@ -155,7 +155,7 @@ func (t *Unit[K, V]) All(r *Reader) iter.Seq2[K, V] { return t.all(r) }
 
 // Liveness is an index that can keep units alive.
 type Liveness[K Key] interface {
-	lists(roots []any, k K) bool
+	lists(r *Reader, k K) bool
 	listen(t *meta, f func(d *draft, k K))
 }
 

@@ -26,7 +26,7 @@ func (t *Unit[K, V]) settle(d *draft) {
 		return
 	}
 	items := t.order(d)
-	t.begin(d)
+	t.begin(d, len(items))
 	for _, it := range items {
 		if t.settleOne(d, it) {
 			d.breathe()
@@ -41,7 +41,7 @@ func (t *Unit[K, V]) order(d *draft) []item {
 	queue, items, arena := d.queues[t.id], d.items[:0], d.arena[:0]
 	for _, c := range queue {
 		start := len(arena)
-		arena = encode(arena, own[K, V](c).key)
+		arena = encode(arena, t.own(c).key)
 		items = append(items, item{enc: arena[start:len(arena):len(arena)], c: c})
 	}
 	clear(queue)
@@ -51,14 +51,15 @@ func (t *Unit[K, V]) order(d *draft) []item {
 	return items
 }
 
-func own[K Key, V any](c *cell) *keyed[K, V] {
-	return c.owner.(*keyed[K, V]) //nolint:forcetypeassert // the queue of a table holds its own cells
+// own returns the typed cell of a unit.
+func (t *Unit[K, V]) own(c *cell) *keyed[K, row[K, V]] {
+	return c.owner.(*keyed[K, row[K, V]]) //nolint:forcetypeassert // the queue of a table holds its own cells
 }
 
 // settleOne says whether it computed.
 func (t *Unit[K, V]) settleOne(d *draft, it item) bool {
-	c, marks := own[K, V](it.c), d.unmark(it.c)
-	old := t.borrow(&d.reader, c)
+	c, marks := t.own(it.c), d.unmark(it.c)
+	old := c.borrow(&d.reader)
 	if marks&markLive != 0 || old == nil {
 		switch alive := t.alive(d, c.key); {
 		case !alive && old != nil:
@@ -79,7 +80,7 @@ func (t *Unit[K, V]) settleOne(d *draft, it item) bool {
 
 func (t *Unit[K, V]) alive(d *draft, k K) bool {
 	for _, live := range t.live {
-		if live.lists(d.roots, k) {
+		if live.lists(&d.reader, k) {
 			return true
 		}
 	}
@@ -87,7 +88,7 @@ func (t *Unit[K, V]) alive(d *draft, k K) bool {
 }
 
 // recompute computes a unit and stores the result; old is nil for a new unit.
-func (t *Unit[K, V]) recompute(d *draft, c *keyed[K, V], enc []byte, old *row[K, V]) {
+func (t *Unit[K, V]) recompute(d *draft, c *keyed[K, row[K, V]], enc []byte, old *row[K, V]) {
 	var past []*cell
 	if old != nil {
 		past = old.deps
@@ -150,7 +151,7 @@ func (t *Unit[K, V]) failure(r *Reader, k K) error { return t.read(r, k).reason(
 
 // depsOf returns what the unit of c has read, in the state of the roots.
 func (t *Unit[K, V]) depsOf(r *Reader, c *cell) ([]*cell, bool) {
-	if found := t.peek(r, own[K, V](c).key); found != nil {
+	if found := t.peek(r, t.own(c).key); found != nil {
 		return found.deps, true
 	}
 	return nil, false
