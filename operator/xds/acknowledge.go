@@ -1,0 +1,239 @@
+package xds
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+
+	"github.com/signetproxy/signet/translator/envoy"
+)
+
+// expectation is a response that Envoy has yet to answer.
+type expectation struct {
+	*response
+	// optional says that Envoy may stay silent, because it had no subscription
+	// of the type: the response holds no revision back.
+	optional bool
+	done     bool
+	sent     time.Time
+}
+
+// rejection is a version of a resource that Envoy refused.
+type rejection struct {
+	version  string
+	revision uint64
+	message  string
+}
+
+func (u *subscription) expect(r *response) {
+	u.queue = append(u.queue, &expectation{response: r, optional: !u.active(), sent: time.Now()})
+}
+
+// unsettled returns the lowest revision that the type is not through with:
+// not answered, or rejected. It is the maximum when there is none.
+func (u *subscription) unsettled() uint64 {
+	lowest := uint64(math.MaxUint64)
+	if e := u.oldest(); e != nil {
+		lowest = e.revision // the queue is in order
+	}
+	for _, r := range u.rejected {
+		lowest = min(lowest, r.revision)
+	}
+	return lowest
+}
+
+// oldest returns the first response that Envoy owes an answer, or nil.
+func (u *subscription) oldest() *expectation {
+	for _, e := range u.queue {
+		if !e.done && !e.optional {
+			return e
+		}
+	}
+	return nil
+}
+
+// removing says whether a removal is not answered yet.
+func (u *subscription) removing() bool {
+	return slices.ContainsFunc(u.queue, func(e *expectation) bool { return !e.done && len(e.removed) > 0 })
+}
+
+// take finds the response that a nonce answers. Each can be answered once.
+func (u *subscription) take(nonce string) (*expectation, int) {
+	n, ok := parseNonce(nonce)
+	if !ok {
+		return nil, 0
+	}
+	i, ok := slices.BinarySearchFunc(u.queue, n, func(e *expectation, n uint64) int { return cmp.Compare(e.nonce, n) })
+	if !ok || u.queue[i].done {
+		return nil, 0
+	}
+	e := u.queue[i]
+	e.done = true
+	freed := 1
+	for _, before := range u.queue[:i] {
+		// Envoy answers in order: it will not answer these any more.
+		if before.optional && !before.done {
+			before.done = true
+			freed++
+		}
+	}
+	for len(u.queue) > 0 && u.queue[0].done {
+		u.queue[0] = nil
+		u.queue = u.queue[1:]
+	}
+	if len(u.queue) == 0 {
+		u.queue = nil
+	}
+	return e, freed
+}
+
+// answered takes an ACK or a NACK.
+func (s *stream) answered(k kind, req *discoveryv3.DeltaDiscoveryRequest) error {
+	sub := &s.subs[k]
+	e, freed := sub.take(req.GetResponseNonce())
+	if e == nil {
+		s.ignore(&s.server.counters.ignored.nonces, "unknown or repeated nonce")
+		return nil
+	}
+	s.outstanding -= freed
+	if req.GetErrorDetail() != nil {
+		return s.nacked(e, words(k, req.GetErrorDetail().GetMessage()))
+	}
+	s.status.Acks++
+	s.server.counters.byType[k].acks.Add(1)
+	for _, r := range e.rows {
+		// Envoy takes the same bad secret when it comes again, yet does not use
+		// it: only other bytes make it good.
+		if old, ok := sub.rejected[r.Name]; ok && (k != secrets || old.version != r.Version) {
+			delete(sub.rejected, r.Name)
+		}
+	}
+	for _, name := range e.removed {
+		delete(sub.rejected, name)
+	}
+	return nil
+}
+
+// nacked notes a rejection, and sends what was refused together one by one, so
+// that the good ones arrive and the bad ones are known.
+func (s *stream) nacked(e *expectation, message string) error {
+	k := e.kind
+	sub := &s.subs[k]
+	s.status.Nacks++
+	s.server.counters.byType[k].nacks.Add(1)
+	nack := Nack{
+		Fleet: s.fleet.name, Node: s.status.Node, Type: types[k], Revision: e.revision,
+		Resources: make([]*envoy.Resource, len(e.rows)), Removed: e.removed, Message: message,
+	}
+	for i, r := range e.rows {
+		nack.Resources[i] = r.Resource
+		sub.rejected[r.Name] = rejection{version: r.Version, revision: e.revision, message: message}
+	}
+	s.log.Info("Envoy refused a response", "type", k, "revision", e.revision,
+		"resources", len(e.rows), "first", firstName(e.response), "message", message)
+	s.events = append(s.events, func(o Observer) { o.OnNack(nack) })
+	if len(e.rows)+len(e.removed) < 2 {
+		return nil
+	}
+	return s.isolate(e)
+}
+
+// isolate sends the parts of a refused response that still stand, one by one.
+func (s *stream) isolate(e *expectation) error {
+	k := e.kind
+	var gone []string
+	for _, name := range e.removed {
+		if s.resolve(k, name) == nil {
+			gone = append(gone, name)
+		}
+	}
+	if err := s.sendEach(k, nil, gone); err != nil {
+		return err
+	}
+	var sent []*row
+	for _, refused := range e.rows {
+		r := s.resolve(k, refused.Name)
+		if r == nil || r.Version != refused.Version || !s.subs[k].wants(r.Name) {
+			continue // a later response has taken its place
+		}
+		if err := s.sendEach(k, []*row{r}, nil); err != nil {
+			return err
+		}
+		sent = append(sent, r)
+	}
+	if k == clusters {
+		return s.sendUses(sent)
+	}
+	return nil
+}
+
+// settle works out which revision the stream has acknowledged.
+func (s *stream) settle() {
+	s.status.Unacknowledged = s.outstanding
+	now := s.settled()
+	if now <= s.status.Acknowledged {
+		return
+	}
+	ack := Ack{Fleet: s.fleet.name, Node: s.status.Node, Revision: now, First: s.status.Ready == 0}
+	s.status.Acknowledged = now
+	if ack.First {
+		s.status.Ready = now
+		s.log.Info("Envoy has acknowledged its first revision", "revision", now)
+	}
+	s.events = append(s.events, func(o Observer) { o.OnAck(ack) })
+}
+
+func (s *stream) settled() uint64 {
+	if s.cursor == nil || !s.complete() {
+		return 0
+	}
+	lowest := uint64(math.MaxUint64)
+	for k := range s.subs {
+		lowest = min(lowest, s.subs[k].unsettled())
+	}
+	if lowest == math.MaxUint64 {
+		return s.cursor.revision
+	}
+	if lowest <= s.first {
+		return 0
+	}
+	return lowest - 1
+}
+
+// complete says whether Envoy has asked for all that it needs to serve.
+func (s *stream) complete() bool {
+	if !s.subs[clusters].seen || !s.subs[listeners].seen {
+		return false
+	}
+	return s.subs[scopes].seen || s.cursor.rows[scopes].Len() == 0 || s.cursor.rows[listeners].Len() == 0
+}
+
+const maxMessage = 1024
+
+// words are Envoy's, bounded. Its text may hold a dump of what it refused: of a
+// secret nothing behind the start of a dump is kept.
+func words(k kind, message string) string {
+	if k == secrets {
+		for _, mark := range []string{"inline_", "private_key", "PRIVATE KEY", "-----BEGIN"} {
+			if i := strings.Index(message, mark); i >= 0 {
+				message = message[:i] + "(cut)"
+			}
+		}
+	}
+	return printable(message, maxMessage)
+}
+
+func firstName(r *response) string {
+	switch {
+	case len(r.rows) > 0:
+		return r.rows[0].Name
+	case len(r.removed) > 0:
+		return r.removed[0]
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,27 @@
+// Package xds serves Envoy resources over delta ADS (the incremental
+// aggregated discovery service), and says what each Envoy has acknowledged.
+//
+// It promises:
+//   - An Envoy is what its verified client certificate says. It sees the
+//     resources of its own fleet alone; node metadata decides nothing.
+//   - Nothing of a fleet is sent before its first, complete revision.
+//   - Make before break, by order on the stream: clusters, their endpoints,
+//     secrets, listeners, scopes, pushed without waiting; what is no longer
+//     used is removed when Envoy has acknowledged what stopped using it.
+//   - Every subscription by name is answered at once, with the resource or
+//     with a removal.
+//   - A stream costs what changed, not what exists; the bytes of a resource
+//     are made once and shared by all streams; a stuck stream delays no other.
+//   - A reconnecting Envoy gets the difference alone: versions are digests.
+//
+// It never looks into a resource, except for the names that a cluster uses; it
+// never waits for an acknowledgement before it sends (Envoy withholds that of
+// clusters while any of them warms); it never decides what to do about a
+// rejection: it tells the Observer, and sends what it is given next.
+//
+// The way of an update: Publish makes the fleet's next snapshot (fleet.go) and
+// wakes its streams. Each stream (stream.go) holds the snapshot that it has
+// sent, asks for the changes up to the newest, and sends those that its Envoy
+// subscribes to (subscription.go) in order (delivery.go); acknowledge.go keeps
+// account of the answers.
+package xds

@@ -1,0 +1,274 @@
+package xds
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/go-logr/logr"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	"github.com/signetproxy/signet/translator/envoy"
+	"github.com/signetproxy/signet/translator/ir"
+)
+
+// Options make a Server. Identity is required; a limit of 0 is its default.
+type Options struct {
+	// Log is told of refused streams and of rejections, and at V(1) of all else.
+	Log logr.Logger
+	// Identity tells which fleet a URI name of a certificate stands for.
+	Identity func(*url.URL) (ir.Name, error)
+	// Observer may be nil.
+	Observer Observer
+	// FirstListener, if not nil, may return other bytes for a listener that a
+	// stream's Envoy does not have yet, such as one that names the certificates
+	// to fetch beforehand. The listener keeps its name and its Version, so that
+	// a reconnecting Envoy is not sent it again. It is called by many
+	// goroutines; nil means the listener as it is.
+	FirstListener func(fleet ir.Name, listener *envoy.Resource) *envoy.Resource
+
+	// MaxStreams bounds all streams together (1,000).
+	MaxStreams int
+	// MaxMessage bounds one request, in bytes (32 MiB: a reconnecting Envoy
+	// lists all that it has).
+	MaxMessage int
+	// MaxNames bounds the names that one stream subscribes to (200,000). A name
+	// beyond it is answered, and not kept up to date.
+	MaxNames int
+	// MaxUnacknowledged bounds the responses that a stream has not answered
+	// (4,096). No new revision is sent beyond it until Envoy answers.
+	MaxUnacknowledged int
+}
+
+// Observer is told what Envoys say. Each method is called by the goroutine of
+// the stream, without locks held and in the stream's order: it delays that
+// stream alone, and must not wait for it.
+type Observer interface {
+	// OnAck says that a stream has acknowledged all that a revision, and those
+	// before it, changed.
+	OnAck(Ack)
+	// OnNack says that Envoy refused a response.
+	OnNack(Nack)
+}
+
+// Ack is a stream's progress.
+type Ack struct {
+	Fleet    ir.Name
+	Node     string
+	Revision uint64
+	// First is set on the first complete revision of the stream: its Envoy is
+	// ready.
+	First bool
+}
+
+// Nack is a response that Envoy refused.
+type Nack struct {
+	Fleet    ir.Name
+	Node     string
+	Type     envoy.Type
+	Revision uint64
+	// Resources and Removed are what the response held. With more than one
+	// Envoy may have taken some of them and refused good ones: the server then
+	// sends each again in a response of its own, and a Nack of one follows for
+	// each that is bad.
+	Resources []*envoy.Resource
+	Removed   []string
+	// Message is Envoy's, cut to a bound and without key material.
+	Message string
+}
+
+// Server serves delta ADS. All methods may be called at any time by any
+// goroutine, but for Publish, which one goroutine calls in order.
+type Server struct {
+	opts     Options
+	revision atomic.Uint64
+	counters counters
+
+	mu      sync.Mutex
+	fleets  map[ir.Name]*fleet
+	streams int
+	lastID  uint64
+}
+
+var errNoIdentity = errors.New("the server was made without Options.Identity: it knows no fleet's name")
+
+// stopGrace is how long Serve waits for streams that do not read to end.
+const stopGrace = 2 * time.Second
+
+// New makes a server that knows no fleet yet.
+func New(o Options) *Server {
+	o.MaxStreams = orDefault(o.MaxStreams, 1000)
+	o.MaxMessage = orDefault(o.MaxMessage, 32<<20)
+	o.MaxNames = orDefault(o.MaxNames, 200_000)
+	o.MaxUnacknowledged = orDefault(o.MaxUnacknowledged, 4096)
+	if o.Log.GetSink() == nil {
+		o.Log = logr.Discard()
+	}
+	if o.Identity == nil {
+		o.Identity = func(*url.URL) (ir.Name, error) { return ir.Name{}, errNoIdentity }
+	}
+	return &Server{opts: o, fleets: map[ir.Name]*fleet{}}
+}
+
+func orDefault(n, otherwise int) int {
+	if n <= 0 {
+		return otherwise
+	}
+	return n
+}
+
+// Publish makes a revision the newest one and wakes the streams of the fleets
+// that it changed. It never waits for a stream.
+func (s *Server) Publish(u Update) {
+	for i := range u.Fleets {
+		f := s.begin(u.Fleets[i].Fleet)
+		for _, key := range f.commit(u.Revision, &u.Fleets[i]) {
+			s.opts.Log.Error(errors.New("type of resource is not served"), "Resource left out of a revision",
+				"fleet", f.name, "type", key.Type, "name", key.Name, "revision", u.Revision)
+		}
+	}
+	// Stored after the snapshots: who reads it sees at least those.
+	s.revision.Store(u.Revision)
+	for i := range u.Fleets {
+		s.finish(u.Fleets[i].Fleet)
+	}
+}
+
+// begin returns the fleet, made if need be, and keeps it until finish.
+func (s *Server) begin(name ir.Name) *fleet {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.fleetLocked(name)
+	f.busy = true
+	return f
+}
+
+func (s *Server) fleetLocked(name ir.Name) *fleet {
+	f := s.fleets[name]
+	if f == nil {
+		f = &fleet{name: name, streams: map[*stream]struct{}{}}
+		s.fleets[name] = f
+	}
+	return f
+}
+
+// finish wakes the streams of the fleet.
+func (s *Server) finish(name ir.Name) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.fleets[name]
+	if f == nil { // it was named twice, and is gone
+		return
+	}
+	f.busy = false
+	for st := range f.streams {
+		select {
+		case st.wake <- struct{}{}:
+		default: // it is awake already
+		}
+	}
+	s.forgetLocked(f)
+}
+
+// forgetLocked drops a fleet that has neither resources nor streams.
+func (s *Server) forgetLocked(f *fleet) {
+	if f.head.Load() == nil && len(f.streams) == 0 && !f.busy {
+		delete(s.fleets, f.name)
+	}
+}
+
+// join counts a stream in; it fails when there are too many.
+func (s *Server) join(st *stream) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.streams >= s.opts.MaxStreams {
+		return false
+	}
+	s.streams++
+	s.lastID++
+	st.id = s.lastID
+	st.fleet = s.fleetLocked(st.who.fleet)
+	st.fleet.streams[st] = struct{}{}
+	return true
+}
+
+func (s *Server) leave(st *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.streams--
+	delete(st.fleet.streams, st)
+	s.forgetLocked(st.fleet)
+}
+
+// Serve accepts connections until ctx ends, then ends all streams and returns
+// nil. It closes the listener. TLS 1.3 and a verified client certificate are
+// required, whatever the configuration says; it may choose certificates and
+// authorities anew for each handshake (tls.Config.GetConfigForClient).
+func (s *Server) Serve(ctx context.Context, l net.Listener, conf *tls.Config) error {
+	g := grpc.NewServer(
+		grpc.Creds(credentials.NewTLS(strict(conf))),
+		grpc.ForceServerCodecV2(newCodec()),
+		grpc.MaxRecvMsgSize(s.opts.MaxMessage),
+		grpc.MaxConcurrentStreams(8),
+		grpc.ConnectionTimeout(10*time.Second),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+	)
+	discoveryv3.RegisterAggregatedDiscoveryServiceServer(g, &service{server: s, stop: ctx.Done()})
+
+	failed := make(chan error, 1)
+	go func() { failed <- g.Serve(l) }()
+	select {
+	case err := <-failed:
+		g.Stop()
+		if err != nil {
+			return fmt.Errorf("serve xDS on %s: %w", l.Addr(), err)
+		}
+		return nil
+	case <-ctx.Done():
+	}
+	// A stream whose Envoy does not read cannot end by itself.
+	force := time.AfterFunc(stopGrace, g.Stop)
+	defer force.Stop()
+	g.GracefulStop()
+	if err := <-failed; err != nil {
+		return fmt.Errorf("serve xDS on %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+// service is the server behind one listener.
+type service struct {
+	discoveryv3.UnimplementedAggregatedDiscoveryServiceServer
+	server *Server
+	stop   <-chan struct{}
+}
+
+// DeltaAggregatedResources implements the one method that is served.
+func (s *service) DeltaAggregatedResources(conn discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
+	who, err := identify(conn.Context(), s.server.opts.Identity)
+	if err != nil {
+		s.server.counters.refused.identity.Add(1)
+		s.server.opts.Log.Info("Refused a stream without a valid identity", "reason", err.Error())
+		return status.Error(codes.PermissionDenied, err.Error())
+	}
+	st := newStream(s.server, who, conn)
+	if !s.server.join(st) {
+		s.server.counters.refused.limit.Add(1)
+		s.server.opts.Log.Info("Refused a stream: there are too many", "fleet", who.fleet, "limit", s.server.opts.MaxStreams)
+		return status.Errorf(codes.ResourceExhausted, "there are %d streams already, which is the limit", s.server.opts.MaxStreams)
+	}
+	defer s.server.leave(st)
+	return st.run(s.stop)
+}

@@ -1,0 +1,240 @@
+package xds
+
+import (
+	"cmp"
+	"context"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/go-logr/logr"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
+
+	"github.com/signetproxy/signet/translator/envoy"
+)
+
+// wire is the part of a gRPC stream that is used.
+type wire interface {
+	Context() context.Context
+	Recv() (*discoveryv3.DeltaDiscoveryRequest, error)
+	SendMsg(m any) error
+}
+
+// stream is one Envoy. Its own goroutine alone touches it, but for wake, view
+// and blocked.
+type stream struct {
+	server *Server
+	fleet  *fleet
+	who    identity
+	conn   wire
+	log    logr.Logger
+	id     uint64
+
+	wake chan struct{} // of size 1
+
+	// cursor is the snapshot that Envoy has been sent, as far as it subscribes;
+	// nil before the fleet's first revision. What differs is in lingering.
+	cursor *snapshot
+	// first is the revision of the first cursor.
+	first uint64
+	subs  [kindCount]subscription
+	// dependents are, by wildcard row, the secrets' names that may resolve to it.
+	dependents map[string]map[string]struct{}
+	// lingering are the names that Envoy has and no revision holds any more, and
+	// the revision that dropped them: they are removed when nothing uses them.
+	lingering [kindCount]map[string]uint64
+	names     int // of all subscriptions
+
+	nonce       uint64
+	outstanding int
+
+	status  StreamState // what goes into view
+	events  []func(Observer)
+	blocked atomic.Int64 // since when a send blocks, in ns since 1970; 0: none
+	view    atomic.Pointer[StreamState]
+}
+
+// requestBuffer is how many requests a stream reads ahead.
+const requestBuffer = 16
+
+func newStream(s *Server, who identity, conn wire) *stream {
+	st := &stream{
+		server: s, who: who, conn: conn,
+		log:        s.opts.Log.WithValues("fleet", who.fleet, "peer", who.address),
+		wake:       make(chan struct{}, 1),
+		dependents: map[string]map[string]struct{}{},
+		status:     StreamState{Identity: who.uri, Address: who.address, Since: time.Now()},
+	}
+	for k := range st.subs {
+		st.subs[k].names = map[string]struct{}{}
+		st.subs[k].rejected = map[string]rejection{}
+		st.lingering[k] = map[string]uint64{}
+	}
+	st.show()
+	return st
+}
+
+// run serves the stream until it fails, its Envoy goes, or stop closes.
+func (s *stream) run(stop <-chan struct{}) error {
+	ctx := s.conn.Context()
+	requests := make(chan *discoveryv3.DeltaDiscoveryRequest, requestBuffer)
+	ended := make(chan error, 1)
+	go s.read(ctx, requests, ended)
+
+	s.log.V(1).Info("Stream opened")
+	defer func() { s.log.V(1).Info("Stream closed", "node", s.status.Node) }()
+	if err := s.turn(nil, requests); err != nil {
+		return err
+	}
+	for {
+		var req *discoveryv3.DeltaDiscoveryRequest
+		select {
+		case <-ctx.Done():
+			return status.FromContextError(ctx.Err()).Err()
+		case <-stop:
+			return status.Error(codes.Unavailable, "the control plane stops")
+		case err := <-ended:
+			return err
+		case <-s.wake:
+		case req = <-requests:
+		}
+		if err := s.turn(req, requests); err != nil {
+			return err
+		}
+	}
+}
+
+// read hands requests over until the stream ends.
+func (s *stream) read(ctx context.Context, to chan<- *discoveryv3.DeltaDiscoveryRequest, ended chan<- error) {
+	for {
+		req, err := s.conn.Recv()
+		if err != nil {
+			ended <- err
+			return
+		}
+		select {
+		case to <- req:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// turn takes what has come, sends what is due, and says what has changed.
+func (s *stream) turn(req *discoveryv3.DeltaDiscoveryRequest, more <-chan *discoveryv3.DeltaDiscoveryRequest) error {
+	for n := 0; req != nil; n++ {
+		if err := s.handle(req); err != nil {
+			return err
+		}
+		req = nil
+		if n < requestBuffer {
+			select {
+			case req = <-more:
+			default:
+			}
+		}
+	}
+	if err := s.advance(); err != nil {
+		return err
+	}
+	s.settle()
+	s.show()
+	if o := s.server.opts.Observer; o != nil {
+		for _, tell := range s.events {
+			tell(o)
+		}
+	}
+	s.events = s.events[:0]
+	return nil
+}
+
+// handle takes one request: an answer to a response, a subscription, or both.
+func (s *stream) handle(req *discoveryv3.DeltaDiscoveryRequest) error {
+	if id := req.GetNode().GetId(); id != "" && s.status.Node == "" {
+		s.status.Node = printable(id, 256)
+		s.log = s.log.WithValues("node", s.status.Node)
+	}
+	k, ok := kindOf(envoy.Type(req.GetTypeUrl()))
+	if !ok {
+		s.ignore(&s.server.counters.ignored.unknownType, "unknown type")
+		return nil
+	}
+	if req.GetResponseNonce() != "" || req.GetErrorDetail() != nil {
+		if err := s.answered(k, req); err != nil {
+			return err
+		}
+	}
+	return s.subscribe(k, req)
+}
+
+// ignore counts a request, or a part of one, that has no effect.
+func (s *stream) ignore(counter *atomic.Uint64, why string) {
+	counter.Add(1)
+	s.status.Ignored++
+	s.log.V(1).Info("Ignored a part of a request", "reason", why)
+}
+
+// send writes one response and takes it into account. It blocks while Envoy
+// does not read.
+func (s *stream) send(k kind, rows []*row, removed []string) error {
+	if s.outstanding >= 2*s.server.opts.MaxUnacknowledged+s.names+requestBuffer {
+		return status.Errorf(codes.ResourceExhausted, "%d responses are not acknowledged", s.outstanding)
+	}
+	s.nonce++
+	r := &response{kind: k, nonce: s.nonce, revision: s.cursor.revision, rows: rows, removed: removed}
+	s.subs[k].expect(r)
+	s.outstanding++
+
+	buffers := mem.BufferSlice(r.marshal())
+	size := uint64(buffers.Len()) //nolint:gosec // a length
+	s.status.Sent, s.status.Unacknowledged = r.revision, s.outstanding
+	s.status.Responses++
+	s.status.Bytes += size
+	s.server.counters.byType[k].responses.Add(1)
+	s.server.counters.byType[k].bytes.Add(size)
+	s.log.V(1).Info("Sending", "type", k, "nonce", r.nonce, "revision", r.revision,
+		"resources", len(rows), "removed", len(removed), "bytes", size)
+
+	s.blocked.Store(time.Now().UnixNano())
+	err := s.conn.SendMsg(buffers)
+	s.blocked.Store(0)
+	return err //nolint:wrapcheck // a status of gRPC
+}
+
+// sendEach sends rows, each secret in a response of its own: Envoy does not say
+// which of several it refused, and takes the same bad bytes when they come
+// again, so they could not be told apart later.
+func (s *stream) sendEach(k kind, rows []*row, removed []string) error {
+	if k != secrets {
+		if len(rows)+len(removed) == 0 {
+			return nil
+		}
+		return s.send(k, rows, removed)
+	}
+	for i := range rows {
+		if err := s.send(k, rows[i:i+1:i+1], nil); err != nil {
+			return err
+		}
+	}
+	if len(removed) == 0 {
+		return nil
+	}
+	return s.send(k, nil, removed)
+}
+
+// printable bounds text that comes from the far end.
+func printable(text string, limit int) string {
+	text = strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || r < ' ' && r != '\n' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, text[:min(len(text), limit)])
+	return strings.TrimSpace(text)
+}
+
+func byName(a, b *row) int { return cmp.Compare(a.Name, b.Name) }

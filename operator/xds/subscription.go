@@ -1,0 +1,196 @@
+package xds
+
+import (
+	"maps"
+	"slices"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+)
+
+const (
+	wildcard = "*"
+	// maxName bounds one name; Envoy's longest are far below.
+	maxName = 2048
+)
+
+// subscription is what one stream wants of one type, and what became of the
+// responses to it.
+type subscription struct {
+	// seen says that Envoy has asked for the type on this stream.
+	seen bool
+	// all says that it subscribes to every resource; names are further ones.
+	all   bool
+	names map[string]struct{}
+
+	// owed is what is to be answered once there is a revision to answer from.
+	owed    []string
+	owedAll bool
+	// had are the versions that Envoy had when the stream began, until the
+	// first answer; nil for an Envoy that had none.
+	had map[string]string
+
+	queue    []*expectation // oldest first, so sorted by nonce
+	rejected map[string]rejection
+}
+
+// active says whether Envoy answers responses of the type: it is silent on
+// those that it has no subscription for.
+func (u *subscription) active() bool { return u.all || len(u.names) > 0 }
+
+func (u *subscription) wants(name string) bool {
+	_, named := u.names[name]
+	return u.all || named
+}
+
+// subscribe takes a request's changes of the subscription and answers them.
+func (s *stream) subscribe(k kind, req *discoveryv3.DeltaDiscoveryRequest) error {
+	sub := &s.subs[k]
+	if !sub.seen {
+		sub.seen = true
+		if len(req.GetInitialResourceVersions()) > 0 {
+			sub.had = req.GetInitialResourceVersions()
+			s.status.Resumed = true
+		}
+		// The old form of a wildcard: a first request that names nothing.
+		if k.wildcard() && len(req.GetResourceNamesSubscribe()) == 0 {
+			sub.all, sub.owedAll = true, true
+		}
+	}
+	for _, name := range req.GetResourceNamesUnsubscribe() {
+		s.drop(k, name)
+	}
+	for _, name := range req.GetResourceNamesSubscribe() {
+		s.add(k, name)
+	}
+	if s.cursor == nil {
+		return nil
+	}
+	return s.answer(k)
+}
+
+func (s *stream) add(k kind, name string) {
+	sub := &s.subs[k]
+	switch _, known := sub.names[name]; {
+	case name == wildcard && k.wildcard():
+		sub.all, sub.owedAll = true, true
+		return
+	case name == "" || len(name) > maxName:
+		s.ignore(&s.server.counters.ignored.names, "name is empty or too long")
+		return
+	case known:
+	case s.names >= s.server.opts.MaxNames:
+		// Answered, so that Envoy does not wait; not kept.
+		s.ignore(&s.server.counters.ignored.names, "too many names")
+	default:
+		sub.names[name] = struct{}{}
+		s.names++
+		if k == secrets {
+			for _, row := range secretFallback(name) {
+				if s.dependents[row] == nil {
+					s.dependents[row] = map[string]struct{}{}
+				}
+				s.dependents[row][name] = struct{}{}
+			}
+		}
+	}
+	sub.owed = append(sub.owed, name)
+}
+
+func (s *stream) drop(k kind, name string) {
+	sub := &s.subs[k]
+	if name == wildcard && k.wildcard() {
+		sub.all = false
+		clear(sub.rejected)
+		clear(s.lingering[k])
+		return
+	}
+	if _, known := sub.names[name]; !known {
+		return
+	}
+	delete(sub.names, name)
+	s.names--
+	if !sub.all {
+		delete(sub.rejected, name)
+		delete(s.lingering[k], name)
+	}
+	if k != secrets {
+		return
+	}
+	for _, row := range secretFallback(name) {
+		delete(s.dependents[row], name)
+		if len(s.dependents[row]) == 0 {
+			delete(s.dependents, row)
+		}
+	}
+}
+
+// answer sends what a request is owed: all that Envoy does not have at the
+// cursor's version, and the removal of what it has or wants and is not there.
+func (s *stream) answer(k kind) error {
+	sub := &s.subs[k]
+	if !sub.owedAll && len(sub.owed) == 0 {
+		return nil
+	}
+	had, all := sub.had, sub.owedAll && sub.all
+	var rows []*row
+	var removed []string
+	if all {
+		rows, removed = s.whole(k, had)
+	}
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(sub.owed))) {
+		row := s.resolve(k, name)
+		switch {
+		case row == nil:
+			removed = append(removed, name)
+			delete(s.lingering[k], name)
+		case !all && row.Version != had[name]: // of all it is one already
+			rows = append(rows, row)
+		}
+	}
+	sub.owed, sub.owedAll, sub.had = nil, false, nil
+
+	if k == listeners {
+		s.decorate(rows, func(r *row) bool { return had[r.Name] == "" })
+	}
+	// An Envoy that has nothing waits for the first answer, be it empty.
+	if all && had == nil && len(rows)+len(removed) == 0 {
+		return s.send(k, nil, nil)
+	}
+	if err := s.sendEach(k, rows, removed); err != nil {
+		return err
+	}
+	if k == clusters && had != nil {
+		// Envoy does not ask again for what an updated cluster uses.
+		return s.sendUses(rows)
+	}
+	return nil
+}
+
+// whole lists the rows of a type that Envoy does not have, and the names that
+// are to be removed from it now.
+func (s *stream) whole(k kind, had map[string]string) (rows []*row, removed []string) {
+	rows = make([]*row, 0, max(0, s.cursor.rows[k].Len()-len(had)))
+	for _, r := range s.cursor.rows[k].All {
+		if had == nil || had[r.Name] != r.Version {
+			rows = append(rows, r)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(had)) {
+		switch {
+		case s.cursor.get(k, name) != nil:
+		case k == clusters: // Envoy's routes may use it until they are updated
+			s.lingering[k][name] = s.cursor.revision
+		default:
+			removed = append(removed, name)
+		}
+	}
+	return rows, removed
+}
+
+// resolve returns the row that serves a name, under that name.
+func (s *stream) resolve(k kind, name string) *row {
+	if k != secrets {
+		return s.cursor.get(k, name)
+	}
+	return named(s.cursor.secret(name), name)
+}
