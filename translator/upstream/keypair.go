@@ -181,7 +181,9 @@ func privateKey(data []byte) ([]byte, signer, *fault) {
 
 // matching compares the public halves of the leaf and of the key.
 func matching(certs []*x509.Certificate, key signer) *fault {
-	public, ok := key.Public().(interface{ Equal(other crypto.PublicKey) bool })
+	public, ok := key.Public().(interface {
+		Equal(other crypto.PublicKey) bool
+	})
 	if !ok {
 		return faultf(reason.NotAKey, "Envoy does not know this type of key")
 	}
