@@ -13,6 +13,7 @@ import (
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	earlyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
@@ -113,8 +114,14 @@ func scopeMutation(listener string, tls bool) *earlyv3.HeaderMutation {
 	}}}
 }
 
-func websockets(_ *routev3.Route, a *routev3.RouteAction, on bool) {
-	if on {
-		a.UpgradeConfigs = []*routev3.RouteAction_UpgradeConfig{{UpgradeType: "websocket"}}
-	}
+// websocketsAllowed tells the fallback filter what upgrade_configs tells Envoy.
+var websocketsAllowed = &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{
+	fallbackFilter: {Fields: map[string]*structpb.Value{"upgrade": structpb.NewStringValue("websocket")}},
+}}
+
+var websocketUpgrade = []*routev3.RouteAction_UpgradeConfig{{UpgradeType: "websocket"}}
+
+func allowWebsockets(r *routev3.Route, a *routev3.RouteAction) {
+	a.UpgradeConfigs = websocketUpgrade
+	r.Metadata = websocketsAllowed
 }

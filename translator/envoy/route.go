@@ -121,7 +121,9 @@ func forward(out *routev3.Route, r *ir.Route) (*routev3.RouteAction, error) {
 	if f.Retry != nil {
 		a.RetryPolicy = retryPolicy(f.Retry)
 	}
-	websockets(out, a, f.Websockets)
+	if f.Websockets {
+		allowWebsockets(out, a)
+	}
 	return a, nil
 }
 

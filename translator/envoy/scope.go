@@ -40,11 +40,14 @@ var (
 		Name:   notFoundRoute,
 		Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: ""}},
 		Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 404}},
+		// A websocket to nowhere gets this answer too.
+		Metadata: websocketsAllowed,
 	}
 	misdirected = &routev3.Route{
 		Name:   "misdirected",
 		Match:  notFound.Match,
 		Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 421}},
+		Metadata: websocketsAllowed,
 	}
 )
 

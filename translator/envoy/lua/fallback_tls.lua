@@ -1,16 +1,23 @@
 -- Still no route: the host is one of the listener's wildcards, or unknown, or
 -- not the one that the connection was opened for.
-function envoy_on_request(handle)
-  local info = handle:streamInfo()
-  if info:routeName() ~= "" then
-    return
-  end
+local function find_route(handle)
   local headers = handle:headers()
   local host = (headers:get(":authority") or ""):lower():gsub(":%d+$", "")
   local target = "|~"
-  if host ~= info:requestedServerName():lower() then
+  if host ~= handle:streamInfo():requestedServerName():lower() then
     target = "|!"
   end
   headers:replace("x-signet-scope", headers:get("x-signet-scope"):match("^[^|]*") .. target)
   handle:clearRouteCache()
+end
+
+function envoy_on_request(handle)
+  if handle:streamInfo():routeName() == "" then
+    find_route(handle)
+  end
+  -- Envoy takes an upgrade while it has no route that could refuse it.
+  local upgrade = handle:headers():get("upgrade")
+  if upgrade ~= nil and handle:metadata():get("upgrade") ~= upgrade:lower() then
+    handle:respond({[":status"] = "403"})
+  end
 end
