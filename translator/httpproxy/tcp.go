@@ -1,0 +1,128 @@
+package httpproxy
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+
+	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
+
+	"github.com/signetproxy/signet/translator/ir"
+	"github.com/signetproxy/signet/translator/reason"
+	"github.com/signetproxy/signet/translator/upstream"
+)
+
+// tcpInclude returns the include of a TCP proxy, under its old name too.
+func tcpInclude(p *contourv1.TCPProxy) *contourv1.TCPProxyInclude {
+	if p.Include != nil {
+		return p.Include
+	}
+	return p.IncludesDeprecated
+}
+
+// tcpProxy translates the tcpproxy block. Unlike a route it has no fail-closed
+// answer: connections are refused.
+func (t *translation) tcpProxy() {
+	p := t.spec.TCPProxy
+	if p == nil {
+		return
+	}
+	t.doc.tcp = &tcpProxy{}
+	in := tcpInclude(p)
+	switch {
+	case t.doc.Root && t.spec.VirtualHost.TLS == nil:
+		t.failTCP(reason.TCPProxyError, reason.TLSMustBeConfigured, string(reason.MessageTLSMustBeConfigured))
+	case len(p.Services) > 0 && in != nil:
+		t.failTCP(reason.TCPProxyError, reason.NoServicesAndInclude, string(reason.MessageNoServicesAndInclude))
+	case len(p.Services) == 0 && in == nil:
+		t.failTCP(reason.TCPProxyError, reason.NothingDefined, string(reason.MessageTCPProxyNothing))
+	case in != nil:
+		target := t.target(in.Name, in.Namespace)
+		t.doc.tcp.include = &target
+	default:
+		t.tcpServices(p)
+	}
+}
+
+func (t *translation) failTCP(class reason.ErrorType, why reason.Reason, message string) {
+	t.find(Finding{Type: class, Reason: why, Message: message})
+	if t.doc.tcp.failure == "" {
+		t.doc.tcp.failure = message
+	}
+}
+
+func (t *translation) tcpServices(p *contourv1.TCPProxy) {
+	health, err := parseTCPHealthCheck(p.HealthCheckPolicy)
+	if err != nil {
+		t.failTCP(reason.TCPProxyError, reason.HealthCheckPolicyInvalid, err.Error())
+		return
+	}
+	policy := t.tcpBalancing(p.LoadBalancerPolicy)
+	var sum int64
+	for i := range p.Services {
+		s := &p.Services[i]
+		at := "spec.tcpproxy.services[" + strconv.Itoa(i) + "]"
+		findings, _ := check(unsupportedTCP, s, at, "a TCP proxy knows no HTTP")
+		t.find(findings...)
+		if s.Mirror {
+			t.find(Finding{Type: reason.TCPProxyError, Reason: reasonMirror,
+				Message: fmt.Sprintf("service %q: field %q is not supported: the service is left out", s.Name, at+".mirror")})
+			continue
+		}
+		if s.Weight < 0 || s.Weight > math.MaxUint32 || sum+s.Weight > math.MaxUint32 {
+			t.failTCP(reason.TCPProxyError, reasonWeight, fmt.Sprintf(
+				"service %q: weight %d: weights must not be negative, nor add up to more than %d", s.Name, s.Weight, uint32(math.MaxUint32)))
+			continue
+		}
+		sum += s.Weight
+		t.tcpService(s, at, policy, health)
+	}
+	if sum == 0 {
+		for i := range t.doc.tcp.backends {
+			t.doc.tcp.backends[i].Weight = 1
+		}
+	}
+	if t.doc.tcp.failure == "" && len(t.doc.tcp.backends) == 0 {
+		t.failTCP(reason.TCPProxyError, reason.NothingDefined, string(reason.MessageTCPProxyNothing))
+	}
+	if t.doc.tcp.failure != "" {
+		t.doc.tcp.backends = nil
+	}
+}
+
+func (t *translation) tcpBalancing(p *contourv1.LoadBalancerPolicy) ir.LoadBalancerPolicy {
+	b := parseBalancing(p)
+	if len(b.hash) > 0 {
+		t.find(Finding{Severity: Warning, Type: reason.TCPProxyError, Reason: reason.IgnoredField,
+			Message: fmt.Sprintf("ignoring field %q; %s load balancer policy is not supported for TCPProxies",
+				"Spec.TCPProxy.LoadBalancerPolicy", p.Strategy)})
+		return ir.RoundRobin
+	}
+	for _, w := range b.warnings {
+		t.find(Finding{Severity: Warning, Type: reason.TCPProxyError, Reason: reason.IgnoredField, Message: w})
+	}
+	return b.policy
+}
+
+func (t *translation) tcpService(s *contourv1.Service, at string, policy ir.LoadBalancerPolicy, health *ir.HealthCheck) {
+	slow, err := parseSlowStart(s.SlowStartPolicy, policy)
+	if err != nil {
+		t.failTCP(reason.ServiceError, reason.SlowStartInvalid, err.Error())
+		return
+	}
+	u, p := t.decide(s, at, &upstream.Request{
+		TCP: true, LoadBalancer: ir.LoadBalancer{Policy: policy}, HealthCheck: health, SlowStart: slow,
+	})
+	if p == nil {
+		t.doc.tcp.backends = append(t.doc.tcp.backends, ir.Backend{Upstream: u, Weight: weight(s)})
+		return
+	}
+	f := Finding{Type: p.Type, Reason: p.Category, Message: p.Message}
+	if p.Description != "" {
+		f.Description = reason.FormatTCPService.With(s.Name, p.Description)
+	}
+	t.find(f)
+	if t.doc.tcp.failure == "" {
+		t.doc.tcp.failure = p.Message
+	}
+}
