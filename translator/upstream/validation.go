@@ -28,20 +28,22 @@ func requireDelegation(d *draft) *Problem {
 			continue
 		}
 		switch ref.Kind {
-		case ir.TrustSystem, ir.TrustClusterTrustBundle:
-			continue // belong to no namespace
+		case ir.TrustSystem, ir.TrustClusterTrustBundle: // belong to no namespace
 		case ir.TrustSecret:
-			if d.objects.Delegated(ref.Name, v.From) {
-				continue
+			if !d.objects.Delegated(ref.Name, v.From) {
+				return notDelegated(reason.FormatNotDelegated.With(ref.Name) + fmt.Sprintf(
+					": a TLSCertificateDelegation in namespace %q must name it and the target namespace %q", ref.Namespace, v.From))
 			}
 		case ir.TrustConfigMap:
+			return notDelegated(reason.FormatForeignTrust.With(ref.Kind, ref.Name, v.From))
 		}
-		return &Problem{Reason: reason.NotDelegated, Type: reason.TLSError,
-			Category: reason.CACertificateNotDelegated,
-			Message: reason.FormatNotDelegated.With(ref.Name) + fmt.Sprintf(
-				": a TLSCertificateDelegation in namespace %q must name it and the target namespace %q", ref.Namespace, v.From)}
 	}
 	return nil
+}
+
+func notDelegated(message string) *Problem {
+	return &Problem{Reason: reason.NotDelegated, Type: reason.TLSError,
+		Category: reason.CACertificateNotDelegated, Message: message}
 }
 
 func requireTrust(d *draft) *Problem {
