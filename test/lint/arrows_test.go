@@ -59,6 +59,7 @@ func edges() map[string]edge {
 		"EnvoyTypesInTest":         {"tests look at what Envoy got", "operator/source/e_test.go", envoyTypes, false},
 		"EnvoyTypesInSuite":        {"suites look at what Envoy got", "test/world/e.go", envoyTypes, false},
 		"StandardLog":              {"one logger", "operator/source/l.go", "log", true},
+		"StandardLogInSuite":       {"net/http's servers want one", "test/backend/l.go", "log", false},
 		"StandardStructuredLog":    {"only the package log is meant", "operator/source/s.go", "log/slog", false},
 		"PackageErrors":            {"errors are wrapped with %w", "operator/source/p.go", "github.com/pkg/errors", true},
 		"AssertionLibrary":         {"cmp.Diff", "operator/source/a_test.go", "github.com/stretchr/testify/require", true},
@@ -157,7 +158,7 @@ func depguard(t *testing.T, dir string) []string {
 	if err := json.Unmarshal(out, &report); err != nil {
 		t.Fatalf("golangci-lint's report: %v\n%s\n%s", err, out, &stderr)
 	}
-	var files []string
+	files := make([]string, 0, len(report.Issues))
 	for _, issue := range report.Issues {
 		if issue.FromLinter != "depguard" {
 			t.Fatalf("%s: %s: %s", issue.Pos.Filename, issue.FromLinter, issue.Text)
