@@ -8,7 +8,6 @@ import (
 	directv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/direct_response/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/signetproxy/signet/translator/ir"
 )
@@ -87,10 +86,10 @@ func tcpFilter(t *ir.TCPRoute) (*listenerv3.Filter, error) {
 	if err != nil {
 		return nil, in("backends", err)
 	}
-	out := &tcpv3.TcpProxy{
-		StatPrefix:  "tcp_" + t.Host,
-		IdleTimeout: durationpb.New(cmp.Or(t.IdleTimeout, defaultTCPIdle)),
-		AccessLog:   stdout,
+	idle := cmp.Or(t.IdleTimeout, defaultTCPIdle)
+	out := &tcpv3.TcpProxy{StatPrefix: "tcp_" + t.Host, AccessLog: stdout}
+	if out.IdleTimeout, err = duration("idleTimeout", &idle); err != nil {
+		return nil, err
 	}
 	if len(t.Backends) == 1 {
 		out.ClusterSpecifier = &tcpv3.TcpProxy_Cluster{Cluster: t.Backends[0].Upstream.Name()}

@@ -33,7 +33,6 @@ var (
 	http1Options = constant(httpOptions(ir.HTTP1, nil))
 	http2Options = constant(httpOptions(ir.HTTP2, nil))
 
-	edsSource = ads
 	// With a panic threshold above 0 Envoy would send requests to endpoints
 	// that it knows to be unhealthy.
 	noPanic = &clusterv3.Cluster_CommonLbConfig{HealthyPanicThreshold: &typev3.Percent{Value: 0}}
@@ -75,7 +74,7 @@ func Cluster(u *ir.Upstream) (*Resource, error) {
 func discovery(c *clusterv3.Cluster, u *ir.Upstream) {
 	if u.ExternalName == "" {
 		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS}
-		c.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{EdsConfig: edsSource, ServiceName: u.AssignmentName()}
+		c.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{EdsConfig: ads, ServiceName: u.AssignmentName()}
 		return
 	}
 	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS}
@@ -88,7 +87,10 @@ func discovery(c *clusterv3.Cluster, u *ir.Upstream) {
 }
 
 func balance(c *clusterv3.Cluster, u *ir.Upstream) error {
-	slow := slowStart(u.SlowStart)
+	slow, err := slowStart(u.SlowStart)
+	if err != nil {
+		return in("slow start", err)
+	}
 	switch p := cmp.Or(u.LoadBalancer.Policy, ir.RoundRobin); p {
 	case ir.RoundRobin:
 		c.LbPolicy = clusterv3.Cluster_ROUND_ROBIN
@@ -115,19 +117,23 @@ func balance(c *clusterv3.Cluster, u *ir.Upstream) error {
 	return nil
 }
 
-func slowStart(s *ir.SlowStart) *clusterv3.Cluster_SlowStartConfig {
+func slowStart(s *ir.SlowStart) (*clusterv3.Cluster_SlowStartConfig, error) {
 	if s == nil {
-		return nil
+		return nil, nil
+	}
+	window, err := duration("window", &s.Window)
+	if err != nil {
+		return nil, err
 	}
 	out := &clusterv3.Cluster_SlowStartConfig{
-		SlowStartWindow:  durationpb.New(s.Window),
+		SlowStartWindow:  window,
 		MinWeightPercent: &typev3.Percent{Value: float64(s.MinWeight)},
 	}
 	if s.Aggression != 0 {
 		// Envoy asks for a runtime key although nothing ever sets it.
 		out.Aggression = &corev3.RuntimeDouble{DefaultValue: s.Aggression, RuntimeKey: "signet.slow_start_aggression"}
 	}
-	return out
+	return out, nil
 }
 
 func circuitBreakers(b *ir.CircuitBreakers) *clusterv3.CircuitBreakers {
@@ -165,8 +171,11 @@ func protocol(c *clusterv3.Cluster, u *ir.Upstream) error {
 	case u.Protocol != ir.HTTP1 && u.Protocol != ir.HTTP2:
 		return refuse("protocol", "%q is unknown; use %q, %q or %q", u.Protocol, ir.HTTP1, ir.HTTP2, ir.TCP)
 	case u.IdleTimeout != nil:
-		var err error
-		if options, err = pack(httpOptions(u.Protocol, u.IdleTimeout)); err != nil {
+		idle, err := duration("idleTimeout", u.IdleTimeout)
+		if err != nil {
+			return in("protocol options", err)
+		}
+		if options, err = pack(httpOptions(u.Protocol, idle)); err != nil {
 			return in("protocol options", err)
 		}
 	case u.Protocol == ir.HTTP2:
@@ -178,7 +187,7 @@ func protocol(c *clusterv3.Cluster, u *ir.Upstream) error {
 	return nil
 }
 
-func httpOptions(p ir.Protocol, idle *time.Duration) *httpv3.HttpProtocolOptions {
+func httpOptions(p ir.Protocol, idle *durationpb.Duration) *httpv3.HttpProtocolOptions {
 	explicit := &httpv3.HttpProtocolOptions_ExplicitHttpConfig{}
 	if p == ir.HTTP2 {
 		explicit.ProtocolConfig = &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
@@ -193,7 +202,7 @@ func httpOptions(p ir.Protocol, idle *time.Duration) *httpv3.HttpProtocolOptions
 		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: explicit},
 	}
 	if idle != nil {
-		out.CommonHttpProtocolOptions = &corev3.HttpProtocolOptions{IdleTimeout: durationpb.New(*idle)}
+		out.CommonHttpProtocolOptions = &corev3.HttpProtocolOptions{IdleTimeout: idle}
 	}
 	return out
 }

@@ -100,7 +100,14 @@ func directResponse(d *ir.DirectResponse) (*routev3.DirectResponseAction, error)
 
 func forward(out *routev3.Route, r *ir.Route) (*routev3.RouteAction, error) {
 	f := r.Forward
-	a := &routev3.RouteAction{Timeout: duration(f.Timeout), IdleTimeout: duration(f.IdleTimeout)}
+	a := &routev3.RouteAction{}
+	var err error
+	if a.Timeout, err = duration("forward.timeout", f.Timeout); err != nil {
+		return nil, err
+	}
+	if a.IdleTimeout, err = duration("forward.idleTimeout", f.IdleTimeout); err != nil {
+		return nil, err
+	}
 	if err := backends(a, f); err != nil {
 		return nil, in("forward.backends", err)
 	}
@@ -119,7 +126,9 @@ func forward(out *routev3.Route, r *ir.Route) (*routev3.RouteAction, error) {
 		a.HashPolicy = append(a.HashPolicy, h)
 	}
 	if f.Retry != nil {
-		a.RetryPolicy = retryPolicy(f.Retry)
+		if a.RetryPolicy, err = retryPolicy(f.Retry); err != nil {
+			return nil, in("forward.retry", err)
+		}
 	}
 	if f.Websockets {
 		allowWebsockets(out, a)
@@ -127,11 +136,15 @@ func forward(out *routev3.Route, r *ir.Route) (*routev3.RouteAction, error) {
 	return a, nil
 }
 
-func duration(d *time.Duration) *durationpb.Duration {
-	if d == nil {
-		return nil
+// duration is Envoy's form of an optional duration; nil stays nil.
+func duration(field string, d *time.Duration) (*durationpb.Duration, error) {
+	switch {
+	case d == nil:
+		return nil, nil
+	case *d < 0:
+		return nil, refuse(field, "%s is negative", *d)
 	}
-	return durationpb.New(*d)
+	return durationpb.New(*d), nil
 }
 
 // backends chooses the cluster. A backend with changes of its own needs the
@@ -263,16 +276,19 @@ func mirror(m *ir.Mirror) (*routev3.RouteAction_RequestMirrorPolicy, error) {
 	}, nil
 }
 
-func retryPolicy(r *ir.Retry) *routev3.RetryPolicy {
+func retryPolicy(r *ir.Retry) (*routev3.RetryPolicy, error) {
 	out := &routev3.RetryPolicy{
 		RetryOn:              strings.Join(r.On, ","),
 		NumRetries:           wrapperspb.UInt32(r.Count),
 		RetriableStatusCodes: r.StatusCodes,
 	}
 	if r.PerTryTimeout != 0 {
-		out.PerTryTimeout = durationpb.New(r.PerTryTimeout)
+		var err error
+		if out.PerTryTimeout, err = duration("perTryTimeout", &r.PerTryTimeout); err != nil {
+			return nil, err
+		}
 	}
-	return out
+	return out, nil
 }
 
 func hashPolicy(h *ir.HashPolicy) (*routev3.RouteAction_HashPolicy, error) {
@@ -298,8 +314,12 @@ func hashPolicy(h *ir.HashPolicy) (*routev3.RouteAction_HashPolicy, error) {
 	}
 	if h.Cookie != "" {
 		set++
+		ttl, err := duration("cookieTTL", &h.CookieTTL)
+		if err != nil {
+			return nil, err
+		}
 		out.PolicySpecifier = &routev3.RouteAction_HashPolicy_Cookie_{Cookie: &routev3.RouteAction_HashPolicy_Cookie{
-			Name: h.Cookie, Ttl: durationpb.New(h.CookieTTL), Path: h.CookiePath,
+			Name: h.Cookie, Ttl: ttl, Path: h.CookiePath,
 		}}
 	}
 	if set != 1 {

@@ -44,9 +44,9 @@ var (
 		Metadata: websocketsAllowed,
 	}
 	misdirected = &routev3.Route{
-		Name:   "misdirected",
-		Match:  notFound.Match,
-		Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 421}},
+		Name:     "misdirected",
+		Match:    notFound.Match,
+		Action:   &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 421}},
 		Metadata: websocketsAllowed,
 	}
 )
