@@ -24,7 +24,6 @@ var keptSuffixes = []string{
 	// cluster
 	".upstream_rq_total",
 	".upstream_rq_active",
-	".upstream_rq_time",
 	".upstream_rq_timeout",
 	".upstream_rq_retry",
 	".upstream_rq_pending_overflow",
@@ -43,7 +42,6 @@ var keptSuffixes = []string{
 	".downstream_global_cx_overflow",
 	".downstream_rq_total",
 	".downstream_rq_active",
-	".downstream_rq_time",
 	".downstream_rq_timeout",
 	".no_filter_chain_match",
 	// TLS, on both sides
@@ -60,9 +58,9 @@ var keptSuffixes = []string{
 	".active_scopes",
 }
 
-// keptPattern is for answers by class. A suffix would keep each class three
-// times: as such, internal and external.
-const keptPattern = `(cluster\.[^.]+\.upstream|http\.[^.]+\.downstream)_rq_[1-5]xx`
+// keptPattern is for answers by class, and their time. A suffix would keep each
+// three times: as such, internal and external.
+const keptPattern = `(cluster\.[^.]+\.upstream|http\.[^.]+\.downstream)_rq_([1-5]xx|time)`
 
 // statsConfig keeps what is listed and rejects the rest when it would be made:
 // an Envoy with many clusters spends most of its memory and of the time of a

@@ -38,15 +38,18 @@ func DefaultPolicy() Policy {
 	return Policy{AuthorityLife: 365 * day, LeafLife: day, Overlap: time.Hour, Skew: 5 * time.Minute}
 }
 
+// minLeafLife is well above the second in which certificates count.
+const minLeafLife = 10 * time.Second
+
 // ErrPolicy says that the lives of a policy do not fit together.
 var ErrPolicy = errors.New("policy cannot be kept")
 
 // Check returns [ErrPolicy] when an authority could expire before what
 // replaces it is in use everywhere.
 func (p Policy) Check() error {
-	if p.LeafLife < time.Second || p.Overlap < 0 || p.Skew < 0 {
-		return fmt.Errorf("%w: LeafLife is %s (at least 1s), Overlap %s, Skew %s (not negative)",
-			ErrPolicy, p.LeafLife, p.Overlap, p.Skew)
+	if p.LeafLife < minLeafLife || p.Overlap < 0 || p.Skew < 0 {
+		return fmt.Errorf("%w: LeafLife is %s (at least %s), Overlap %s, Skew %s (not negative)",
+			ErrPolicy, p.LeafLife, minLeafLife, p.Overlap, p.Skew)
 	}
 	if third := p.AuthorityLife / 3; third <= p.Overlap+p.LeafLife {
 		return fmt.Errorf("%w: a third of AuthorityLife is %s, which must exceed Overlap + LeafLife = %s",

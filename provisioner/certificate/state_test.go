@@ -225,6 +225,7 @@ func TestPolicyCheck(t *testing.T) {
 		"zero":            {"no life at all", Policy{}, ErrPolicy},
 		"short authority": {"it would expire while its leaves live", Policy{AuthorityLife: 3 * time.Hour, LeafLife: time.Hour}, ErrPolicy},
 		"long overlap":    {"it would expire before its successor signs", Policy{AuthorityLife: 10 * time.Hour, LeafLife: time.Hour, Overlap: 3 * time.Hour}, ErrPolicy},
+		"short leaf":      {"certificates count in seconds", Policy{AuthorityLife: time.Hour, LeafLife: 2 * time.Second}, ErrPolicy},
 		"negative skew":   {"certificates would start in the future", Policy{AuthorityLife: 10 * time.Hour, LeafLife: time.Hour, Skew: -1}, ErrPolicy},
 	}
 	for name, tc := range cases {

@@ -9,8 +9,12 @@ import (
 )
 
 // envoyLogFormat is level, component and message; Envoy escapes line breaks in
-// the message, so that a line is an entry.
-const envoyLogFormat = "%l\t%n\t%v"
+// it, so that a line is an entry.
+const envoyLogFormat = "%l|%n|%v"
+
+// unescape undoes what Envoy escapes without need. Control characters stay
+// escaped: a peer may have sent them.
+var unescape = strings.NewReplacer(`\\`, `\`, `\"`, `"`, `\'`, `'`)
 
 // longestLine bounds what is kept of a line without an end.
 const longestLine = 64 << 10
@@ -49,24 +53,22 @@ func (w *lineWriter) flush() {
 
 var errEnvoySays = errors.New("reported by Envoy")
 
-// logEnvoy logs one line of Envoy's log. A line that is none, as of a crash, is
-// logged as it is.
+// logEnvoy logs one line of Envoy's log at the level that it has there. A line
+// of another form, as of a crash, is logged as it is.
 func logEnvoy(log logr.Logger) func(line string) {
 	return func(line string) {
-		level, rest, ok := strings.Cut(line, "\t")
-		component, message, both := strings.Cut(rest, "\t")
-		if !ok || !both {
-			log.Info(line)
-			return
-		}
-		log := log.WithValues("component", component)
+		level, rest, _ := strings.Cut(line, "|")
+		component, message, _ := strings.Cut(rest, "|")
+		message = unescape.Replace(message)
 		switch level {
 		case "trace", "debug":
-			log.V(1).Info(message, "level", level)
+			log.V(1).Info(message, "level", level, "component", component)
+		case "info", "warning":
+			log.Info(message, "level", level, "component", component)
 		case "error", "critical":
-			log.Error(errEnvoySays, message, "level", level)
+			log.Error(errEnvoySays, message, "level", level, "component", component)
 		default:
-			log.Info(message, "level", level)
+			log.Info(line)
 		}
 	}
 }

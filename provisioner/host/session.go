@@ -222,8 +222,9 @@ func (s *session) run(ctx context.Context) error {
 			if err := s.started(detail); err != nil {
 				return err
 			}
-			watched = make(chan struct{})
-			go func() { defer close(watched); s.awaitReady(watching, s.process) }()
+			done := make(chan struct{})
+			watched = done
+			go func(p Process) { defer close(done); s.awaitReady(watching, p) }(s.process)
 		}
 	}
 }

@@ -1,0 +1,453 @@
+package host
+
+import (
+	"context"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/signetproxy/signet/provisioner/certificate"
+	"github.com/signetproxy/signet/translator/ir"
+)
+
+func TestEnvoyStartsAndLeavesNothing(t *testing.T) {
+	keeper := newKeeper(t)
+	h := run(t, keeper, serveXDS(t, keeper, nil).address, nil)
+	p := receive(t, "a ready Envoy", h.readys)
+
+	modes := map[string]fs.FileMode{}
+	for _, path := range []string{p.Folder, filepath.Join(p.Folder, "identity.json"), filepath.Join(p.Folder, "trust.json"),
+		filepath.Join(p.Folder, "envoy.json"), filepath.Join(p.Folder, "lock"), p.AdminSocket} {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		modes[filepath.Base(path)] = info.Mode()
+	}
+	want := map[string]fs.FileMode{
+		filepath.Base(p.Folder): fs.ModeDir | 0o700,
+		"identity.json":         0o600, "trust.json": 0o600, "envoy.json": 0o600, "lock": 0o600,
+		"admin.sock": fs.ModeSocket | 0o600,
+	}
+	if diff := cmp.Diff(want, modes); diff != "" {
+		t.Errorf("nothing is for others (-want, +got):\n%s", diff)
+	}
+	if p.Version.String() != EnvoyVersion || p.PID == 0 || p.Supervisor == 0 {
+		t.Errorf("process %+v", p)
+	}
+
+	h.end(t)
+	if !gone(p.PID) || !gone(p.Supervisor) {
+		t.Errorf("Envoy gone %v, supervisor gone %v after Run", gone(p.PID), gone(p.Supervisor))
+	}
+}
+
+func TestEnvoyIsNotReadyWithoutAControlPlane(t *testing.T) {
+	h := run(t, newKeeper(t), "127.0.0.1:1", nil)
+	p := receive(t, "a started Envoy", h.starts)
+	a := newAdmin(p.AdminSocket)
+	eventually(t, "the admin interface", func() bool {
+		_, err := a.do(t.Context(), http.MethodGet, "/server_info")
+		return err == nil
+	})
+	if _, err := a.do(t.Context(), http.MethodGet, "/ready"); err == nil {
+		t.Error("an Envoy without configuration says that it is ready")
+	}
+}
+
+func TestEnvoyIsRestartedAfterACrash(t *testing.T) {
+	keeper := newKeeper(t)
+	h := run(t, keeper, serveXDS(t, keeper, nil).address, nil)
+	first := receive(t, "a ready Envoy", h.readys)
+	mustKill(t, first.PID, syscall.SIGKILL)
+	second := receive(t, "another ready Envoy", h.readys)
+	if first.PID == second.PID || first.Folder != second.Folder || first.Supervisor != second.Supervisor {
+		t.Errorf("after the crash of %+v runs %+v, want another process in the same folder", first, second)
+	}
+}
+
+func TestEnvoyDiesWithItsSupervisor(t *testing.T) {
+	keeper := newKeeper(t)
+	h := run(t, keeper, serveXDS(t, keeper, nil).address, nil)
+	first := receive(t, "a ready Envoy", h.readys)
+	mustKill(t, first.Supervisor, syscall.SIGKILL)
+	second := receive(t, "another ready Envoy", h.readys)
+	if first.PID == second.PID || first.Supervisor == second.Supervisor {
+		t.Errorf("after the supervisor of %+v was killed runs %+v", first, second)
+	}
+	eventually(t, "the end of the first Envoy", func() bool { return gone(first.PID) })
+	if got, want := children(t, h.folder), []string{filepath.Base(second.Folder)}; !cmp.Equal(want, got) {
+		t.Errorf("folders %v, want %v", got, want)
+	}
+}
+
+// TestBackOff runs a program that always fails, on a clock of the test.
+func TestBackOff(t *testing.T) {
+	envoy := filepath.Join(t.TempDir(), "envoy")
+	script := "#!/bin/sh\n[ \"$1\" = --version ] && echo 'envoy  version: abc/1.40.0/Clean/RELEASE/X' && exit 0\nexit 3\n"
+	if err := os.WriteFile(envoy, []byte(script), 0o700); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
+	}
+	clock := clocktesting.NewFakeClock(time.Unix(0, 0))
+	h := run(t, newKeeper(t), "127.0.0.1:1", func(c *Config) { c.Envoy, c.Clock = envoy, clock })
+	for _, wait := range []time.Duration{250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second} {
+		receive(t, "a start", h.starts)
+		eventually(t, "the back-off", clock.HasWaiters)
+		clock.Step(wait - 1)
+		if !clock.HasWaiters() {
+			t.Errorf("started again before %s", wait)
+		}
+		clock.Step(1)
+	}
+}
+
+// source hands out the identities that a test gives it.
+type source struct {
+	mu      sync.Mutex
+	current certificate.Identity
+	changed chan struct{}
+}
+
+func (s *source) Watch(ir.Name) (certificate.Identity, <-chan struct{}, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.current, s.changed, nil
+}
+
+func (s *source) set(id certificate.Identity) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current = id
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func TestIdentityRotatesWhileEnvoyRuns(t *testing.T) {
+	keeper := newKeeper(t)
+	first, _, err := keeper.Watch(fleet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := keeper.State()
+	pair, err := state.Signing.Identity(fleet, time.Now(), certificate.DefaultPolicy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := first
+	second.KeyPair = pair
+
+	control := serveXDS(t, keeper, nil)
+	identities := &source{current: first, changed: make(chan struct{})}
+	h := run(t, keeper, control.address, func(c *Config) { c.Identities = identities })
+	receive(t, "a ready Envoy", h.readys)
+	if got := receive(t, "a stream", control.peers); got != first.KeyPair.Fingerprint() {
+		t.Fatalf("the first stream comes with %s, want %s", got, first.KeyPair.Fingerprint())
+	}
+	identities.set(second)
+	eventually(t, "a stream with the new certificate", func() bool {
+		control.disconnect()
+		return receive(t, "a stream", control.peers) == second.KeyPair.Fingerprint()
+	})
+	if len(h.starts) != 1 {
+		t.Errorf("%d starts of Envoy, want one", len(h.starts))
+	}
+}
+
+// TestAuthorityRotatesWhileEnvoyRuns goes through the phases of a rotation of
+// the issuing authority, with the server at each on its newest certificate.
+// The clock is the test's for all but Envoy: so certificates start early.
+func TestAuthorityRotatesWhileEnvoyRuns(t *testing.T) {
+	clock := clocktesting.NewFakeClock(time.Now())
+	keeper, err := certificate.NewKeeper(certificate.KeeperConfig{Clock: clock, Log: testLog(t), Policy: certificate.Policy{
+		AuthorityLife: 100 * time.Hour, LeafLife: 10 * time.Hour, Overlap: time.Hour, Skew: 1000 * time.Hour,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	control := serveXDS(t, keeper, nil)
+	h := run(t, keeper, control.address, nil)
+	receive(t, "a ready Envoy", h.readys)
+	receive(t, "a stream", control.peers)
+
+	old, trusted, phases := keeper.State(), 1, 0
+	for s := old; phases == 0 || len(s.Trusted()) > 1; s = keeper.State() {
+		wait, err := keeper.Rotate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		clock.Step(wait)
+		if _, err := keeper.Rotate(); err != nil {
+			t.Fatal(err)
+		}
+		now := keeper.State()
+		if len(now.Trusted()) == trusted && now.Signing.Fingerprint() == s.Signing.Fingerprint() {
+			continue
+		}
+		trusted = len(now.Trusted())
+		phases++
+		// Envoy may have to try until it has read the files.
+		control.disconnect()
+		receive(t, "a stream after a phase of the rotation", control.peers)
+	}
+	if phases != 3 || keeper.State().Signing.Fingerprint() == old.Signing.Fingerprint() {
+		t.Errorf("%d phases, want trust, switch and drop", phases)
+	}
+	if len(h.starts) != 1 {
+		t.Errorf("%d starts of Envoy, want one", len(h.starts))
+	}
+}
+
+// slowBackend holds each request until it is let go.
+func slowBackend(t *testing.T) (port string, arrived chan struct{}, release chan struct{}) {
+	t.Helper()
+	arrived, release = make(chan struct{}, 10), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+		_, _ = io.WriteString(w, "done")
+	}))
+	t.Cleanup(server.Close)
+	u, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Port(), arrived, release
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+type answer struct {
+	status int
+	body   string
+	err    error
+}
+
+func request(ctx context.Context, client *http.Client, port string) <-chan answer {
+	c := make(chan answer, 1)
+	go func() {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:"+port+"/", http.NoBody)
+		if err != nil {
+			c <- answer{err: err}
+			return
+		}
+		response, err := client.Do(r)
+		if err != nil {
+			c <- answer{err: err}
+			return
+		}
+		body, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		c <- answer{response.StatusCode, string(body), err}
+	}()
+	return c
+}
+
+func TestStopLetsRequestsEnd(t *testing.T) {
+	keeper := newKeeper(t)
+	backend, arrived, release := slowBackend(t)
+	port := freePort(t)
+	h := run(t, keeper, serveXDS(t, keeper, proxyTo(t, port, backend)).address, func(c *Config) { c.DrainTimeout = deadline })
+	p := receive(t, "a ready Envoy", h.readys)
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	got := request(t.Context(), client, port)
+	receive(t, "the request at the backend", arrived)
+
+	h.stop()
+	eventually(t, "Envoy to refuse new connections", func() bool {
+		c, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	})
+	if gone(p.PID) {
+		t.Fatal("Envoy ended with a request in flight")
+	}
+	close(release)
+	if a := receive(t, "the answer", got); a.err != nil || a.status != http.StatusOK || a.body != "done" {
+		t.Errorf("the request in flight got %+v, want 200 done", a)
+	}
+	h.end(t)
+}
+
+func TestStopDoesNotWaitForEver(t *testing.T) {
+	keeper := newKeeper(t)
+	backend, arrived, _ := slowBackend(t)
+	port := freePort(t)
+	h := run(t, keeper, serveXDS(t, keeper, proxyTo(t, port, backend)).address,
+		func(c *Config) { c.DrainTimeout = 100 * time.Millisecond })
+	receive(t, "a ready Envoy", h.readys)
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	got := request(t.Context(), client, port)
+	receive(t, "the request at the backend", arrived)
+	h.end(t)
+	receive(t, "the end of the request", got)
+}
+
+// TestIdleConnectionsDoNotDelayTheStop keeps a browser's connection open.
+func TestIdleConnectionsDoNotDelayTheStop(t *testing.T) {
+	keeper := newKeeper(t)
+	backend, _, release := slowBackend(t)
+	close(release)
+	port := freePort(t)
+	h := run(t, keeper, serveXDS(t, keeper, proxyTo(t, port, backend)).address, func(c *Config) { c.DrainTimeout = time.Hour })
+	receive(t, "a ready Envoy", h.readys)
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	if a := receive(t, "the answer", request(t.Context(), client, port)); a.status != http.StatusOK {
+		t.Fatalf("got %+v", a)
+	}
+	h.end(t) // within the deadline, not in an hour
+}
+
+// TestStatistics looks at what is kept after some traffic.
+func TestStatistics(t *testing.T) {
+	keeper := newKeeper(t)
+	backend, _, release := slowBackend(t)
+	close(release)
+	port := freePort(t)
+	h := run(t, keeper, serveXDS(t, keeper, proxyTo(t, port, backend)).address, nil)
+	p := receive(t, "a ready Envoy", h.readys)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	if a := receive(t, "the answer", request(t.Context(), client, port)); a.status != http.StatusOK {
+		t.Fatalf("got %+v", a)
+	}
+	body, err := newAdmin(p.AdminSocket).do(t.Context(), http.MethodGet, "/stats?format=text")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := map[string]bool{}
+	for line := range strings.Lines(string(body)) {
+		name, _, _ := strings.Cut(line, ":")
+		kept[name] = true
+	}
+	for _, name := range []string{
+		"cluster.backend.upstream_rq_2xx", "cluster.backend.upstream_rq_total", "cluster.backend.upstream_rq_time",
+		"cluster.backend.upstream_cx_connect_fail", "cluster.backend.membership_healthy",
+		"http.web.downstream_rq_2xx", "http.web.downstream_rq_active", "http.web.downstream_rq_time",
+		"listener.127.0.0.1_" + port + ".downstream_cx_active", "cluster_manager.active_clusters",
+		"listener_manager.total_listeners_active", "control_plane.connected_state", "server.live",
+		"cluster.xds.ssl.handshake",
+	} {
+		if !kept[name] {
+			t.Errorf("an operator misses %s", name)
+		}
+	}
+	for name := range kept {
+		object, rest, _ := strings.Cut(strings.TrimPrefix(name, "cluster."), ".")
+		if object == "backend" && (strings.HasPrefix(rest, "external") || strings.HasPrefix(rest, "lb_") ||
+			strings.HasPrefix(rest, "circuit_breakers") || rest == "upstream_rq_200") {
+			t.Errorf("nobody reads %s", name)
+		}
+	}
+	if len(kept) > 400 {
+		t.Errorf("%d statistics for one cluster and one listener", len(kept))
+	}
+}
+
+func TestParentKilled(t *testing.T) {
+	dir := shortDir(t)
+	p := startParent(t, dir, "127.0.0.1:1")
+	mustKill(t, p.cmd.Process.Pid, syscall.SIGKILL)
+	eventually(t, "the end of Envoy", func() bool { return gone(p.process.PID) })
+	eventually(t, "the end of the supervisor", func() bool { return gone(p.process.Supervisor) })
+	if left := children(t, dir); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestAllKilled kills the parent and the supervisor: the kernel ends Envoy,
+// and the next run removes the folder.
+func TestAllKilled(t *testing.T) {
+	dir := shortDir(t)
+	p := startParent(t, dir, "127.0.0.1:1")
+	// Stopped, the supervisor cannot see its parent's end before its own.
+	mustKill(t, p.process.Supervisor, syscall.SIGSTOP)
+	mustKill(t, p.cmd.Process.Pid, syscall.SIGKILL)
+	mustKill(t, p.process.Supervisor, syscall.SIGKILL)
+	eventually(t, "the end of Envoy", func() bool { return gone(p.process.PID) })
+	if got, want := children(t, dir), []string{filepath.Base(p.process.Folder)}; !cmp.Equal(want, got) {
+		t.Fatalf("folders %v, want the stale one, %v", got, want)
+	}
+	keeper := newKeeper(t)
+	h := run(t, keeper, "127.0.0.1:1", func(c *Config) { c.Folder = dir })
+	next := receive(t, "a started Envoy", h.starts)
+	if got, want := children(t, dir), []string{filepath.Base(next.Folder)}; !cmp.Equal(want, got) {
+		t.Errorf("folders %v, want the live one alone, %v", got, want)
+	}
+}
+
+func TestParentSignalled(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		signal func(t *testing.T, p *parent)
+	}{
+		"SIGTERM": {"as a service manager does", func(t *testing.T, p *parent) {
+			t.Helper()
+			mustKill(t, p.cmd.Process.Pid, syscall.SIGTERM)
+		}},
+		"Ctrl-C": {"a terminal signals the whole process group, of which Envoy is none", func(t *testing.T, p *parent) {
+			t.Helper()
+			for _, pid := range []int{p.process.PID, p.process.Supervisor} {
+				if group, err := syscall.Getpgid(pid); err != nil || group == p.cmd.Process.Pid {
+					t.Errorf("process %d is in group %d (%v), which is the parent's", pid, group, err)
+				}
+			}
+			if err := syscall.Kill(-p.cmd.Process.Pid, syscall.SIGINT); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		"service": {"a service manager may signal all at once", func(t *testing.T, p *parent) {
+			t.Helper()
+			for _, pid := range []int{p.process.PID, p.process.Supervisor, p.cmd.Process.Pid} {
+				mustKill(t, pid, syscall.SIGTERM)
+			}
+		}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			dir := shortDir(t)
+			p := startParent(t, dir, "127.0.0.1:1")
+			tc.signal(t, p)
+			if err := p.cmd.Wait(); err != nil {
+				t.Errorf("%s: the parent ends with %v, want success", tc.reason, err)
+			}
+			if !gone(p.process.PID) || !gone(p.process.Supervisor) {
+				t.Errorf("%s: Envoy gone %v, supervisor gone %v", tc.reason, gone(p.process.PID), gone(p.process.Supervisor))
+			}
+			if left := children(t, dir); len(left) > 0 {
+				t.Errorf("%s: left behind: %v", tc.reason, left)
+			}
+		})
+	}
+}
