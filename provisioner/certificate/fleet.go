@@ -69,10 +69,10 @@ func checkFleet(fleet ir.Name) error {
 	return nil
 }
 
-// CertificateFleet returns the fleet that a verified certificate names. A
+// FleetOf returns the fleet that a verified certificate names. A
 // certificate with no URI name, or with more than one, names none. It does not
 // verify: call it on the leaf of a verified chain.
-func CertificateFleet(leaf *x509.Certificate) (ir.Name, error) {
+func FleetOf(leaf *x509.Certificate) (ir.Name, error) {
 	if len(leaf.URIs) != 1 {
 		return ir.Name{}, fmt.Errorf("%w: certificate %q has %d URI names, want one",
 			ErrNotFleet, leaf.Subject.String(), len(leaf.URIs))

@@ -29,7 +29,7 @@ func PeerFleet(c tls.ConnectionState) (ir.Name, error) {
 	if len(c.VerifiedChains) == 0 || len(c.VerifiedChains[0]) == 0 {
 		return ir.Name{}, fmt.Errorf("%w: the peer's certificate is not verified", ErrNotFleet)
 	}
-	return CertificateFleet(c.VerifiedChains[0][0])
+	return FleetOf(c.VerifiedChains[0][0])
 }
 
 func serverConfig(s State, now func() time.Time) *tls.Config {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -81,6 +82,9 @@ type Process struct {
 // ErrConfig says that a [Config] lacks something.
 var ErrConfig = errors.New("host config")
 
+// logLevels are those that Envoy knows.
+var logLevels = []string{"trace", "debug", "info", "warning", "error", "critical", "off"}
+
 const (
 	defaultDrain    = 5 * time.Second
 	defaultStop     = 5 * time.Second
@@ -100,6 +104,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.LogLevel == "" {
 		c.LogLevel = defaultLogLevel
+	}
+	if !slices.Contains(logLevels, c.LogLevel) {
+		return c, fmt.Errorf("%w: LogLevel is %q: give one of %q", ErrConfig, c.LogLevel, logLevels)
 	}
 	if c.DrainTimeout == 0 {
 		c.DrainTimeout = defaultDrain

@@ -51,7 +51,7 @@ func find(
 		if err := executable(place.path); err != nil {
 			return "", fmt.Errorf("%w: %s is %q: %w", ErrNoEnvoy, place.name, place.path, err)
 		}
-		return filepath.Abs(place.path)
+		return absolute(place.path)
 	}
 	if dir, err := cacheDir(); err != nil {
 		looked = append(looked, "the tools' cache: "+err.Error())
@@ -63,11 +63,19 @@ func find(
 		looked = append(looked, path+": not there (make tools puts it there)")
 	}
 	if path, err := lookPath("envoy"); err == nil {
-		return filepath.Abs(path)
+		return absolute(path)
 	}
 	looked = append(looked, `$PATH: no "envoy" in it`)
 	return "", fmt.Errorf("%w: looked at:\n  %s\ngive its path with --envoy or $%s",
 		ErrNoEnvoy, strings.Join(looked, "\n  "), EnvoyVariable)
+}
+
+func absolute(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("%w: %q: %w", ErrNoEnvoy, path, err)
+	}
+	return abs, nil
 }
 
 func executable(path string) error {

@@ -125,6 +125,7 @@ func TestRunRefuses(t *testing.T) {
 		want   error
 	}{
 		"no identities": {"an Envoy without identity gets nothing", Config{Envoy: envoy}, ErrConfig},
+		"log level":     {"Envoy would refuse to start", Config{Envoy: envoy, Identities: newKeeper(t), LogLevel: "loud"}, ErrConfig},
 		"no Envoy":      {"nothing to run", Config{Envoy: filepath.Join(t.TempDir(), "none"), Identities: newKeeper(t)}, ErrNoEnvoy},
 		"no Envoy's":    {"not an Envoy", Config{Envoy: program(t, t.TempDir(), "envoy", ""), Identities: newKeeper(t)}, ErrEnvoyBad},
 		"no folder":     {"nowhere to write", Config{Envoy: envoy, Identities: newKeeper(t), Folder: filepath.Join(t.TempDir(), "none")}, ErrFolder},

@@ -57,6 +57,36 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// TestManyRunsAtOnce opens folders while others sweep.
+func TestManyRunsAtOnce(t *testing.T) {
+	parent := t.TempDir()
+	folders := make(chan *folder)
+	const runs = 30
+	for range runs {
+		go func() {
+			f, err := openFolder(parent, logr.Discard())
+			if err != nil {
+				t.Error(err)
+			}
+			folders <- f
+		}()
+	}
+	var all []*folder
+	for range runs {
+		if f := <-folders; f != nil {
+			all = append(all, f)
+		}
+	}
+	if got := len(children(t, parent)); got != runs {
+		t.Errorf("%d folders for %d runs", got, runs)
+	}
+	for _, f := range all {
+		if err := f.remove(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestSweepDoesNotFollowLinks(t *testing.T) {
 	parent, elsewhere := t.TempDir(), t.TempDir()
 	precious := filepath.Join(elsewhere, "precious")

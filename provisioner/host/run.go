@@ -32,12 +32,12 @@ func Run(ctx context.Context, c Config) error {
 		c.Log.Info("this Envoy is not of the tested version", "path", path, "version", version.String(),
 			"tested", EnvoyVersion)
 	}
-	for {
-		s, err := openSession(c, Process{Path: path, Version: version})
-		if err != nil {
-			return fmt.Errorf("prepare Envoy: %w", err)
-		}
-		err = s.serve(ctx)
+	s, err := openSession(c, Process{Path: path, Version: version})
+	if err != nil {
+		return fmt.Errorf("prepare Envoy: %w", err)
+	}
+	for s != nil {
+		err := s.serve(ctx)
 		if closeErr := s.close(); closeErr != nil {
 			c.Log.Error(closeErr, "Envoy did not end in order")
 		}
@@ -45,9 +45,25 @@ func Run(ctx context.Context, c Config) error {
 			return nil
 		}
 		c.Log.Error(err, "starting Envoy with a new supervisor")
-		if !pause(ctx, c, backoffBase) {
+		s = reopen(ctx, c, s.process)
+	}
+	return nil
+}
+
+// reopen makes a session after a broken one; nil when the context ended.
+func reopen(ctx context.Context, c Config, last Process) *session {
+	var b backoff
+	for {
+		var wait time.Duration
+		wait, b = b.next(0)
+		if !pause(ctx, c, wait) {
 			return nil
 		}
+		s, err := openSession(c, Process{Path: last.Path, Version: last.Version})
+		if err == nil {
+			return s
+		}
+		c.Log.Error(err, "cannot prepare Envoy: trying again")
 	}
 }
 

@@ -96,11 +96,7 @@ func TestEnvoyDiesWithItsSupervisor(t *testing.T) {
 
 // TestBackOff runs a program that always fails, on a clock of the test.
 func TestBackOff(t *testing.T) {
-	envoy := filepath.Join(t.TempDir(), "envoy")
-	script := "#!/bin/sh\n[ \"$1\" = --version ] && echo 'envoy  version: abc/1.40.0/Clean/RELEASE/X' && exit 0\nexit 3\n"
-	if err := os.WriteFile(envoy, []byte(script), 0o700); err != nil { //nolint:gosec // a program
-		t.Fatal(err)
-	}
+	envoy := program(t, t.TempDir(), "envoy", "[ \"$1\" = --version ] && echo 'version: abc/1.40.0' && exit 0\nexit 3")
 	clock := clocktesting.NewFakeClock(time.Unix(0, 0))
 	h := run(t, newKeeper(t), "127.0.0.1:1", func(c *Config) { c.Envoy, c.Clock = envoy, clock })
 	for _, wait := range []time.Duration{250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second} {
@@ -114,14 +110,111 @@ func TestBackOff(t *testing.T) {
 	}
 }
 
+// TestStubbornEnvoyIsKilled runs a program that ignores SIGTERM.
+func TestStubbornEnvoyIsKilled(t *testing.T) {
+	envoy := program(t, t.TempDir(), "envoy",
+		"[ \"$1\" = --version ] && echo 'version: abc/1.40.0' && exit 0\ntrap '' TERM\necho deaf\nexec sleep 1000")
+	out := make(lines, 10)
+	h := run(t, newKeeper(t), "127.0.0.1:1", func(c *Config) {
+		c.Envoy, c.StopTimeout, c.Stdout = envoy, 100*time.Millisecond, out
+	})
+	p := receive(t, "a start", h.starts)
+	if got := receive(t, "its output", out); got != "deaf\n" {
+		t.Errorf("standard output is %q", got)
+	}
+	h.end(t)
+	if !gone(p.PID) {
+		t.Error("it runs on")
+	}
+}
+
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
+}
+
+// TestFolderRemoved lets someone else tidy up, as of old temporary files.
+func TestFolderRemoved(t *testing.T) {
+	keeper := newKeeper(t)
+	first, _, err := keeper.Watch(fleet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	identities := &source{current: first, changed: make(chan struct{}), asked: make(chan struct{}, 100)}
+	h := run(t, keeper, serveXDS(t, keeper, nil).address, func(c *Config) { c.Identities = identities })
+	p := receive(t, "a ready Envoy", h.readys)
+	receive(t, "the first look at the identity", identities.asked)
+	if err := os.RemoveAll(p.Folder); err != nil {
+		t.Fatal(err)
+	}
+	second := first
+	if second.KeyPair, err = keeper.State().Signing.Identity(fleet, time.Now(), certificate.DefaultPolicy()); err != nil {
+		t.Fatal(err)
+	}
+	identities.set(second)
+	receive(t, "the second look at the identity", identities.asked)
+	if gone(p.PID) {
+		t.Error("an Envoy that served was ended")
+	}
+	mustKill(t, p.PID, syscall.SIGKILL)
+	next := receive(t, "another ready Envoy", h.readys)
+	if next.Folder == p.Folder {
+		t.Errorf("the same folder %s", p.Folder)
+	}
+}
+
+// TestEnvoyRefusesAnotherServer holds what makes an Envoy safe from a control
+// plane that is not its own.
+func TestEnvoyRefusesAnotherServer(t *testing.T) {
+	keeper := newKeeper(t)
+	id, _, err := keeper.Watch(fleet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := id
+	other.ServerName = "other.signet.internal"
+	cases := map[string]struct {
+		reason  string
+		server  *certificate.Keeper
+		id      certificate.Identity
+		counter string
+	}{
+		"authority": {"a server of another authority", newKeeper(t), id, "cluster.xds.ssl.fail_verify_error"},
+		"name":      {"a server of another name", keeper, other, "cluster.xds.ssl.fail_verify_san"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			control := serveXDS(t, tc.server, nil)
+			h := run(t, keeper, control.address, func(c *Config) {
+				c.Identities = &source{current: tc.id, changed: make(chan struct{})}
+			})
+			a := newAdmin(receive(t, "a start", h.starts).AdminSocket)
+			eventually(t, tc.counter, func() bool {
+				body, err := a.do(t.Context(), http.MethodGet, "/stats?usedonly&filter=^"+tc.counter+"$")
+				return err == nil && len(body) > 0
+			})
+			if len(control.peers) > 0 {
+				t.Errorf("%s gets a stream", tc.reason)
+			}
+		})
+	}
+}
+
 // source hands out the identities that a test gives it.
 type source struct {
 	mu      sync.Mutex
 	current certificate.Identity
 	changed chan struct{}
+	asked   chan struct{} // may be nil
 }
 
 func (s *source) Watch(ir.Name) (certificate.Identity, <-chan struct{}, error) {
+	select {
+	case s.asked <- struct{}{}:
+	default:
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.current, s.changed, nil

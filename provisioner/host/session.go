@@ -21,11 +21,13 @@ const (
 
 	// logDelay is how long the end of Envoy's log is awaited after its end.
 	logDelay = 2 * time.Second
+	// writeAgain is the wait after a failed write: an identity has hours left.
+	writeAgain = 10 * time.Second
 )
 
 // errBroken says that a session cannot go on: its supervisor or its folder is
 // gone.
-var errBroken = errors.New("the supervisor of Envoy is gone")
+var errBroken = errors.New("the supervisor of Envoy or its folder is gone")
 
 // session is one supervisor with one folder. It starts Envoy as often as
 // needed, and is used by one goroutine.
@@ -184,8 +186,23 @@ func (s *session) writeKeyPair(pair *certificate.KeyPair) error {
 	return nil
 }
 
+// refresh writes a changed identity. When that fails, Envoy serves on with the
+// old one, and the channel says when to try again.
+func (s *session) refresh() <-chan time.Time {
+	err := s.writeIdentity()
+	if err == nil {
+		return nil
+	}
+	s.changed = nil
+	s.config.Log.Error(err, "cannot renew the identity of Envoy: trying again", "after", writeAgain.String())
+	return s.config.Clock.After(writeAgain)
+}
+
 // start starts Envoy.
 func (s *session) start() error {
+	if _, err := os.Stat(s.folder.file(bootstrapFile)); err != nil {
+		return fmt.Errorf("%w: %w", errBroken, err)
+	}
 	if _, err := fmt.Fprintln(s.command, commandStart); err != nil {
 		return fmt.Errorf("%w: %w", errBroken, err)
 	}
@@ -198,6 +215,10 @@ func (s *session) run(ctx context.Context) error {
 	if err := s.start(); err != nil {
 		return err
 	}
+	var again <-chan time.Time
+	if s.changed == nil {
+		again = s.refresh()
+	}
 	watching, stop := context.WithCancel(ctx)
 	watched := make(chan struct{})
 	close(watched)
@@ -207,9 +228,9 @@ func (s *session) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-s.changed:
-			if err := s.writeIdentity(); err != nil {
-				return fmt.Errorf("%w: %w", errBroken, err)
-			}
+			again = s.refresh()
+		case <-again:
+			again = s.refresh()
 		case event, open := <-s.events:
 			if !open {
 				return errBroken

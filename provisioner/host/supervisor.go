@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -136,7 +137,11 @@ func (s *supervisor) end() error {
 	if s.child != nil {
 		s.stopChild()
 	}
-	if err := checkFolder(s.folder, s.lock); err != nil {
+	err := checkFolder(s.folder, s.lock)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	if err := os.RemoveAll(s.folder); err != nil {
