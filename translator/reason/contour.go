@@ -125,3 +125,25 @@ const (
 	FQDNNotSpecified Reason = "FQDNNotSpecified"
 	DuplicateVhost   Reason = "DuplicateVhost"
 )
+
+// Reasons that Contour has no word for, of HTTPProxies.
+const (
+	// DirectResponsePolicyInvalid: Envoy would refuse the status code or the body.
+	DirectResponsePolicyInvalid Reason = "DirectResponsePolicyInvalid"
+	// FieldNotSupported: leaving the field out would weaken security.
+	FieldNotSupported Reason = "FieldNotSupported"
+	// FQDNNotValid: no host name that DNS or a certificate can hold.
+	FQDNNotValid Reason = "FQDNNotValid"
+	// IncludeTreeTooLarge: includes multiply beyond what a host may hold.
+	IncludeTreeTooLarge Reason = "IncludeTreeTooLarge"
+	// MirrorNotSupported: a mirror where there can be none.
+	MirrorNotSupported Reason = "MirrorNotSupported"
+	// ReplacementNotValid: a prefix replacement that is no path.
+	ReplacementNotValid Reason = "ReplacementNotValid"
+	// ResourceWithheld: an Envoy resource was not made or was refused.
+	ResourceWithheld Reason = "ResourceWithheld"
+	// RetryPolicyNotValid: a retry policy that cannot be read.
+	RetryPolicyNotValid Reason = "RetryPolicyNotValid"
+	// WeightNotValid: weights that Envoy cannot add up.
+	WeightNotValid Reason = "WeightNotValid"
+)

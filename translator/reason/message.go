@@ -96,7 +96,8 @@ const (
 	FormatNotDelegated Format = "service.UpstreamValidation.CACertificate Secret %q is not configured for certificate delegation"
 	// FormatForeignTrust goes with CACertificateNotDelegated: kind,
 	// namespace/name, namespace that asks.
-	FormatForeignTrust Format = "service.UpstreamValidation.CACertificate %s %q is of another namespace than %q: only Secrets can be delegated"
+	FormatForeignTrust Format = "service.UpstreamValidation.CACertificate %s %q is of another namespace than %q: " +
+		"only Secrets can be delegated"
 	// FormatCA is a cause of TLSUpstreamValidation: kind, namespace/name, cause.
 	FormatCA Format = "invalid CA %s %q: %s"
 	// FormatEmptyKey is a cause: key of the data.

@@ -5,7 +5,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/signetproxy/signet/translator/ir"
 	"github.com/signetproxy/signet/translator/reason"
@@ -15,7 +14,7 @@ import (
 // 8443 and UDP 53.
 func good(change ...func(*corev1.Service)) *corev1.Service {
 	s := &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "hand", Name: "good", Annotations: map[string]string{}},
+		Namespace: "hand", Name: "good", Annotations: map[string]string{},
 		Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{
 			{Name: "https", Port: 443}, {Name: "http", Port: 80, Protocol: corev1.ProtocolTCP}, {Port: 8443},
 			{Name: "dns", Port: 53, Protocol: corev1.ProtocolUDP},
@@ -168,12 +167,12 @@ func TestDecideReferences(t *testing.T) {
 			reason: "RFC 6761", objects: holding(good(external("a.localhost"))), request: to(443),
 			want: &Problem{Reason: reason.ExternalNameNotAllowed, Message: routes + `hand/good is an ExternalName service that points to localhost, this is not allowed`},
 		},
-		"Loopback":   {reason: "all of 127/8", objects: holding(good(external("127.1.2.3"))), request: to(443), want: ownAddress},
-		"Loopback6":  {reason: "in brackets", objects: holding(good(external("[::1]"))), request: to(443), want: ownAddress},
-		"Mapped":     {reason: "in IPv6 clothes", objects: holding(good(external("::ffff:127.0.0.1"))), request: to(443), want: ownAddress},
-		"LinkLocal":  {reason: "cloud metadata", objects: holding(good(external("169.254.169.254"))), request: to(443), want: ownAddress},
-		"LinkLocal6": {reason: "with a zone", objects: holding(good(external("fe80::1%eth0"))), request: to(443), want: ownAddress},
-		"Unspecific": {reason: "reaches the host itself", objects: holding(good(external("0.0.0.0"))), request: to(443), want: ownAddress},
+		"Loopback":   {reason: "all of 127/8", objects: holding(good(external("127.1.2.3"))), request: to(443), want: errOwnAddress},
+		"Loopback6":  {reason: "in brackets", objects: holding(good(external("[::1]"))), request: to(443), want: errOwnAddress},
+		"Mapped":     {reason: "in IPv6 clothes", objects: holding(good(external("::ffff:127.0.0.1"))), request: to(443), want: errOwnAddress},
+		"LinkLocal":  {reason: "cloud metadata", objects: holding(good(external("169.254.169.254"))), request: to(443), want: errOwnAddress},
+		"LinkLocal6": {reason: "with a zone", objects: holding(good(external("fe80::1%eth0"))), request: to(443), want: errOwnAddress},
+		"Unspecific": {reason: "reaches the host itself", objects: holding(good(external("0.0.0.0"))), request: to(443), want: errOwnAddress},
 		"ShortForm": {
 			reason: "inet_aton reads 127.0.0.1", objects: holding(good(external("127.1"))), request: to(443),
 			want: &Problem{
@@ -221,7 +220,7 @@ func TestDecideReferences(t *testing.T) {
 	}
 }
 
-var ownAddress = &Problem{
+var errOwnAddress = &Problem{
 	Reason: reason.ExternalNameNotAllowed,
 	Message: "Spec.Routes unresolved service reference: hand/good is an ExternalName service " +
 		"that points to a loopback, link-local or unspecified IP address, this is not allowed",

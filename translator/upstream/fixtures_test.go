@@ -14,7 +14,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/signetproxy/signet/translator/ir"
 )
@@ -108,7 +107,7 @@ func (a authority) crl(t testing.TB, signer crypto.Signer, from, until time.Time
 }
 
 func secret(kind corev1.SecretType, data ...string) *corev1.Secret {
-	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "hand", Name: "thing"}, Type: kind, Data: map[string][]byte{}}
+	s := &corev1.Secret{Namespace: "hand", Name: "thing", Type: kind, Data: map[string][]byte{}}
 	for i := 0; i < len(data); i += 2 {
 		s.Data[data[i]] = []byte(data[i+1])
 	}

@@ -118,7 +118,8 @@ func fleetCiphers(s *FleetSettings, _ Objects, out *ir.FleetUpstreamTLS) *Proble
 	}
 	if len(bad) > 0 {
 		return fleetProblem(reason.CiphersInvalid, fmt.Sprintf(
-			"upstreamTLS.cipherSuites: invalid cipher suites %q: Envoy knows %s, and groups of them as [A|B]", bad, strings.Join(cipherNames, ", ")))
+			"upstreamTLS.cipherSuites: invalid cipher suites %q: Envoy knows %s, and groups of them as [A|B]",
+			bad, strings.Join(cipherNames, ", ")))
 	}
 	out.Profile.Ciphers = withoutRepeats(s.Ciphers)
 	return nil

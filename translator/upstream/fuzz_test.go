@@ -51,7 +51,7 @@ func FuzzKeyPair(f *testing.F) {
 		in := &corev1.Secret{Data: map[string][]byte{corev1.TLSCertKey: chain, corev1.TLSPrivateKeyKey: private}}
 		k, p := ParseKeyPair(pairRef, in, now)
 		if p != nil {
-			for _, word := range bytes.Fields(private) {
+			for word := range bytes.FieldsSeq(private) {
 				if len(word) > 32 && strings.Contains(p.Message, string(word)) {
 					t.Fatalf("the message holds a part of the key: %s", p.Message)
 				}
@@ -75,7 +75,7 @@ func FuzzAnnotations(f *testing.F) {
 		svc.Spec.Ports = []corev1.ServicePort{{Name: name, Port: port, AppProtocol: &app}}
 		folded := map[string]string{}
 		for _, a := range []struct{ word, value string }{{wordH2, h2}, {wordH2C, h2c}, {wordTLS, overTLS}} {
-			for _, element := range strings.Split(a.value, ",") {
+			for element := range strings.SplitSeq(a.value, ",") {
 				if element = strings.TrimSpace(element); element != "" {
 					folded[element] = a.word
 				}

@@ -239,6 +239,9 @@ func TestCheckClientCertificate(t *testing.T) {
 			if diff := cmp.Diff(tc.want, CheckClientCertificate(k, tc.at)); diff != "" {
 				t.Errorf("%s: -want, +got:\n%s", tc.reason, diff)
 			}
+			if p := CheckClientCertificate(k, tc.at); p != nil && !NextKeyPairChange(nil, p, tc.at).Equal(tc.next) {
+				t.Errorf("%s: NextKeyPairChange() of the problem is not %v", tc.reason, tc.next)
+			}
 			if got := NextKeyPairChange(k, nil, tc.at); !got.Equal(tc.next) {
 				t.Errorf("%s: NextKeyPairChange() = %v, want %v", tc.reason, got, tc.next)
 			}

@@ -5,8 +5,12 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"fmt"
+	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -127,7 +131,7 @@ func TestParseTrustProblems(t *testing.T) {
 		},
 		"TrailingData": {
 			reason: "bytes behind the certificate in its block",
-			secret: opaque(keyCA, string(pem.EncodeToMemory(&pem.Block{Type: blockCertificate, Bytes: append(ca.cert.Raw[:len(ca.cert.Raw):len(ca.cert.Raw)], 0)}))),
+			secret: opaque(keyCA, string(pem.EncodeToMemory(&pem.Block{Type: blockCertificate, Bytes: append(slices.Clip(ca.cert.Raw), 0)}))),
 			want:   reason.NotACertificate,
 			message: `invalid CA Secret "hand/ca": invalid CA certificate bundle: block 1 at line 1 of "ca.crt" ` +
 				`is not a certificate: x509: trailing data`,
@@ -175,6 +179,12 @@ func TestParseTrustProblems(t *testing.T) {
 			secret: opaque(keyCA, good, keyCRL, ca.crl(t, ca.key, now.Add(day), now.Add(2*day))), want: reason.NotYetValid,
 			message: `invalid CA Secret "hand/ca": invalid CA certificate bundle: the revocation list of "CN=ca" in crl.pem is not valid before 2026-06-02T12:00:00Z`,
 		},
+		"DeltaCRL": {
+			reason: "Envoy does not read the changes alone",
+			secret: opaque(keyCA, good, keyCRL, ca.deltaCRL(t)), want: reason.NotACRL,
+			message: `invalid CA Secret "hand/ca": invalid CA certificate bundle: block 1 at line 1 of "crl.pem" ` +
+				`has a critical extension that Envoy does not know: 2.5.29.27`,
+		},
 		"ForeignCRL": {
 			reason: "a list of a CA with the same name and another key",
 			secret: opaque(keyCA, good, keyCRL, newCA(t, "ca").crlOwn(t)), want: reason.NotACRL,
@@ -190,6 +200,18 @@ func TestParseTrustProblems(t *testing.T) {
 			}
 		})
 	}
+}
+
+func (a authority) deltaCRL(t testing.TB) string {
+	t.Helper()
+	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+		Number: big.NewInt(2), ThisUpdate: now.Add(-time.Hour), NextUpdate: now.Add(time.Hour),
+		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 27}, Critical: true, Value: []byte{2, 1, 1}}},
+	}, a.cert, a.key)
+	if err != nil {
+		t.Fatalf("revocation list: %v", err)
+	}
+	return encode(blockCRL, der)
 }
 
 func (a authority) crlOwn(t testing.TB) string {

@@ -40,14 +40,6 @@ type Problem struct {
 	Until time.Time
 }
 
-// Summary returns Description, else Message.
-func (p *Problem) Summary() string {
-	if p.Description != "" {
-		return string(p.Description)
-	}
-	return p.Message
-}
-
 // Error implements error.
 func (p *Problem) Error() string { return p.Message }
 
