@@ -1,6 +1,9 @@
 package ir
 
-import "time"
+import (
+	"iter"
+	"time"
+)
 
 // Fleet is the settings of a set of Envoys that share one configuration and
 // one identity.
@@ -42,6 +45,9 @@ type HostCertificate struct {
 	Certificate CertificateRef
 	// Profile is the TLS profile of the chain that serves the host.
 	Profile TLSProfile
+	// OwnChain says that Profile differs from the listener's, so that the host
+	// needs a filter chain of its own.
+	OwnChain bool
 }
 
 // TCPRoute forwards the bytes of connections with one SNI.
@@ -114,4 +120,55 @@ type Endpoint struct {
 type LoadAssignment struct {
 	Assignment
 	Endpoints []Endpoint // sorted, without duplicates
+}
+
+// Origin is the root object, zero for a site that serves nothing.
+func (s *Site) Origin() ObjectRef {
+	if len(s.VirtualHosts) > 0 {
+		return s.VirtualHosts[0].Origin
+	}
+	if s.TCP != nil {
+		return s.TCP.Origin
+	}
+	return ObjectRef{}
+}
+
+// Upstreams yields every upstream that the site uses, with repetitions.
+func (s *Site) Upstreams() iter.Seq[*Upstream] {
+	return func(yield func(*Upstream) bool) {
+		for i := range s.VirtualHosts {
+			for j := range s.VirtualHosts[i].Routes {
+				if f := s.VirtualHosts[i].Routes[j].Forward; f != nil && !f.eachUpstream(yield) {
+					return
+				}
+			}
+		}
+		if s.TCP == nil {
+			return
+		}
+		for i := range s.TCP.Backends {
+			if !yield(s.TCP.Backends[i].Upstream) {
+				return
+			}
+		}
+	}
+}
+
+func (f *Forward) eachUpstream(yield func(*Upstream) bool) bool {
+	for i := range f.Backends {
+		if !yield(f.Backends[i].Upstream) {
+			return false
+		}
+	}
+	for i := range f.Mirrors {
+		if !yield(f.Mirrors[i].Upstream) {
+			return false
+		}
+	}
+	return true
+}
+
+// Upstreams yields every upstream of a route, mirrors last.
+func (f *Forward) Upstreams() iter.Seq[*Upstream] {
+	return func(yield func(*Upstream) bool) { f.eachUpstream(yield) }
 }

@@ -1,0 +1,155 @@
+package translator
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/signetproxy/signet/test/pki"
+	"github.com/signetproxy/signet/translator/graph"
+	"github.com/signetproxy/signet/translator/httpproxy"
+	"github.com/signetproxy/signet/translator/ir"
+)
+
+var benchFleet = ir.Name{Namespace: "signet", Name: "bench"}
+
+// estate puts n proxies, each with its own Service and endpoints and all with
+// one CA, half of them HTTPS hosts.
+func estate(b *testing.B, t *Translator, n int) *graph.Changes {
+	b.Helper()
+	ca, err := pki.NewAuthority("CA")
+	if err != nil {
+		b.Fatal(err)
+	}
+	pair, err := ca.Issue(pki.Leaf{DNS: []string{"*.bench.test"}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := graph.NewChanges()
+	t.Clock.Put(c, ClockKey, time.Now())
+	t.Fleets.Put(c, benchFleet, &FleetSpec{
+		Name: benchFleet, Selector: httpproxy.Selector{Fleet: benchFleet},
+		Listeners: []ir.Listener{{Name: "http", Address: "127.0.0.1", Port: 8080}, {Name: "https", Address: "127.0.0.1", Port: 8443, TLS: true}},
+	})
+	t.Secrets.Put(c, ir.Name{Namespace: "default", Name: "ca"}, &corev1.Secret{Type: corev1.SecretTypeOpaque, Data: map[string][]byte{"ca.crt": ca.PEM()}})
+	t.Secrets.Put(c, ir.Name{Namespace: "default", Name: "cert"}, &corev1.Secret{
+		Type: corev1.SecretTypeTLS, Data: map[string][]byte{"tls.crt": pair.CertPEM, "tls.key": pair.KeyPEM},
+	})
+	for i := range n {
+		name := ir.Name{Namespace: "default", Name: fmt.Sprint("s", i)}
+		t.Services.Put(c, name, &corev1.Service{
+			ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name},
+			Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "web", Port: 443}}},
+		})
+		t.Slices.Put(c, name, benchSlice(name, 0))
+		t.Proxies.Put(c, benchProxyName(i), benchProxy(i, "v0"))
+	}
+	return c
+}
+
+func benchProxyName(i int) ir.Name { return ir.Name{Namespace: "default", Name: fmt.Sprint("p", i)} }
+
+func benchSlice(service ir.Name, last int) *discoveryv1.EndpointSlice {
+	name, port := "web", int32(8443)
+	return &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{Namespace: service.Namespace, Name: service.Name, Labels: map[string]string{discoveryv1.LabelServiceName: service.Name}},
+		Ports:      []discoveryv1.EndpointPort{{Name: &name, Port: &port}},
+		Endpoints:  []discoveryv1.Endpoint{{Addresses: []string{fmt.Sprintf("10.0.0.%d", 1+last)}}},
+	}
+}
+
+func benchProxy(i int, version string) *contourv1.HTTPProxy {
+	n, tls := benchProxyName(i), "tls"
+	p := &contourv1.HTTPProxy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: n.Namespace, Name: n.Name, Generation: 1},
+		Spec: contourv1.HTTPProxySpec{
+			VirtualHost: &contourv1.VirtualHost{Fqdn: fmt.Sprintf("h%d.bench.test", i)},
+			Routes: []contourv1.Route{{
+				Services: []contourv1.Service{{
+					Name: fmt.Sprint("s", i), Port: 443, Protocol: &tls,
+					UpstreamValidation: &contourv1.UpstreamValidation{CACertificate: "ca", SubjectName: "backend.example"},
+				}},
+				ResponseHeadersPolicy: &contourv1.HeadersPolicy{Set: []contourv1.HeaderValue{{Name: "X-Version", Value: version}}},
+			}},
+		},
+	}
+	if i%2 == 0 {
+		p.Spec.VirtualHost.TLS = &contourv1.TLS{SecretName: "cert"}
+	}
+	return p
+}
+
+var benchSizes = []int{100, 10_000, 100_000}
+
+// One HTTPProxy changed, from the object to the bytes for Envoy. Must stay flat.
+func BenchmarkFlat_OneProxyChanged(b *testing.B) {
+	for _, n := range benchSizes {
+		b.Run(fmt.Sprintf("proxies=%d", n), func(b *testing.B) {
+			t := New()
+			t.Commit(estate(b, t, n))
+			runtime.GC()
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				c := graph.NewChanges()
+				k := (i * 7919) % n
+				t.Proxies.Put(c, benchProxyName(k), benchProxy(k, fmt.Sprint("v", i+1)))
+				rev := t.Commit(c)
+				if got := t.Changed(rev); len(got) == 0 {
+					b.Fatal("nothing changed")
+				}
+				i++
+			}
+		})
+	}
+}
+
+// The endpoints of one Service changed. Must stay flat.
+func BenchmarkFlat_EndpointsChanged(b *testing.B) {
+	for _, n := range benchSizes {
+		b.Run(fmt.Sprintf("proxies=%d", n), func(b *testing.B) {
+			t := New()
+			t.Commit(estate(b, t, n))
+			runtime.GC()
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				c := graph.NewChanges()
+				name := ir.Name{Namespace: "default", Name: fmt.Sprint("s", (i*7919)%n)}
+				t.Slices.Put(c, name, benchSlice(name, 1+i%200))
+				rev := t.Commit(c)
+				if got := t.Changed(rev); len(got) != 1 {
+					b.Fatalf("%d resources changed, want 1", len(got))
+				}
+				i++
+			}
+		})
+	}
+}
+
+// The first translation of 10,000 proxies: time and what it leaves in memory.
+func BenchmarkFirstTranslation(b *testing.B) {
+	const n = 10_000
+	for b.Loop() {
+		b.StopTimer()
+		t := New()
+		c := estate(b, t, n)
+		runtime.GC()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		b.StartTimer()
+		t.Commit(c)
+		b.StopTimer()
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/(1<<20), "MiB-kept")
+		runtime.KeepAlive(t)
+		b.StartTimer()
+	}
+}

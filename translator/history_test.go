@@ -1,0 +1,229 @@
+package translator
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/signetproxy/signet/test/pki"
+	"github.com/signetproxy/signet/translator/graph"
+	"github.com/signetproxy/signet/translator/httpproxy"
+	"github.com/signetproxy/signet/translator/ir"
+	"github.com/signetproxy/signet/translator/upstream"
+)
+
+// history makes random changes of every kind. Names are few, so that objects
+// meet: a Service is missing now and there later, hosts are claimed twice,
+// includes make cycles.
+type history struct {
+	rand  *rand.Rand
+	state map[string]func(t *Translator, c *graph.Changes) // how to put each object that exists
+	gone  map[string]func(t *Translator, c *graph.Changes)
+	now   time.Time
+	pems  [][]byte
+	pairs []*pki.Pair
+}
+
+var (
+	namespaces = []string{"a", "b"}
+	someHosts  = []string{"one.test", "two.test", "*.test", "three.test", "ONE.test", "bad_host"}
+)
+
+func newHistory(seed uint64, pems [][]byte, pairs []*pki.Pair) *history {
+	return &history{
+		rand:  rand.New(rand.NewPCG(seed, 1)), //nolint:gosec // replayable, not secret
+		state: map[string]func(*Translator, *graph.Changes){}, gone: map[string]func(*Translator, *graph.Changes){},
+		now: time.Now(), pems: pems, pairs: pairs,
+	}
+}
+
+func pick[T any](h *history, of ...T) T { return of[h.rand.IntN(len(of))] }
+
+func (h *history) name(names ...string) ir.Name {
+	return ir.Name{Namespace: pick(h, namespaces...), Name: pick(h, names...)}
+}
+
+func (h *history) maybe(percent int) bool { return h.rand.IntN(100) < percent }
+
+// step makes one change and records how to make it again from nothing.
+func (h *history) step(t *Translator, c *graph.Changes) {
+	switch h.rand.IntN(10) {
+	case 0, 1, 2:
+		n := h.name("p1", "p2", "p3", "p4")
+		put(h, t, c, "proxy "+n.String(), inputOf(func(t *Translator) *graph.Input[ir.Name, *contourv1.HTTPProxy] { return t.Proxies }), n, h.proxy(n))
+	case 3:
+		n := h.name("s1", "s2")
+		put(h, t, c, "service "+n.String(), inputOf(func(t *Translator) *graph.Input[ir.Name, *corev1.Service] { return t.Services }), n, h.service(n))
+	case 4, 5:
+		n := h.name("s1-x", "s1-y", "s2-x")
+		put(h, t, c, "slice "+n.String(), inputOf(func(t *Translator) *graph.Input[ir.Name, *discoveryv1.EndpointSlice] { return t.Slices }), n, h.slice(n))
+	case 6, 7:
+		n := h.name("ca", "cert")
+		put(h, t, c, "secret "+n.String(), inputOf(func(t *Translator) *graph.Input[ir.Name, *corev1.Secret] { return t.Secrets }), n, h.secret())
+	case 8:
+		n := h.name("d1", "d2")
+		put(h, t, c, "delegation "+n.String(), inputOf(func(t *Translator) *graph.Input[ir.Name, *contourv1.TLSCertificateDelegation] { return t.Delegations }), n, h.delegation())
+	case 9:
+		if h.maybe(30) {
+			h.now = h.now.Add(time.Hour)
+			now := h.now
+			h.record(t, c, "clock", func(t *Translator, c *graph.Changes) { t.Clock.Put(c, ClockKey, now) }, nil)
+			return
+		}
+		n := pick(h, ir.Name{Namespace: "f", Name: "one"}, ir.Name{Namespace: "f", Name: "two"})
+		put(h, t, c, "fleet "+n.String(), inputOf(func(t *Translator) *graph.Input[ir.Name, *FleetSpec] { return t.Fleets }), n, h.fleet(n))
+	}
+}
+
+func inputOf[V any](f func(*Translator) *graph.Input[ir.Name, V]) func(*Translator) *graph.Input[ir.Name, V] {
+	return f
+}
+
+func put[V any](h *history, t *Translator, c *graph.Changes, id string, in func(*Translator) *graph.Input[ir.Name, V], n ir.Name, v V) {
+	if h.maybe(25) {
+		h.record(t, c, id, nil, func(t *Translator, c *graph.Changes) { in(t).Delete(c, n) })
+		return
+	}
+	h.record(t, c, id, func(t *Translator, c *graph.Changes) { in(t).Put(c, n, v) }, nil)
+}
+
+func (h *history) record(t *Translator, c *graph.Changes, id string, set, remove func(*Translator, *graph.Changes)) {
+	if remove != nil {
+		delete(h.state, id)
+		remove(t, c)
+		return
+	}
+	h.state[id] = set
+	set(t, c)
+}
+
+func (h *history) proxy(n ir.Name) *contourv1.HTTPProxy {
+	p := &contourv1.HTTPProxy{ObjectMeta: metav1.ObjectMeta{Namespace: n.Namespace, Name: n.Name, Generation: int64(h.rand.IntN(3))}}
+	if h.maybe(60) {
+		p.Spec.VirtualHost = &contourv1.VirtualHost{Fqdn: pick(h, someHosts...)}
+		if h.maybe(40) {
+			p.Spec.VirtualHost.TLS = &contourv1.TLS{SecretName: pick(h, "cert", "a/cert", "b/cert"), Passthrough: h.maybe(10)}
+		}
+	}
+	if h.maybe(15) {
+		p.Spec.IngressClassName = pick(h, "contour", "other")
+	}
+	for range h.rand.IntN(3) {
+		p.Spec.Routes = append(p.Spec.Routes, contourv1.Route{
+			Conditions: h.conditions(), Services: h.services(), PermitInsecure: h.maybe(30),
+		})
+	}
+	for range h.rand.IntN(2) {
+		p.Spec.Includes = append(p.Spec.Includes, contourv1.Include{
+			Name: pick(h, "p1", "p2", "p3", "p4"), Namespace: pick(h, "", "a", "b"), Conditions: h.conditions(),
+		})
+	}
+	if h.maybe(10) {
+		p.Spec.TCPProxy = &contourv1.TCPProxy{Services: h.services()}
+	}
+	return p
+}
+
+func (h *history) conditions() []contourv1.MatchCondition {
+	switch h.rand.IntN(5) {
+	case 0:
+		return nil
+	case 1:
+		return []contourv1.MatchCondition{{Prefix: "/x"}, {Header: &contourv1.HeaderMatchCondition{Name: "X-A", Exact: pick(h, "1", "2")}}}
+	case 2:
+		return []contourv1.MatchCondition{{Regex: pick(h, "/r.*", "/r(")}}
+	default:
+		return []contourv1.MatchCondition{{Prefix: pick(h, "/", "/x", "/y", "no-slash")}}
+	}
+}
+
+func (h *history) services() []contourv1.Service {
+	var out []contourv1.Service
+	for range 1 + h.rand.IntN(2) {
+		s := contourv1.Service{Name: pick(h, "s1", "s2"), Port: pick(h, 80, 443), Weight: int64(h.rand.IntN(3))}
+		if h.maybe(50) {
+			protocol := pick(h, "tls", "h2", "h2c")
+			s.Protocol = &protocol
+		}
+		if h.maybe(50) {
+			s.UpstreamValidation = &contourv1.UpstreamValidation{
+				CACertificate: pick(h, "ca", "a/ca", "b/ca", "cert"), SubjectName: pick(h, "x.example", "10.0.0.1", "spiffe://x/y", ""),
+			}
+		}
+		s.Mirror = h.maybe(5)
+		out = append(out, s)
+	}
+	return out
+}
+
+func (h *history) service(n ir.Name) *corev1.Service {
+	s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: n.Namespace, Name: n.Name}}
+	if h.maybe(50) {
+		s.Annotations = map[string]string{"projectcontour.io/upstream-protocol." + pick(h, "tls", "h2", "h2c"): pick(h, "443", "secure", "80,443", "")}
+	}
+	s.Spec.Ports = []corev1.ServicePort{{Name: "web", Port: 80}}
+	if h.maybe(70) {
+		s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{Name: "secure", Port: 443})
+	}
+	if h.maybe(10) {
+		s.Spec.Type, s.Spec.ExternalName = corev1.ServiceTypeExternalName, pick(h, "out.example.com", "localhost")
+	}
+	return s
+}
+
+func (h *history) slice(n ir.Name) *discoveryv1.EndpointSlice {
+	s := &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: n.Namespace, Name: n.Name, Labels: map[string]string{discoveryv1.LabelServiceName: n.Name[:2]},
+		},
+		AddressType: discoveryv1.AddressTypeIPv4,
+	}
+	for _, p := range []string{"web", "secure"} {
+		port := int32(8000 + h.rand.IntN(3))
+		s.Ports = append(s.Ports, discoveryv1.EndpointPort{Name: &p, Port: &port})
+	}
+	for range h.rand.IntN(3) {
+		ready := h.maybe(80)
+		s.Endpoints = append(s.Endpoints, discoveryv1.Endpoint{
+			Addresses: []string{fmt.Sprintf("10.0.0.%d", h.rand.IntN(4))}, Conditions: discoveryv1.EndpointConditions{Ready: &ready},
+		})
+	}
+	return s
+}
+
+func (h *history) secret() *corev1.Secret {
+	s := &corev1.Secret{Type: pick(h, corev1.SecretTypeOpaque, corev1.SecretTypeTLS, corev1.SecretTypeBasicAuth), Data: map[string][]byte{}}
+	if h.maybe(80) {
+		s.Data["ca.crt"] = pick(h, h.pems...)
+	}
+	if h.maybe(80) {
+		s.Data["tls.crt"], s.Data["tls.key"] = pick(h, h.pairs...).CertPEM, pick(h, h.pairs...).KeyPEM
+	}
+	return s
+}
+
+func (h *history) delegation() *contourv1.TLSCertificateDelegation {
+	return &contourv1.TLSCertificateDelegation{Spec: contourv1.TLSCertificateDelegationSpec{
+		Delegations: []contourv1.CertificateDelegation{{SecretName: pick(h, "ca", "cert"), TargetNamespaces: pick(h, []string{"*"}, []string{"a"}, []string{"b", "c"})}},
+	}}
+}
+
+func (h *history) fleet(n ir.Name) *FleetSpec {
+	f := &FleetSpec{
+		Name: n, Selector: httpproxy.Selector{Fleet: n},
+		Listeners: []ir.Listener{{Name: "http", Address: "127.0.0.1", Port: 8080}, {Name: "https", Address: "127.0.0.1", Port: 8443, TLS: true}},
+		Upstream:  upstream.FleetSettings{RequireValidation: h.maybe(20), Max: pick(h, "", "1.2", "1.3")},
+	}
+	if h.maybe(40) {
+		f.Upstream.ClientCertificate = &ir.Name{Namespace: pick(h, namespaces...), Name: "cert"}
+	}
+	if h.maybe(20) {
+		f.Selector.RootNamespaces = []string{"a"}
+	}
+	return f
+}

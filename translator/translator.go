@@ -1,0 +1,115 @@
+package translator
+
+import (
+	"time"
+
+	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/signetproxy/signet/translator/graph"
+	"github.com/signetproxy/signet/translator/httpproxy"
+	"github.com/signetproxy/signet/translator/ir"
+	"github.com/signetproxy/signet/translator/upstream"
+)
+
+// FleetSpec is what a fleet is asked to be. The operator makes it from an
+// EnvoyFleet; standalone makes one by itself when the folder holds none.
+type FleetSpec struct {
+	Name ir.Name
+	// Generation of the EnvoyFleet; 0 for a fleet without one.
+	Generation int64
+	// Listeners, sorted by name. Their Profile is filled in by the translator.
+	Listeners []ir.Listener
+	Selector  httpproxy.Selector
+	Upstream  upstream.FleetSettings
+}
+
+// Translator is a graph from objects to Envoy resources and statuses.
+type Translator struct {
+	*graph.Graph
+	Inputs
+	trust
+	sites
+	resources
+	statuses
+	// objects gives decisions what they read, recorded by r.
+	objects func(r *graph.Reader) upstream.Objects
+}
+
+// Inputs are the tables that a source fills.
+type Inputs struct {
+	Proxies     *graph.Input[ir.Name, *contourv1.HTTPProxy]
+	Delegations *graph.Input[ir.Name, *contourv1.TLSCertificateDelegation]
+	Services    *graph.Input[ir.Name, *corev1.Service]
+	Secrets     *graph.Input[ir.Name, *corev1.Secret]
+	ConfigMaps  *graph.Input[ir.Name, *corev1.ConfigMap]
+	Fleets      *graph.Input[ir.Name, *FleetSpec]
+	// Slices are in the fast lane: endpoints never wait for a translation.
+	Slices *graph.Input[ir.Name, *discoveryv1.EndpointSlice]
+	// Clock holds the one row ClockKey: the time that validity is judged at.
+	Clock *graph.Input[graph.String, time.Time]
+}
+
+// ClockKey is the key of the only row of the Clock input.
+const ClockKey = graph.String("now")
+
+// New declares the graph. The order of the calls is the order of the layers.
+func New() *Translator {
+	t := &Translator{Graph: graph.New()}
+	t.objects = func(r *graph.Reader) upstream.Objects { return objects{t, r} }
+	t.declareInputs()
+	t.declareTrust()
+	t.declareSites()
+	t.declareResources()
+	t.declareStatuses()
+	return t
+}
+
+func (t *Translator) declareInputs() {
+	g := t.Graph
+	t.Proxies = graph.NewInput[ir.Name](g, "HTTPProxy", graph.Main, sameProxy)
+	t.Delegations = graph.NewInput[ir.Name](g, "TLSCertificateDelegation", graph.Main, sameDelegation)
+	t.Services = graph.NewInput[ir.Name](g, "Service", graph.Main, sameService)
+	t.Secrets = graph.NewInput[ir.Name](g, "Secret", graph.Main, sameSecret)
+	t.ConfigMaps = graph.NewInput[ir.Name](g, "ConfigMap", graph.Main, sameConfigMap)
+	t.Fleets = graph.NewInput[ir.Name, *FleetSpec](g, "EnvoyFleet", graph.Main, nil)
+	t.Slices = graph.NewInput[ir.Name](g, "EndpointSlice", graph.Fast, sameSlice)
+	t.Clock = graph.NewInput[graph.String](g, "Clock", graph.Main, time.Time.Equal)
+}
+
+// The equalities leave out what translation never reads: resource versions,
+// managed fields and statuses, so that a write of our own status is no change.
+
+func sameProxy(a, b *contourv1.HTTPProxy) bool {
+	return sameMeta(&a.ObjectMeta, &b.ObjectMeta) && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
+}
+
+func sameDelegation(a, b *contourv1.TLSCertificateDelegation) bool {
+	return sameMeta(&a.ObjectMeta, &b.ObjectMeta) && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
+}
+
+func sameService(a, b *corev1.Service) bool {
+	return sameMeta(&a.ObjectMeta, &b.ObjectMeta) && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
+}
+
+func sameSecret(a, b *corev1.Secret) bool {
+	return a.Type == b.Type && equality.Semantic.DeepEqual(a.Data, b.Data)
+}
+
+func sameConfigMap(a, b *corev1.ConfigMap) bool {
+	return equality.Semantic.DeepEqual(a.Data, b.Data) && equality.Semantic.DeepEqual(a.BinaryData, b.BinaryData)
+}
+
+func sameSlice(a, b *discoveryv1.EndpointSlice) bool {
+	return a.AddressType == b.AddressType &&
+		a.Labels[discoveryv1.LabelServiceName] == b.Labels[discoveryv1.LabelServiceName] &&
+		equality.Semantic.DeepEqual(a.Ports, b.Ports) &&
+		equality.Semantic.DeepEqual(a.Endpoints, b.Endpoints)
+}
+
+func sameMeta(a, b *metav1.ObjectMeta) bool {
+	return a.Generation == b.Generation && equality.Semantic.DeepEqual(a.Annotations, b.Annotations)
+}
