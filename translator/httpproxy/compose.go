@@ -22,7 +22,7 @@ const (
 func Compose(docs Documents, fleet *ir.Fleet, host HostKey, claimants []ir.Name) *Site {
 	c := composer{
 		docs: docs, fleet: fleet, visits: map[ir.Name]int{},
-		site: &Site{Site: ir.Site{Fleet: host.Fleet, Host: host.Host}},
+		site: &Site{Fleet: host.Fleet, Host: host.Host},
 	}
 	switch len(claimants) {
 	case 0:

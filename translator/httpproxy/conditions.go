@@ -155,7 +155,8 @@ func parseHeader(h *contourv1.HeaderMatchCondition) (ir.ValueMatch, error) {
 		return m, fmt.Errorf("header condition %q must have exactly one of present, notpresent, contains, notcontains, exact, notexact, regex",
 			h.Name)
 	}
-	return m, checkValue(&m)
+	err := checkValue(&m)
+	return m, err
 }
 
 func parseQuery(q *contourv1.QueryParameterMatchCondition) (ir.ValueMatch, error) {
@@ -189,7 +190,8 @@ func parseQuery(q *contourv1.QueryParameterMatchCondition) (ir.ValueMatch, error
 	case count > 1:
 		return m, errors.New("cannot specify more than one condition in the same match condition branch")
 	}
-	return m, checkValue(&m)
+	err := checkValue(&m)
+	return m, err
 }
 
 func checkValue(m *ir.ValueMatch) error {

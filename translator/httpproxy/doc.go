@@ -25,7 +25,7 @@
 //   - several routes with one and the same match: the last one wins, as in
 //     Contour, and the others get a warning;
 //   - a header condition without, or with more than one, operator is an error;
-//   - replacePrefix and a redirect's prefix join paths with one slash;
+//   - replacePrefix joins paths with one slash, also for the prefix "/";
 //   - retryPolicy.count -1 never retries.
 //
 // The package never reads anything but what upstream.Objects and Documents give

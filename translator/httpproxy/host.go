@@ -45,7 +45,10 @@ func (c *composer) hosts(doc *Document, routes []placed, closed string) {
 	}
 	profile, ok := doc.tls.profile(secure.Profile)
 	failure := doc.tls.failure
-	if !ok {
+	switch {
+	case !ok && closed != "":
+		failure = closed
+	case !ok:
 		failure = "Spec.VirtualHost.TLS: the fleet's listener \"" + secure.Name + "\" offers none of the protocol versions"
 		c.visit(doc.Name, Finding{Type: reason.TLSError, Reason: reason.TLSConfigNotValid, Message: failure})
 	}

@@ -107,14 +107,20 @@ func (c *conditions) rewrite(r *ir.Route, replacements []prefixReplacement) {
 	r.Forward = &forward
 }
 
-// separate splits a route that replaces its prefix in two, because "/foo" and
-// "/foo/" need different replacements to get one slash between the new prefix
-// and the rest. The other form is not added where another route has it.
+// separate gives replaced prefixes that end in a slash their second form: the
+// prefix "/foo/" with a replacement serves "/foo" too, as in Contour, unless
+// another route has it. The prefix "/" gets a replacement that ends in a slash,
+// so that "/x" becomes "/bar/x" rather than "/barx".
 func (c *composer) separate() {
 	var taken map[string]bool
 	for i := range len(c.routes) { // not those added below
-		prefix, ok := replacedPrefix(&c.routes[i].route)
-		if !ok || c.routes[i].route.Match.PathKind != ir.PathPrefix {
+		r := &c.routes[i].route
+		if r.Forward == nil || r.Forward.Rewrite == nil || !strings.HasSuffix(r.Match.Path, "/") {
+			continue
+		}
+		bare := strings.TrimRight(r.Forward.Rewrite.Prefix, "/")
+		if r.Match.Path == "/" {
+			c.routes[i].route = withPrefix(*r, bare+"/")
 			continue
 		}
 		if taken == nil {
@@ -123,81 +129,25 @@ func (c *composer) separate() {
 				taken[c.routes[j].key] = true
 			}
 		}
-		c.separateRoute(i, prefix, taken)
-	}
-}
-
-func replacedPrefix(r *ir.Route) (string, bool) {
-	switch {
-	case r.Forward != nil && r.Forward.Rewrite != nil && r.Forward.Rewrite.HasPrefix:
-		return r.Forward.Rewrite.Prefix, true
-	case r.Redirect != nil && r.Redirect.HasPrefix:
-		return r.Redirect.Prefix, true
-	}
-	return "", false
-}
-
-func (c *composer) separateRoute(i int, prefix string, taken map[string]bool) {
-	// bare stands for the path alone, and slashed for what has more behind it.
-	bare := strings.TrimRight(prefix, "/")
-	slashed := bare + "/"
-	bare = cmp.Or(bare, "/")
-
-	p := &c.routes[i]
-	path := p.route.Match.Path
-	trimmed := strings.TrimRight(path, "/")
-	other := *p
-	switch {
-	case path == "/":
-		p.route = withPrefix(p.route, slashed)
-		return
-	case path != trimmed:
-		p.route = withPrefix(p.route, slashed)
-		other.route.Match.Path = trimmed
-		if key := matchKey(&other.route.Match); taken[key] {
-			return // the prefix "/foo" is a route of its own
+		other := c.routes[i]
+		other.route = withPrefix(*r, cmp.Or(bare, "/"))
+		m := &other.route.Match
+		m.Path = strings.TrimRight(m.Path, "/")
+		prefix := matchKey(m)
+		m.PathKind = ir.PathExact
+		other.key = matchKey(m)
+		if taken[prefix] || taken[other.key] {
+			continue
 		}
-		other.route.Match.PathKind = ir.PathExact
-		other.route = withPath(other.route, bare)
-	default:
-		other.route.Match.Path = trimmed + "/"
-		if taken[matchKey(&other.route.Match)] {
-			return
-		}
-		p.route = withPrefix(p.route, bare)
-		other.route = withPrefix(other.route, slashed)
+		taken[other.key] = true
+		other.route.Name = routeName(other.route.Origin.Name, other.key)
+		c.routes = append(c.routes, other)
 	}
-	other.key = matchKey(&other.route.Match)
-	if taken[other.key] {
-		return
-	}
-	taken[other.key] = true
-	other.route.Name = routeName(other.route.Origin.Name, other.key)
-	c.routes = append(c.routes, other)
 }
 
 func withPrefix(r ir.Route, prefix string) ir.Route {
-	if r.Redirect != nil {
-		redirect := *r.Redirect
-		redirect.Prefix = prefix
-		r.Redirect = &redirect
-		return r
-	}
 	forward := *r.Forward
 	forward.Rewrite = &ir.PathRewrite{HasPrefix: true, Prefix: prefix}
-	r.Forward = &forward
-	return r
-}
-
-func withPath(r ir.Route, path string) ir.Route {
-	if r.Redirect != nil {
-		redirect := *r.Redirect
-		redirect.HasPrefix, redirect.Prefix, redirect.Path = false, "", path
-		r.Redirect = &redirect
-		return r
-	}
-	forward := *r.Forward
-	forward.Rewrite = &ir.PathRewrite{Full: path}
 	r.Forward = &forward
 	return r
 }

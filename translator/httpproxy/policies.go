@@ -164,7 +164,9 @@ func (b *balancing) addHash(p *contourv1.RequestHashPolicy) {
 		h.Query = strings.ToLower(p.QueryParameterHashOptions.ParameterName)
 		count++
 	}
-	same := func(o ir.HashPolicy) bool { return o.Header == h.Header && o.Query == h.Query && o.SourceIP == h.SourceIP }
+	same := func(o ir.HashPolicy) bool {
+		return o.Header == h.Header && o.Query == h.Query && o.SourceIP == h.SourceIP
+	}
 	switch {
 	case count != 1:
 		b.warn("ignoring invalid request hash policy, must set exactly one of hashSourceIP or headerHashOptions or queryParameterHashOptions")
@@ -296,7 +298,7 @@ func parseReplacements(p *contourv1.PathRewritePolicy) ([]prefixReplacement, rea
 	return out, "", nil
 }
 
-func isPath(s string) bool { return strings.HasPrefix(s, "/") && !strings.ContainsFunc(s, isControl) }
+func isPath(s string) bool { return strings.HasPrefix(s, "/") && !strings.ContainsFunc(s, notInPath) }
 
 func parseRedirect(p *contourv1.HTTPRequestRedirectPolicy) (*ir.Redirect, error) {
 	out := &ir.Redirect{StatusCode: http.StatusFound}
@@ -319,27 +321,31 @@ func parseRedirect(p *contourv1.HTTPRequestRedirectPolicy) (*ir.Redirect, error)
 		out.Host = *p.Hostname
 	}
 	if p.Port != nil {
-		if *p.Port < 1 || *p.Port > 65535 {
+		if *p.Port < 1 || *p.Port > math.MaxUint16 {
 			return nil, fmt.Errorf("port %d is not in the range 1-65535", *p.Port)
 		}
 		out.Port = uint32(*p.Port)
 	}
-	if p.Path != nil && p.Prefix != nil {
-		return nil, errors.New("cannot specify both redirect path and redirect prefix")
-	}
-	if p.Path != nil {
-		if !isPath(*p.Path) {
-			return nil, fmt.Errorf("path %q must start with /", clip(*p.Path))
+	return out, redirectPath(p, out)
+}
+
+func redirectPath(p *contourv1.HTTPRequestRedirectPolicy, out *ir.Redirect) error {
+	switch {
+	case p.Path != nil && p.Prefix != nil:
+		return errors.New("cannot specify both redirect path and redirect prefix")
+	case p.Path != nil:
+		// Unlike a prefix it may hold a query.
+		if !strings.HasPrefix(*p.Path, "/") || strings.ContainsFunc(*p.Path, isControl) {
+			return fmt.Errorf("path %q must start with /", clip(*p.Path))
 		}
 		out.Path = *p.Path
-	}
-	if p.Prefix != nil {
+	case p.Prefix != nil:
 		if !isPath(*p.Prefix) {
-			return nil, fmt.Errorf("prefix %q must start with /", clip(*p.Prefix))
+			return fmt.Errorf("prefix %q is not a path: it must start with /", clip(*p.Prefix))
 		}
 		out.HasPrefix, out.Prefix = true, *p.Prefix
 	}
-	return out, nil
+	return nil
 }
 
 // maxBody is the body of a direct response that Envoy takes by default.

@@ -203,7 +203,8 @@ func (d *routeDraft) service(i int) {
 	fail := d.fail
 	if s.Mirror {
 		fail = d.complain
-		if d.mirrorsSeen++; d.mirrorsSeen > 1 {
+		d.mirrorsSeen++
+		if d.mirrorsSeen > 1 {
 			d.complain(reason.ServiceError, reason.OnlyOneMirror, string(reason.MessageOnlyOneMirror))
 			return
 		}
@@ -214,7 +215,7 @@ func (d *routeDraft) service(i int) {
 	case s.Mirror:
 		share := uint32(100)
 		if s.Weight != 0 {
-			share = uint32(max(0, min(s.Weight, 100))) //nolint:gosec // within 0 and 100
+			share = uint32(max(0, min(s.Weight, 100)))
 		}
 		d.mirrors = append(d.mirrors, ir.Mirror{Upstream: b.Upstream, Numerator: share, Denominator: 100})
 	default:
@@ -320,7 +321,7 @@ func (t *translation) decide(s *contourv1.Service, at string, r *upstream.Reques
 
 // weight clamps; weighted complains about what does not fit.
 func weight(s *contourv1.Service) uint32 {
-	return uint32(max(0, min(s.Weight, math.MaxUint32))) //nolint:gosec // within the range
+	return uint32(max(0, min(s.Weight, math.MaxUint32)))
 }
 
 // weighted settles the weights: none at all means an even split.

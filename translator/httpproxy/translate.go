@@ -187,7 +187,7 @@ var hostPattern = regexp.MustCompile(`^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a
 func hostName(fqdn string) (string, error) {
 	host := strings.ToLower(fqdn)
 	if len(host) > 253 || !hostPattern.MatchString(host) {
-		return "", fmt.Errorf("Spec.VirtualHost.Fqdn %q is not a DNS name or a wildcard such as *.example.com", clip(fqdn)) //nolint:staticcheck // the API's message
+		return "", fmt.Errorf("fqdn %q is not a DNS name or a wildcard such as *.example.com", clip(fqdn))
 	}
 	return host, nil
 }
