@@ -128,7 +128,7 @@ func overloadManager(c Config) (*overloadv3.OverloadManager, error) {
 		limit = DefaultMaxConnections
 	}
 	connections, err := pack(&connectionsv3.DownstreamConnectionsConfig{
-		MaxActiveDownstreamConnections: int64(min(limit, math.MaxInt64)), //nolint:gosec // bounded
+		MaxActiveDownstreamConnections: int64(min(limit, math.MaxInt64)),
 	})
 	if err != nil {
 		return nil, err

@@ -230,7 +230,7 @@ func TestKeysAreNotPrinted(t *testing.T) {
 			}
 		}
 	}
-	if got := fmt.Sprintf("%v", id.KeyPair); !strings.Contains(got, "redacted") {
+	if got := id.KeyPair.String(); !strings.Contains(got, "redacted") {
 		t.Errorf("a key pair prints as %q, want a word that the key is redacted", got)
 	}
 }
@@ -243,7 +243,7 @@ func keyForms(t *testing.T, pairs ...*KeyPair) []string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		decimals := strings.Trim(fmt.Sprint(d[:8]), "[]")
+		decimals := strings.Trim(fmt.Sprintf("%d", d[:8]), "[]")
 		forms = append(forms, fmt.Sprintf("%x", d), new(big.Int).SetBytes(d).String(), decimals)
 	}
 	return forms

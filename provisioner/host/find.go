@@ -115,7 +115,7 @@ var versionText = regexp.MustCompile(`version: [0-9a-f]*/(\d+)\.(\d+)\.(\d+)`)
 func FindVersion(ctx context.Context, path string) (Version, error) {
 	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, path, "--version").Output() //nolint:gosec // the user chose this binary
+	out, err := exec.CommandContext(ctx, path, "--version").Output()
 	if err != nil {
 		return Version{}, fmt.Errorf("%w: %s --version: %w", ErrEnvoyBad, path, err)
 	}

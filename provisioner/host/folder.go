@@ -59,7 +59,7 @@ func openFolder(parent string, log logr.Logger) (*folder, error) {
 func raise(born string) (*folder, error) {
 	lock, err := os.OpenFile(filepath.Join(born, lockName), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("make the lock: %w", err)
 	}
 	live := filepath.Join(filepath.Dir(born), livePrefix+strings.TrimPrefix(filepath.Base(born), bornPrefix))
 	err = tryLock(lock)
@@ -103,7 +103,7 @@ func stale(path string, e fs.DirEntry) bool {
 	if !strings.HasPrefix(e.Name(), livePrefix) {
 		return false
 	}
-	lock, err := os.Open(filepath.Join(path, lockName)) //nolint:gosec // a folder of ours
+	lock, err := os.Open(filepath.Join(path, lockName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return true // half removed
 	}

@@ -273,7 +273,7 @@ func TestLogEnvoy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var got entry
 			logEnvoy(logr.New(&sink{to: &got}))(tc.line)
-			if diff := cmp.Diff(tc.want, got, cmp.Comparer(func(a, b error) bool { return errors.Is(a, b) })); diff != "" {
+			if diff := cmp.Diff(tc.want, got, cmp.Comparer(errors.Is)); diff != "" {
 				t.Errorf("%s (-want, +got):\n%s", tc.reason, diff)
 			}
 		})

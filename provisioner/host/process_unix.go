@@ -14,12 +14,12 @@ import (
 // them in order.
 func supervisorAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-func closeOnExec(fd uintptr) { syscall.CloseOnExec(int(fd)) } //nolint:gosec // a descriptor
+func closeOnExec(fd uintptr) { syscall.CloseOnExec(int(fd)) }
 
 // tryLock takes a lock that belongs to the open file, wherever it is inherited,
 // and fails when another holds it.
 func tryLock(f *os.File) error {
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // a descriptor
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return fmt.Errorf("lock %s: %w", f.Name(), err)
 	}
 	return nil

@@ -22,15 +22,15 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	}
 	version, err := FindVersion(ctx, path)
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		return err
 	}
 	if !version.tested() {
 		c.Log.Info("this Envoy is not of the tested version", "path", path, "version", version.String(),
 			"tested", EnvoyVersion)
+	}
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // the end of the context is no error, whatever it led to
 	}
 	s, err := openSession(c, Process{Path: path, Version: version})
 	if err != nil {

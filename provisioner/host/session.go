@@ -76,7 +76,8 @@ func (s *session) spawn() error {
 	args := append([]string{}, c.Supervisor[1:]...)
 	args = append(args, s.folder.path, c.StopTimeout.String(), s.process.Path)
 	args = append(args, s.envoyArguments()...)
-	cmd := exec.Command(c.Supervisor[0], args...) //nolint:gosec // this binary
+	//nolint:noctx // this binary; it ends when it has ended Envoy, not when a context does
+	cmd := exec.Command(c.Supervisor[0], args...)
 	cmd.ExtraFiles = []*os.File{commandRead, eventWrite, s.folder.lock}
 	cmd.SysProcAttr = supervisorAttributes()
 	cmd.WaitDelay = logDelay
@@ -291,7 +292,7 @@ func (s *session) close() error {
 	// After its own time-out the supervisor kills Envoy. Were it stuck, its
 	// death would.
 	timer := time.AfterFunc(s.config.StopTimeout+2*logDelay, func() { _ = s.cmd.Process.Kill() })
-	for range s.events { //nolint:revive // what happens now is of no interest
+	for range s.events { // what happens now is of no interest
 	}
 	err := <-s.done
 	timer.Stop()

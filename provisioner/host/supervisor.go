@@ -120,7 +120,8 @@ func (s *supervisor) start() {
 		s.report(eventFailed, "it runs already")
 		return
 	}
-	child := exec.Command(s.envoy[0], s.envoy[1:]...) //nolint:gosec // the parent chose this binary
+	//nolint:noctx // the parent chose this binary; the end of the commands is what ends it
+	child := exec.Command(s.envoy[0], s.envoy[1:]...)
 	child.Stdout, child.Stderr = os.Stdout, os.Stderr
 	child.SysProcAttr = envoyAttributes()
 	if err := child.Start(); err != nil {
@@ -156,10 +157,11 @@ func (s *supervisor) stopChild() {
 	timer := time.NewTimer(s.stop)
 	defer timer.Stop()
 	select {
-	case <-s.exited:
+	case err := <-s.exited:
+		s.report(eventExited, s.status(err))
 	case <-timer.C:
 		_ = s.child.Process.Kill()
-		<-s.exited
+		s.report(eventExited, s.status(<-s.exited))
 	}
 }
 
