@@ -1,7 +1,6 @@
 package envoy
 
 import (
-	"cmp"
 	"time"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -86,9 +85,8 @@ func tcpFilter(t *ir.TCPRoute) (*listenerv3.Filter, error) {
 	if err != nil {
 		return nil, in("backends", err)
 	}
-	idle := cmp.Or(t.IdleTimeout, defaultTCPIdle)
 	out := &tcpv3.TcpProxy{StatPrefix: "tcp_" + t.Host, AccessLog: stdout}
-	if out.IdleTimeout, err = duration("idleTimeout", &idle); err != nil {
+	if out.IdleTimeout, err = durationOr("idleTimeout", t.IdleTimeout, defaultTCPIdle); err != nil {
 		return nil, err
 	}
 	if len(t.Backends) == 1 {

@@ -45,13 +45,16 @@ func Cluster(u *ir.Upstream) (*Resource, error) {
 	c := &clusterv3.Cluster{
 		Name:           name,
 		AltStatName:    u.Service.Namespace + "_" + u.Service.Name.Name + "_" + strconv.Itoa(int(u.Service.Port)),
-		ConnectTimeout: durationpb.New(cmp.Or(u.ConnectTimeout, defaultConnectTimeout)),
 		CommonLbConfig: noPanic,
 		// An endpoint that Kubernetes has removed is gone, healthy or not.
 		IgnoreHealthOnHostRemoval: true,
 		CircuitBreakers:           circuitBreakers(&u.CircuitBreakers),
 	}
 	discovery(c, u)
+	var err error
+	if c.ConnectTimeout, err = durationOr("connectTimeout", u.ConnectTimeout, defaultConnectTimeout); err != nil {
+		return nil, in(name, err)
+	}
 	if err := balance(c, u); err != nil {
 		return nil, in(name, err)
 	}
@@ -59,7 +62,11 @@ func Cluster(u *ir.Upstream) (*Resource, error) {
 		return nil, in(name, err)
 	}
 	if u.HealthCheck != nil {
-		c.HealthChecks = []*corev3.HealthCheck{healthCheck(u)}
+		check, err := healthCheck(u)
+		if err != nil {
+			return nil, in(name, in("health check", err))
+		}
+		c.HealthChecks = []*corev3.HealthCheck{check}
 	}
 	if u.TLS != nil {
 		socket, err := upstreamSocket(u.TLS)
@@ -79,7 +86,7 @@ func discovery(c *clusterv3.Cluster, u *ir.Upstream) {
 	}
 	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS}
 	c.LoadAssignment = &endpointv3.ClusterLoadAssignment{
-		ClusterName: c.Name,
+		ClusterName: c.GetName(),
 		Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{
 			lbEndpoint(u.ExternalName, uint32(u.Service.Port), uint32(u.HealthPort)), //nolint:gosec // ports are positive
 		}}},
@@ -101,7 +108,9 @@ func balance(c *clusterv3.Cluster, u *ir.Upstream) error {
 	case ir.LeastRequest:
 		c.LbPolicy = clusterv3.Cluster_LEAST_REQUEST
 		if slow != nil {
-			c.LbConfig = &clusterv3.Cluster_LeastRequestLbConfig_{LeastRequestLbConfig: &clusterv3.Cluster_LeastRequestLbConfig{SlowStartConfig: slow}}
+			c.LbConfig = &clusterv3.Cluster_LeastRequestLbConfig_{
+				LeastRequestLbConfig: &clusterv3.Cluster_LeastRequestLbConfig{SlowStartConfig: slow},
+			}
 		}
 		return nil
 	case ir.Random:
@@ -209,25 +218,36 @@ func httpOptions(p ir.Protocol, idle *durationpb.Duration) *httpv3.HttpProtocolO
 
 // healthCheck goes through the cluster's own transport socket: with TLS it
 // verifies the backend as a request does.
-func healthCheck(u *ir.Upstream) *corev3.HealthCheck {
+func healthCheck(u *ir.Upstream) (*corev3.HealthCheck, error) {
 	h := u.HealthCheck
+	interval, err := durationOr("interval", h.Interval, defaultHealthInterval)
+	if err != nil {
+		return nil, err
+	}
+	timeout, err := durationOr("timeout", h.Timeout, defaultHealthTimeout)
+	if err != nil {
+		return nil, err
+	}
 	out := &corev3.HealthCheck{
-		Interval:           durationpb.New(cmp.Or(h.Interval, defaultHealthInterval)),
-		Timeout:            durationpb.New(cmp.Or(h.Timeout, defaultHealthTimeout)),
+		Interval:           interval,
+		Timeout:            timeout,
 		UnhealthyThreshold: wrapperspb.UInt32(cmp.Or(h.Unhealthy, defaultUnhealthyChecks)),
 		HealthyThreshold:   wrapperspb.UInt32(cmp.Or(h.Healthy, defaultHealthyChecks)),
 	}
 	if h.HTTP == nil {
 		out.HealthChecker = &corev3.HealthCheck_TcpHealthCheck_{TcpHealthCheck: &corev3.HealthCheck_TcpHealthCheck{}}
-		return out
+		return out, nil
 	}
 	check := &corev3.HealthCheck_HttpHealthCheck{Path: h.HTTP.Path, Host: h.HTTP.Host}
 	if u.Protocol == ir.HTTP2 {
 		check.CodecClientType = typev3.CodecClientType_HTTP2
 	}
 	for _, r := range h.HTTP.Expected {
+		if r.Start < 100 || r.End > 600 || r.Start >= r.End {
+			return nil, refuse("expected statuses", "[%d, %d) is no range within [100, 600)", r.Start, r.End)
+		}
 		check.ExpectedStatuses = append(check.ExpectedStatuses, &typev3.Int64Range{Start: r.Start, End: r.End})
 	}
 	out.HealthChecker = &corev3.HealthCheck_HttpHealthCheck_{HttpHealthCheck: check}
-	return out
+	return out, nil
 }

@@ -270,7 +270,7 @@ func (p *proxy) findPorts(ctx context.Context, want int) error {
 }
 
 func (p *proxy) get(ctx context.Context, path string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.admin+path, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.admin+path, http.NoBody)
 	if err != nil {
 		return nil, err
 	}

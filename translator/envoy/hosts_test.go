@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -78,14 +79,12 @@ func (p *proxy) do(ctx context.Context, listener string, r request, config *tls.
 	transport.Protocols = &http.Protocols{}
 	transport.Protocols.SetHTTP1(!r.http2)
 	transport.Protocols.SetHTTP2(r.http2)
-	req, err := http.NewRequestWithContext(ctx, r.method, scheme+"://"+addr+r.path, nil)
+	req, err := http.NewRequestWithContext(ctx, r.method, scheme+"://"+addr+r.path, http.NoBody)
 	if err != nil {
 		return nil, err
 	}
 	req.Host = r.host
-	for k, v := range r.headers {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, r.headers)
 	return transport.RoundTrip(req)
 }
 
@@ -242,7 +241,7 @@ func TestTLSHosts(t *testing.T) {
 			t.Run(name+map[bool]string{false: "/h1", true: "/h2"}[http2], func(t *testing.T) {
 				config := &tls.Config{
 					RootCAs: ca.Pool(), ServerName: tc.sni, MaxVersion: tc.max,
-					InsecureSkipVerify: tc.sni == "" || tc.sni == "a.b.wild.test", //nolint:gosec // what is presented is not the point
+					InsecureSkipVerify: tc.sni == "" || tc.sni == "a.b.wild.test",
 					NextProtos:         []string{map[bool]string{false: "http/1.1", true: "h2"}[http2]},
 				}
 				got, err := p.ask(t, "https", request{host: tc.host, path: tc.path, http2: http2}, config)

@@ -56,7 +56,7 @@ func matchPath(out *routev3.RouteMatch, kind ir.PathKind, path string) error {
 		}
 		segments := strings.TrimRight(path, "/")
 		if segments == "" {
-			out.PathSpecifier = anyPath.PathSpecifier
+			out.PathSpecifier = anyPath.GetPathSpecifier()
 			return nil
 		}
 		out.PathSpecifier = &routev3.RouteMatch_PathSeparatedPrefix{PathSeparatedPrefix: segments}

@@ -84,8 +84,8 @@ func TestSecretsStayInside(t *testing.T) {
 	if refused == nil {
 		t.Fatal("a secret without a name was accepted")
 	}
-	bytes := strings.Trim(fmt.Sprint([]byte("PRIVATE")), "[]")
-	for _, s := range []string{fmt.Sprint(r), fmt.Sprintf("%+v", r), fmt.Sprintf("%#v", r), refused.Error()} {
+	bytes := strings.Trim(fmt.Sprint(string([]byte("PRIVATE"))), "[]")
+	for _, s := range []string{r.String(), r.String(), fmt.Sprintf("%+v", r), fmt.Sprintf("%#v", r), refused.Error()} {
 		if strings.Contains(s, "PRIVATE") || strings.Contains(s, bytes) {
 			t.Errorf("%q shows the key", s)
 		}
@@ -139,16 +139,21 @@ func TestClusterRefused(t *testing.T) {
 			u.LoadBalancer.Policy = ir.Random
 			u.SlowStart = &ir.SlowStart{Window: time.Second}
 		}, "slow start"},
-		"no version":    {"Envoy's default is TLS 1.2", func(u *ir.Upstream) { u.TLS.Profile.Max = "" }, `version ""`},
-		"versions":      {"the wrong way round", func(u *ir.Upstream) { u.TLS.Profile = ir.TLSProfile{Min: ir.TLS13, Max: ir.TLS12} }, "minimum version 1.3"},
-		"no trust":      {"nothing would be verified", func(u *ir.Upstream) { u.TLS.Verify.Trust = nil }, "no trust bundle"},
-		"no names":      {"any name would do", func(u *ir.Upstream) { u.TLS.Verify.Names = nil }, "no accepted name"},
-		"empty name":    {"no certificate has it", func(u *ir.Upstream) { u.TLS.Verify.Names[0].Value = "" }, "accepted DNS name is empty"},
-		"kind of name":  {"unknown", func(u *ir.Upstream) { u.TLS.Verify.Names[0].Kind = "EMAIL" }, `"EMAIL"`},
-		"long SNI":      {"longer than TLS allows", func(u *ir.Upstream) { u.TLS.SNI = strings.Repeat("x", 256) }, "Sni"},
-		"health path":   {"empty", func(u *ir.Upstream) { u.HealthCheck = &ir.HealthCheck{HTTP: &ir.HTTPHealthCheck{}} }, "Path"},
-		"health period": {"negative", func(u *ir.Upstream) { u.HealthCheck = &ir.HealthCheck{Interval: -time.Second} }, "Interval"},
-		"connect":       {"negative", func(u *ir.Upstream) { u.ConnectTimeout = -time.Second }, "ConnectTimeout"},
+		"no version":   {"Envoy's default is TLS 1.2", func(u *ir.Upstream) { u.TLS.Profile.Max = "" }, `version ""`},
+		"versions":     {"the wrong way round", func(u *ir.Upstream) { u.TLS.Profile = ir.TLSProfile{Min: ir.TLS13, Max: ir.TLS12} }, "minimum version 1.3"},
+		"no trust":     {"nothing would be verified", func(u *ir.Upstream) { u.TLS.Verify.Trust = nil }, "no trust bundle"},
+		"no names":     {"any name would do", func(u *ir.Upstream) { u.TLS.Verify.Names = nil }, "no accepted name"},
+		"empty name":   {"no certificate has it", func(u *ir.Upstream) { u.TLS.Verify.Names[0].Value = "" }, "accepted DNS name is empty"},
+		"kind of name": {"unknown", func(u *ir.Upstream) { u.TLS.Verify.Names[0].Kind = "EMAIL" }, `"EMAIL"`},
+		"ALPN":         {"Envoy dies of it", func(u *ir.Upstream) { u.TLS.ALPN = []string{"h2", ""} }, "ALPN"},
+		"long SNI":     {"longer than TLS allows", func(u *ir.Upstream) { u.TLS.SNI = strings.Repeat("x", 256) }, "Sni"},
+		"health path":  {"empty", func(u *ir.Upstream) { u.HealthCheck = &ir.HealthCheck{HTTP: &ir.HTTPHealthCheck{}} }, "Path"},
+		"statuses": {"none", func(u *ir.Upstream) {
+			u.HealthCheck = &ir.HealthCheck{HTTP: &ir.HTTPHealthCheck{Path: "/", Expected: []ir.StatusRange{{Start: 200, End: 200}}}}
+		}, "expected statuses"},
+		"health period": {"negative", func(u *ir.Upstream) { u.HealthCheck = &ir.HealthCheck{Interval: -time.Second} }, "health check: interval"},
+		"connect":       {"negative", func(u *ir.Upstream) { u.ConnectTimeout = -time.Second }, "connectTimeout"},
+		"long connect":  {"Envoy refuses the whole response", func(u *ir.Upstream) { u.ConnectTimeout = 1<<63 - 1 }, "connectTimeout"},
 		"idle":          {"negative", func(u *ir.Upstream) { u.IdleTimeout = new(-time.Second) }, "protocol options: idleTimeout"},
 		"slow window":   {"negative", func(u *ir.Upstream) { u.SlowStart = &ir.SlowStart{Window: -time.Second} }, "slow start: window"},
 		"slow weight":   {"above 100", func(u *ir.Upstream) { u.SlowStart = &ir.SlowStart{Window: time.Second, MinWeight: 101} }, "MinWeightPercent"},
@@ -333,6 +338,6 @@ func TestNamesRefused(t *testing.T) {
 
 func assignment(address string, port uint32) (*envoy.Resource, error) {
 	return envoy.LoadAssignment(&ir.LoadAssignment{
-		Assignment: ir.Assignment{Service: service("s")}, Endpoints: []ir.Endpoint{{Address: address, Port: port}},
+		Service: service("s"), Endpoints: []ir.Endpoint{{Address: address, Port: port}},
 	})
 }

@@ -18,6 +18,10 @@ import (
 // memory.
 const maxBody = 1 << 20
 
+// maxDuration is a century; Envoy refuses a whole response for one duration
+// near the limit of 64 bits of nanoseconds.
+const maxDuration = 100 * 365 * 24 * time.Hour
+
 // appendRoutes writes one route, which takes two of Envoy's where a prefix is
 // replaced by the root.
 func appendRoutes(to []*routev3.Route, r *ir.Route) ([]*routev3.Route, error) {
@@ -143,8 +147,17 @@ func duration(field string, d *time.Duration) (*durationpb.Duration, error) {
 		return nil, nil
 	case *d < 0:
 		return nil, refuse(field, "%s is negative", *d)
+	case *d > maxDuration:
+		return nil, refuse(field, "%s is too long; at most %s is allowed", *d, maxDuration)
 	}
 	return durationpb.New(*d), nil
+}
+
+func durationOr(field string, d, otherwise time.Duration) (*durationpb.Duration, error) {
+	if d == 0 {
+		d = otherwise
+	}
+	return duration(field, &d)
 }
 
 // backends chooses the cluster. A backend with changes of its own needs the
@@ -179,7 +192,7 @@ func backends(a *routev3.RouteAction, f *ir.Forward) error {
 	}
 	a.ClusterSpecifier = &routev3.RouteAction_WeightedClusters{WeightedClusters: w}
 	switch {
-	case own == len(w.Clusters):
+	case own == len(w.GetClusters()):
 		return nil
 	case own != 0:
 		return refuse("hostRewrite", "Envoy cannot take one backend's host from a literal and another's from a header")

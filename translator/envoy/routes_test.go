@@ -51,8 +51,8 @@ func (w *world) upstream(name string, b *backend.Backend, u *ir.Upstream) {
 	w.upstreams[name] = u
 	ok := must(w.t)
 	w.rs = append(w.rs, ok(envoy.Cluster(u)), ok(envoy.LoadAssignment(&ir.LoadAssignment{
-		Assignment: ir.Assignment{Service: u.Service, HealthPort: u.HealthPort},
-		Endpoints:  []ir.Endpoint{{Address: "127.0.0.1", Port: uint32(b.Port()), Zone: "a"}}, //nolint:gosec // a port
+		Service: u.Service, HealthPort: u.HealthPort,
+		Endpoints: []ir.Endpoint{{Address: "127.0.0.1", Port: uint32(b.Port()), Zone: "a"}},
 	})))
 }
 
@@ -354,6 +354,7 @@ func (p *proxy) upgrade(t *testing.T, host string) int {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer res.Body.Close()
 	if res.StatusCode != http.StatusSwitchingProtocols {
 		return res.StatusCode
 	}
@@ -389,7 +390,7 @@ func echo(t *testing.T) int {
 }
 
 func TestWebsockets(t *testing.T) {
-	port := uint32(echo(t)) //nolint:gosec // a port
+	port := uint32(echo(t))
 	u := &ir.Upstream{Service: service("echo"), Protocol: ir.HTTP1}
 	host := func(name string, on bool) *ir.VirtualHost {
 		return &ir.VirtualHost{Listener: "http", Host: name, Routes: []ir.Route{{
@@ -399,7 +400,7 @@ func TestWebsockets(t *testing.T) {
 	ok := must(t)
 	p := runEnvoy(t,
 		ok(envoy.Cluster(u)), ok(envoy.LoadAssignment(&ir.LoadAssignment{
-			Assignment: ir.Assignment{Service: u.Service}, Endpoints: []ir.Endpoint{{Address: "127.0.0.1", Port: port}},
+			Service: u.Service, Endpoints: []ir.Endpoint{{Address: "127.0.0.1", Port: port}},
 		})),
 		ok(envoy.Listener(loopback("http", false), nil)),
 		ok(envoy.Scope(host("on.test", true))), ok(envoy.Scope(host("off.test", false))),

@@ -45,7 +45,7 @@ var (
 	}
 	misdirected = &routev3.Route{
 		Name:     "misdirected",
-		Match:    notFound.Match,
+		Match:    notFound.GetMatch(),
 		Action:   &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 421}},
 		Metadata: websocketsAllowed,
 	}
@@ -162,33 +162,53 @@ func scope(listener, name, key string, bodyLimit int, hosts ...*routev3.VirtualH
 	if bodyLimit > defaultBodyLimit {
 		config.MaxDirectResponseBodySizeBytes = wrapperspb.UInt32(uint32(bodyLimit)) //nolint:gosec // checked by directResponse
 	}
-	return seal(ScopeType, name, &routev3.ScopedRouteConfiguration{
+	out, err := seal(ScopeType, name, &routev3.ScopedRouteConfiguration{
 		Name:               name,
 		RouteConfiguration: config,
 		Key: &routev3.ScopedRouteConfiguration_Key{Fragments: []*routev3.ScopedRouteConfiguration_Key_Fragment{{
 			Type: &routev3.ScopedRouteConfiguration_Key_Fragment_StringKey{StringKey: key},
 		}}},
 	})
+	if err != nil {
+		// The rules name a field by its index: better to name the route.
+		if culprit := refusedRoute(hosts); culprit != nil {
+			err = in(name, culprit)
+		}
+		return nil, err
+	}
+	return out, nil
+}
+
+// refusedRoute finds the route that makes a route configuration invalid.
+func refusedRoute(hosts []*routev3.VirtualHost) error {
+	for _, h := range hosts {
+		for _, r := range h.GetRoutes() {
+			if _, err := pack(r); err != nil {
+				return in("route \""+r.GetName()+"\"", err)
+			}
+		}
+	}
+	return nil
 }
 
 // virtualHost also returns the size of the largest direct response.
 func virtualHost(vh *ir.VirtualHost, domains []string) (*routev3.VirtualHost, int, error) {
 	out := &routev3.VirtualHost{Name: vh.Host, Domains: domains, Routes: make([]*routev3.Route, 0, len(vh.Routes)+2)}
 	if vh.OneLabel && strings.HasPrefix(vh.Host, "*.") {
-		out.Routes = append(out.Routes, severalLabels(vh.Host))
+		out.Routes = append(out.GetRoutes(), severalLabels(vh.Host))
 	}
 	var limit int
 	for i := range vh.Routes {
 		r := &vh.Routes[i]
 		var err error
-		if out.Routes, err = appendRoutes(out.Routes, r); err != nil {
+		if out.Routes, err = appendRoutes(out.GetRoutes(), r); err != nil {
 			return nil, 0, in("route \""+r.Name+"\"", err)
 		}
 		if r.Response != nil {
 			limit = max(limit, len(r.Response.Body))
 		}
 	}
-	out.Routes = append(out.Routes, notFound)
+	out.Routes = append(out.GetRoutes(), notFound)
 	return out, limit, nil
 }
 
@@ -199,7 +219,7 @@ func severalLabels(host string) *routev3.Route {
 	return &routev3.Route{
 		Name: notFoundRoute,
 		Match: &routev3.RouteMatch{
-			PathSpecifier: notFound.Match.PathSpecifier,
+			PathSpecifier: notFound.GetMatch().GetPathSpecifier(),
 			Headers: []*routev3.HeaderMatcher{{
 				Name:        ":authority",
 				InvertMatch: true,
@@ -208,6 +228,6 @@ func severalLabels(host string) *routev3.Route {
 				}},
 			}},
 		},
-		Action: notFound.Action,
+		Action: notFound.GetAction(),
 	}
 }

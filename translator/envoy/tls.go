@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"math"
 	"slices"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -25,6 +26,12 @@ func upstreamSocket(t *ir.UpstreamTLS) (*corev3.TransportSocket, error) {
 	params, err := tlsParameters(&t.Profile)
 	if err != nil {
 		return nil, in("TLS", err)
+	}
+	for _, p := range t.ALPN {
+		// Envoy dies of a list that BoringSSL does not take (RFC 7301, section 3.1).
+		if p == "" || len(p) > math.MaxUint8 {
+			return nil, refuse("TLS", "the ALPN protocol %q must have 1 to %d bytes", p, math.MaxUint8)
+		}
 	}
 	common := &tlsv3.CommonTlsContext{TlsParams: params, AlpnProtocols: t.ALPN}
 	if t.ClientCertificate != nil {

@@ -163,7 +163,7 @@ func TestFullHandshakes(t *testing.T) {
 	}
 	var mu sync.Mutex
 	var resumed []bool
-	lis, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{leaf.TLS}}) //nolint:gosec // both versions are meant
+	lis, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{leaf.TLS}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,8 +183,8 @@ func TestFullHandshakes(t *testing.T) {
 	ok := must(t)
 	p := runEnvoy(t, ok(envoy.Cluster(u)),
 		ok(envoy.LoadAssignment(&ir.LoadAssignment{
-			Assignment: ir.Assignment{Service: u.Service},
-			Endpoints:  []ir.Endpoint{{Address: "127.0.0.1", Port: uint32(lis.Addr().(*net.TCPAddr).Port)}}, //nolint:gosec // a port
+			Service:   u.Service,
+			Endpoints: []ir.Endpoint{{Address: "127.0.0.1", Port: uint32(lis.Addr().(*net.TCPAddr).Port)}},
 		})),
 		ok(envoy.TrustSecret(trust("ca").SecretName(), []*ir.TrustBundle{{PEM: ca.PEM()}})),
 		ok(envoy.Listener(loopback("http", false), nil)), ok(envoy.FallbackScope("http", false, nil)),
@@ -218,7 +218,7 @@ func TestShares(t *testing.T) {
 	ok := must(t)
 	var ends []ir.Endpoint
 	for _, n := range []string{"ring1", "ring2"} {
-		ends = append(ends, ir.Endpoint{Address: "127.0.0.1", Port: uint32(w.backends[n].Port()), Zone: n}) //nolint:gosec // a port
+		ends = append(ends, ir.Endpoint{Address: "127.0.0.1", Port: uint32(w.backends[n].Port()), Zone: n})
 	}
 	weighted := w.to("a", "b")
 	weighted[0].Weight = 3
@@ -237,7 +237,7 @@ func TestShares(t *testing.T) {
 		"cookie.test": to([]ir.Backend{{Upstream: ring}}, ir.Forward{Hash: []ir.HashPolicy{{Cookie: "affinity", CookiePath: "/"}}}),
 	}
 	w.rs = append(w.rs, ok(envoy.Cluster(ring)), ok(envoy.LoadAssignment(&ir.LoadAssignment{
-		Assignment: ir.Assignment{Service: ring.Service}, Endpoints: ends,
+		Service: ring.Service, Endpoints: ends,
 	})), ok(envoy.Listener(loopback("http", false), nil)), ok(envoy.FallbackScope("http", false, nil)))
 	for h, routes := range hosts {
 		w.rs = append(w.rs, ok(envoy.Scope(&ir.VirtualHost{Listener: "http", Host: h, Routes: routes})))
@@ -346,7 +346,7 @@ func TestTCP(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			res, err := p.do(t.Context(), "https", request{host: tc.sni, path: "/"}, &tls.Config{RootCAs: ca.Pool(), ServerName: tc.sni}) //nolint:gosec // both versions are meant
+			res, err := p.do(t.Context(), "https", request{host: tc.sni, path: "/"}, &tls.Config{RootCAs: ca.Pool(), ServerName: tc.sni})
 			if err != nil {
 				if tc.want != "" {
 					t.Fatal(err)
