@@ -92,7 +92,7 @@ func TestDecideProtocol(t *testing.T) {
 		"AnnotatedNumber":     {reason: "a port by number", service: good(annotate("upstream-protocol.tls", "443")), request: to(443), want: tls},
 		"AnnotatedH2":         {reason: "each of the three", service: good(annotate("upstream-protocol.h2", "https")), request: to(443), want: h2},
 		"AnnotatedH2C":        {reason: "each of the three", service: good(annotate("upstream-protocol.h2c", "80")), request: to(80), want: h2c},
-		"List":                {reason: "elements are trimmed, empty ones skipped", service: good(annotate("upstream-protocol.tls", ", https ,,443")), request: to(443), want: tls},
+		"List":                {reason: "elements are trimmed, empty ones skipped", service: good(annotate("upstream-protocol.tls", ", https ,")), request: to(443), want: tls},
 		"OtherPort":           {reason: "and no other port", service: good(annotate("upstream-protocol.tls", "https")), request: to(80), want: plain},
 		"LeadingZero":         {reason: "numbers compare as text", service: good(annotate("upstream-protocol.tls", "0443")), request: to(443), want: plain},
 		"Case":                {reason: "names compare exactly", service: good(annotate("upstream-protocol.tls", "HTTPS")), request: to(443), want: plain},
@@ -322,6 +322,13 @@ func TestDecideValidationProblems(t *testing.T) {
 			reason: "subjectName empty", objects: holding(good()), request: to(443, tls, validate("")),
 			want: Problem{Reason: reason.SubjectNameMissing, Message: policy + "missing subject alternative name: set subjectName to a name in the backend's certificate"},
 		},
+		"BadName": {
+			reason: "the field as one writes it", objects: holding(good()), request: to(443, tls, validate("a b")),
+			want: Problem{
+				Reason:  reason.SubjectNameInvalid,
+				Message: policy + `subjectName "a b" is neither a DNS name, an IP address nor a URI`,
+			},
+		},
 		"BadSecondName": {
 			reason: "the name and its place", objects: holding(good()), request: to(443, tls, validate("ok", "a:443")),
 			want: Problem{
@@ -414,6 +421,10 @@ func TestDecideWhole(t *testing.T) {
 				SNI: "a", ALPN: []string{"http/1.1"},
 				Verify: &ir.Verify{Trust: []ir.TrustRef{{Kind: ir.TrustSystem}}, Names: []ir.SubjectName{{Kind: ir.DNSName, Value: "a"}}},
 			}},
+		},
+		"ExternalMapped": {
+			reason: "one spelling is one cluster", objects: holding(good(external("[::ffff:192.0.2.1]"))), request: to(443),
+			want: &ir.Upstream{Service: service, Protocol: ir.HTTP1, ExternalName: "192.0.2.1"},
 		},
 		"ExternalAddress": {
 			reason: "an address is no SNI", objects: holding(good(external("192.0.2.1"))), request: to(443, protocol("tls")),

@@ -13,6 +13,11 @@
 //   - [Finish] adds what the fleet brings (its client certificate and TLS
 //     profile, judged by [FleetTLS]) and refuses what the fleet forbids.
 //
+// A new rule about a backend is one function, one line in the chain in
+// decide.go, and one row in a table of tests. Beside the decisions stand
+// [Endpoints], which picks the addresses of a Service port, and
+// [CheckService], which finds annotations that say nothing.
+//
 // All of them are pure functions of their arguments. A validation that was
 // asked for is never dropped: the answer is an upstream that verifies, or a
 // [Problem]. The package reads no clock, starts nothing, knows no Envoy type,

@@ -26,6 +26,7 @@ func TestParseTrustProblems(t *testing.T) {
 	ca, other := newCA(t, "ca"), newCA(t, "other")
 	old, older, coming := newCA(t, "old", expired), newCA(t, "older", expired), newCA(t, "coming", future)
 	good := ca.pem()
+	listless := selfSigned(t, ca.key, template("ca", isCA, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCertSign }))
 	day := 24 * time.Hour
 	cases := map[string]struct {
 		reason  string
@@ -102,6 +103,12 @@ func TestParseTrustProblems(t *testing.T) {
 		},
 		"FourDashes": {
 			reason: "a damaged BEGIN line", secret: opaque(keyCA, strings.Replace(good, "CERTIFICATE-----", "CERTIFICATE----", 1)),
+			want: reason.NotPEM,
+			message: `invalid CA Secret "hand/ca": invalid CA certificate bundle: failed to parse PEM block: line 1 of "ca.crt": ` +
+				`the BEGIN line holds more or less than -----BEGIN, a type and -----`,
+		},
+		"LongType": {
+			reason: "what stands there may be anything", secret: opaque(keyCA, "-----BEGIN "+strings.Repeat("A", 33)+"-----\n"),
 			want: reason.NotPEM,
 			message: `invalid CA Secret "hand/ca": invalid CA certificate bundle: failed to parse PEM block: line 1 of "ca.crt": ` +
 				`the BEGIN line holds more or less than -----BEGIN, a type and -----`,
@@ -184,6 +191,10 @@ func TestParseTrustProblems(t *testing.T) {
 			secret: opaque(keyCA, good, keyCRL, ca.deltaCRL(t)), want: reason.NotACRL,
 			message: `invalid CA Secret "hand/ca": invalid CA certificate bundle: block 1 at line 1 of "crl.pem" ` +
 				`has a critical extension that Envoy does not know: 2.5.29.27`,
+		},
+		"ListlessCA": {
+			reason: "the CA may sign certificates, but no lists", secret: opaque(keyCA, listless.pem(), keyCRL, ca.crlOwn(t)), want: reason.NotACRL,
+			message: `invalid CA Secret "hand/ca": invalid CA certificate bundle: block 1 at line 1 of "crl.pem" is not signed by the CA that it names: CN=ca`,
 		},
 		"ForeignCRL": {
 			reason: "a list of a CA with the same name and another key",

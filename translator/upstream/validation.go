@@ -80,7 +80,11 @@ func acceptNames(d *draft) *Problem {
 	for i, written := range v.Names {
 		name, why := subjectName(written)
 		if why != "" {
-			return d.invalid(reason.SubjectNameInvalid, fmt.Sprintf("subjectNames[%d] %q %s", i, clip(written), why))
+			field := "subjectName"
+			if len(v.Names) > 1 {
+				field = fmt.Sprintf("subjectNames[%d]", i)
+			}
+			return d.invalid(reason.SubjectNameInvalid, fmt.Sprintf("%s %q %s", field, clip(written), why))
 		}
 		if !slices.Contains(names, name) {
 			names = append(names, name)
