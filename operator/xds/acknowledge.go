@@ -131,12 +131,19 @@ func (s *stream) nacked(e *expectation, message string) error {
 	}
 	for i, r := range e.rows {
 		nack.Resources[i] = r.Resource
-		sub.rejected[r.Name] = rejection{version: r.Version, revision: e.revision, message: message}
+		if sub.wants(r.Name) { // it may have been sent unasked
+			sub.rejected[r.Name] = rejection{version: r.Version, revision: e.revision, message: message}
+		}
 	}
 	s.log.Info("Envoy refused a response", "type", k, "revision", e.revision,
 		"resources", len(e.rows), "first", firstName(e.response), "message", message)
 	s.events = append(s.events, func(o Observer) { o.OnNack(nack) })
-	if len(e.rows)+len(e.removed) < 2 {
+	if len(e.rows) == 0 || len(e.rows)+len(e.removed) < 2 {
+		// Nothing is told apart by sending it again. A refused removal leaves
+		// Envoy with what no revision holds: there is nothing else to send.
+		for _, name := range e.removed {
+			delete(sub.rejected, name)
+		}
 		return nil
 	}
 	return s.isolate(e)

@@ -1,0 +1,97 @@
+package xds
+
+import (
+	"testing"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/signetproxy/signet/translator/envoy"
+)
+
+func TestResponsesAreWhatTheAPISays(t *testing.T) {
+	a, empty := cluster("a", "svc/a", "trust/a", "1"), &envoy.Resource{Type: envoy.ClusterType, Name: "e", Version: "v"}
+	asProto := func(r *envoy.Resource) *discoveryv3.Resource {
+		return &discoveryv3.Resource{
+			Name: r.Name, Version: r.Version, Resource: &anypb.Any{TypeUrl: string(r.Type), Value: r.Body},
+		}
+	}
+	cases := map[string]struct {
+		reason string
+		give   response
+		want   *discoveryv3.DeltaDiscoveryResponse
+	}{
+		"empty": {
+			"the first answer to a wildcard of an empty fleet",
+			response{kind: listeners, nonce: 1, revision: 7},
+			&discoveryv3.DeltaDiscoveryResponse{TypeUrl: string(envoy.ListenerType), Nonce: "1", SystemVersionInfo: "7"},
+		},
+		"both": {
+			"resources and removals; a body may be empty",
+			response{kind: clusters, nonce: 12345678, revision: 1, rows: []*row{newRow(clusters, a), newRow(clusters, empty)}, removed: []string{"x", "y"}},
+			&discoveryv3.DeltaDiscoveryResponse{
+				TypeUrl: string(envoy.ClusterType), Nonce: "12345678", SystemVersionInfo: "1",
+				Resources: []*discoveryv3.Resource{asProto(a), asProto(empty)}, RemovedResources: []string{"x", "y"},
+			},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			buffers, err := newCodec().Marshal(tc.give.marshal())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got discoveryv3.DeltaDiscoveryResponse
+			if err := proto.Unmarshal(buffers.Materialize(), &got); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, &got, protocmp.Transform()); diff != "" {
+				t.Errorf("%s: -want, +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func TestBodiesAreShared(t *testing.T) {
+	r := newRow(scopes, scope("a", "1"))
+	one := response{kind: scopes, nonce: 1, rows: []*row{r}}
+	two := response{kind: scopes, nonce: 2, rows: []*row{r}}
+	a, b := one.marshal()[1].ReadOnlyData(), two.marshal()[1].ReadOnlyData()
+	if &a[0] != &r.Body[0] || &b[0] != &r.Body[0] {
+		t.Error("the body of a resource is copied")
+	}
+}
+
+func TestReferencesOfAClusters(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		body   []byte
+		want   references
+	}{
+		"TLS":        {"endpoints and trust", cluster("a", "svc/a", "trust/a", "").Body, references{"svc/a", []string{"trust/a"}}},
+		"plain":      {"no secrets", cluster("a", "svc/a", "", "").Body, references{assignment: "svc/a"}},
+		"unnamed":    {"the assignment has the cluster's name", cluster("a", "", "", "").Body, references{assignment: "a"}},
+		"unreadable": {"Envoy will ask by itself", []byte{0xff}, references{}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, referencesOf(tc.body), cmp.AllowUnexported(references{})); diff != "" {
+				t.Errorf("%s: -want, +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func FuzzParseNonce(f *testing.F) {
+	for _, s := range []string{"", "0", "1", "+1", "01", "18446744073709551615", "18446744073709551616", "1\x00"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if n, ok := parseNonce(s); ok && formatNonce(n) != s {
+			t.Errorf("%q is taken for %d", s, n)
+		}
+	})
+}
