@@ -84,14 +84,18 @@ func (w walker) walk(v reflect.Value) {
 	case reflect.Func, reflect.Chan, reflect.UnsafePointer:
 		w.note("%x;", v.Pointer())
 	default:
-		w.note("%s=%v;", v.Kind(), v)
+		w.note("%s=%q;", v.Kind(), fmt.Sprint(v))
 	}
 }
 
 func (w walker) follow(v reflect.Value) {
 	at := visit{v.Pointer(), v.Type()}
-	if v.IsNil() || w.seen[at] {
-		w.note("@;")
+	switch {
+	case v.IsNil():
+		w.note("nil;")
+		return
+	case w.seen[at]:
+		w.note("seen;")
 		return
 	}
 	w.seen[at] = true
