@@ -1,0 +1,16 @@
+// Package folder is the source of a folder of Kubernetes manifests: files
+// *.yaml, *.yml and *.json in the folder and its sub-folders, read once or
+// watched.
+//
+// It promises what an API server would promise to a client: every object that
+// it delivers is valid by its kind's schema, with defaults set and unknown
+// fields reported; an invalid new version of an object leaves the old one in
+// place; a generation counts changes of the spec. What a file says is read when
+// its writer has closed it, and a file that cannot be parsed keeps the objects
+// it gave last. The cost of a change follows the file that changed, not the
+// size of the folder. Everything that is not delivered as written is a
+// source.Problem with its file and line.
+//
+// It never writes to the folder, never follows what an object means, and keeps
+// nothing between runs.
+package folder

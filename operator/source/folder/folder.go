@@ -1,0 +1,222 @@
+package folder
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/go-logr/logr"
+
+	"github.com/signetproxy/signet/operator/source"
+	"github.com/signetproxy/signet/operator/source/manifest"
+)
+
+// Stdin is the path of Read that stands for its reader.
+const Stdin = "-"
+
+// Options of a folder.
+type Options struct {
+	// Log tells what was read; the zero value tells nothing.
+	Log logr.Logger
+}
+
+// New returns the source of the manifests below dir, watched until it ends.
+func New(dir string, o Options) source.Source { return &folder{root: dir, log: o.Log} }
+
+// Read reads the manifests below a folder, of one file, or of in if path is
+// Stdin, once. What is wrong with a manifest is a problem of the batch; the
+// error says that path itself cannot be read.
+func Read(path string, in io.Reader) (source.Batch, error) {
+	f := &folder{root: path}
+	if err := f.open(); err != nil {
+		return source.Batch{}, err
+	}
+	if path == Stdin {
+		text, err := io.ReadAll(in)
+		if err != nil {
+			return source.Batch{}, fmt.Errorf("standard input: %w", err)
+		}
+		f.take([]reading{f.parse(Stdin, text)})
+		return f.store.commit(), nil
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return source.Batch{}, fmt.Errorf("manifests: %w", err)
+	case !info.IsDir():
+		f.root = filepath.Dir(path)
+		f.take([]reading{f.read(filepath.Base(path))})
+		return f.store.commit(), nil
+	}
+	if f.tree, err = newTree(path, nil); err != nil {
+		return source.Batch{}, err
+	}
+	if err := f.update(f.tree.all); err != nil {
+		return source.Batch{}, err
+	}
+	return f.store.commit(), nil
+}
+
+// folder is one run of the source.
+type folder struct {
+	root    string
+	log     logr.Logger
+	decoder *manifest.Decoder
+	tree    *tree
+	store   *store
+}
+
+func (f *folder) open() error {
+	var err error
+	if f.decoder, err = manifest.NewDecoder(); err != nil {
+		return fmt.Errorf("folder %s: %w", f.root, err)
+	}
+	f.store = newStore(f.decoder)
+	return nil
+}
+
+// Run implements source.Source. It fails if dir cannot be read or watched.
+func (f *folder) Run(ctx context.Context, sink source.Sink) error {
+	if err := f.open(); err != nil {
+		return err
+	}
+	w, err := newWatcher()
+	if err != nil {
+		return fmt.Errorf("folder %s: %w", f.root, err)
+	}
+	stop := context.AfterFunc(ctx, w.close)
+	defer func() {
+		if stop() {
+			w.close()
+		}
+	}()
+	if f.tree, err = newTree(f.root, w); err != nil {
+		return err
+	}
+	if err := f.update(f.tree.all); err != nil {
+		return err
+	}
+	f.deliver(sink, true)
+	for {
+		events, err := w.next()
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // the watcher was closed to end this
+		}
+		if err != nil {
+			return fmt.Errorf("folder %s: watch: %w", f.root, err)
+		}
+		if err := f.update(func(s *scan) error { return f.tree.handle(events, s) }); err != nil {
+			return err
+		}
+		f.deliver(sink, false)
+	}
+}
+
+// deliver hands on what has changed, if anything has.
+func (f *folder) deliver(sink source.Sink, first bool) {
+	b := f.store.commit()
+	if len(b.Changed) == 0 && len(b.Deleted) == 0 && b.Problems == nil && !first {
+		return
+	}
+	f.log.V(1).Info("manifests read", "changed", len(b.Changed), "deleted", len(b.Deleted))
+	for _, p := range b.Problems {
+		f.log.V(1).Info("manifest problem", "problem", p.String())
+	}
+	sink.Apply(b)
+}
+
+// update looks at the tree and reads what look says has changed.
+func (f *folder) update(look func(*scan) error) error {
+	s := newScan()
+	if err := look(s); err != nil {
+		return fmt.Errorf("folder %s: %w", f.root, err)
+	}
+	f.store.note(s.problem)
+	for path := range s.touched {
+		if f.store.isUnread(path) {
+			s.reads(path)
+		}
+	}
+	for path := range s.gone {
+		f.store.remove(path)
+	}
+	f.take(f.readAll(slices.Sorted(maps.Keys(s.read))))
+	return nil
+}
+
+// reading is what one look at a file gave.
+type reading struct {
+	path string
+	// same is set when the file is as it was; gone, when it is not there.
+	same, gone bool
+	digest     [sha256.Size]byte
+	file       manifest.File
+}
+
+// readAll reads files, on all processors when they are many.
+func (f *folder) readAll(paths []string) []reading {
+	out := make([]reading, len(paths))
+	next := make(chan int)
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(paths)-1) {
+		workers.Go(func() {
+			for i := range next {
+				out[i] = f.read(paths[i])
+			}
+		})
+	}
+	for i, path := range paths {
+		select {
+		case next <- i:
+		default:
+			out[i] = f.read(path)
+		}
+	}
+	close(next)
+	workers.Wait()
+	return out
+}
+
+func (f *folder) read(path string) reading {
+	text, err := os.ReadFile(filepath.Join(f.root, path))
+	if err == nil {
+		return f.parse(path, text)
+	}
+	if errors.Is(err, fs.ErrNotExist) && f.tree != nil && !f.tree.isLink(path) {
+		return reading{path: path, gone: true}
+	}
+	if reason := (*fs.PathError)(nil); errors.As(err, &reason) {
+		err = reason.Err
+	}
+	problem := source.Problem{Message: "cannot be read: " + err.Error(), Severity: source.Error}
+	return reading{path: path, file: manifest.File{Broken: true, Problems: []source.Problem{problem}}}
+}
+
+func (f *folder) parse(path string, text []byte) reading {
+	digest := sha256.Sum256(text)
+	if f.store.has(path, digest) {
+		return reading{path: path, same: true}
+	}
+	return reading{path: path, digest: digest, file: f.decoder.Parse(text)}
+}
+
+func (f *folder) take(readings []reading) {
+	for _, r := range readings {
+		switch {
+		case r.same:
+		case r.gone:
+			f.store.remove(r.path)
+		default:
+			f.store.put(r.path, r.digest, r.file)
+		}
+	}
+}

@@ -1,0 +1,40 @@
+package folder
+
+// watcher tells what happens in folders. It is used by one goroutine, close
+// apart.
+type watcher interface {
+	// add watches the entries of the folder to which an absolute path leads. A
+	// path may be added several times; it is watched until it was removed as
+	// often. The error matches fs.ErrNotExist if there is nothing.
+	add(path string) error
+	remove(path string)
+	// next blocks until something has happened and returns all of it that is
+	// pending, in order.
+	next() ([]event, error)
+	// close ends next.
+	close()
+}
+
+// event says that something has happened to an entry of a watched folder. What
+// is true now is for the reader to see.
+type event struct {
+	path string
+	kind eventKind
+}
+
+type eventKind int
+
+const (
+	// written: a file's writer has closed it.
+	written eventKind = iota
+	// created: it is there, but a file is still empty or being written.
+	created
+	// moved: it is there, and whole.
+	moved
+	// removed: it is not there any more, or is another.
+	removed
+	// touched: its attributes have changed.
+	touched
+	// overflowed: events were lost.
+	overflowed
+)

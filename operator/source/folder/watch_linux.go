@@ -1,0 +1,152 @@
+package folder
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const inotifyMask = unix.IN_CLOSE_WRITE | unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_DELETE |
+	unix.IN_ATTRIB | unix.IN_ONLYDIR
+
+// inotify is the kernel's interface itself: it tells when a writer closes a
+// file, which the portable one does not, so that no half of a file is read.
+type inotify struct {
+	fd     int
+	file   *os.File
+	buffer [64 << 10]byte
+	// paths by watch, each as often as it was added, and the reverse.
+	paths map[int32][]string
+	watch map[string]int32
+}
+
+func newWatcher() (watcher, error) {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("inotify: %w (the limit is fs.inotify.max_user_instances)", err)
+	}
+	return &inotify{fd: fd, file: os.NewFile(uintptr(fd), "inotify"), paths: map[int32][]string{}, watch: map[string]int32{}}, nil
+}
+
+func (w *inotify) add(path string) error {
+	n, err := unix.InotifyAddWatch(w.fd, path, inotifyMask)
+	if errors.Is(err, unix.ENOSPC) {
+		return fmt.Errorf("watch %s: too many folders are watched: raise fs.inotify.max_user_watches: %w", path, err)
+	}
+	if err != nil {
+		return fmt.Errorf("watch %s: %w", path, err)
+	}
+	id := int32(n) //nolint:gosec // the kernel's watch descriptors are 32 bits
+	if old, ok := w.watch[path]; ok && old != id {
+		w.paths[id] = append(w.paths[id], w.drop(old, path)...) // another folder is there now
+	}
+	w.paths[id] = append(w.paths[id], path)
+	w.watch[path] = id
+	return nil
+}
+
+// drop removes all mentions of a path from a watch and returns them.
+func (w *inotify) drop(id int32, path string) []string {
+	var dropped, kept []string
+	for _, p := range w.paths[id] {
+		if p == path {
+			dropped = append(dropped, p)
+		} else {
+			kept = append(kept, p)
+		}
+	}
+	w.keep(id, kept)
+	return dropped
+}
+
+// keep ends a watch that nobody wants.
+func (w *inotify) keep(id int32, paths []string) {
+	w.paths[id] = paths
+	if len(paths) == 0 {
+		delete(w.paths, id)
+		// It fails if the folder is gone, and the watch with it.
+		_, _ = unix.InotifyRmWatch(w.fd, uint32(id)) //nolint:gosec // see add
+	}
+}
+
+func (w *inotify) remove(path string) {
+	id, ok := w.watch[path]
+	if !ok {
+		return
+	}
+	paths := w.paths[id]
+	if i := slices.Index(paths, path); i >= 0 {
+		paths = slices.Delete(paths, i, i+1)
+	}
+	if !slices.Contains(paths, path) {
+		delete(w.watch, path)
+	}
+	w.keep(id, paths)
+}
+
+func (w *inotify) next() ([]event, error) {
+	n, err := w.file.Read(w.buffer[:])
+	if err != nil {
+		return nil, fmt.Errorf("inotify: %w", err)
+	}
+	var out []event
+	for rest := w.buffer[:n]; len(rest) >= unix.SizeofInotifyEvent; {
+		id := int32(binary.NativeEndian.Uint32(rest)) //nolint:gosec // see add
+		mask, size := binary.NativeEndian.Uint32(rest[4:]), binary.NativeEndian.Uint32(rest[12:])
+		end := unix.SizeofInotifyEvent + int(size)
+		name := string(bytes.TrimRight(rest[unix.SizeofInotifyEvent:end], "\x00"))
+		out = w.append(out, id, mask, name)
+		rest = rest[end:]
+	}
+	return out, nil
+}
+
+func (w *inotify) append(out []event, id int32, mask uint32, name string) []event {
+	if mask&unix.IN_Q_OVERFLOW != 0 {
+		return append(out, event{kind: overflowed})
+	}
+	kind, ok := kindOf(mask)
+	if !ok || name == "" {
+		return out
+	}
+	for _, dir := range w.paths[id] {
+		if e := (event{filepath.Join(dir, name), kind}); !slices.Contains(out[max(0, len(out)-4):], e) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func kindOf(mask uint32) (eventKind, bool) {
+	switch {
+	case mask&unix.IN_CLOSE_WRITE != 0:
+		return written, true
+	case mask&unix.IN_MOVED_TO != 0:
+		return moved, true
+	case mask&unix.IN_CREATE != 0:
+		return created, true
+	case mask&(unix.IN_DELETE|unix.IN_MOVED_FROM) != 0:
+		return removed, true
+	case mask&unix.IN_ATTRIB != 0:
+		return touched, true
+	default:
+		return 0, false
+	}
+}
+
+func (w *inotify) close() { _ = w.file.Close() }
+
+// isHardLink tells whether a file has other names: a new name then means no
+// writer.
+func isHardLink(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && stat.Nlink > 1
+}
