@@ -60,7 +60,7 @@ var keptSuffixes = []string{
 
 // keptPattern is for answers by class, and their time. A suffix would keep each
 // three times: as such, internal and external.
-const keptPattern = `(cluster\.[^.]+\.upstream|http\.[^.]+\.downstream)_rq_([1-5]xx|time)`
+const keptPattern = `(cluster\.[^.]+\.upstream|http\..+\.downstream)_rq_([1-5]xx|time)`
 
 // statsConfig keeps what is listed and rejects the rest when it would be made:
 // an Envoy with many clusters spends most of its memory and of the time of a

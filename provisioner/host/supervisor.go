@@ -39,6 +39,13 @@ const supervisorUsage = "usage: " + SupervisorCommand + " FOLDER STOP-TIMEOUT EN
 // those after [SupervisorCommand]. It returns the exit code, when its parent
 // is gone or done, Envoy has ended and the folder is removed. Only Run can
 // give it the descriptors that it needs.
+//
+// A binary that calls Run looks for the command before anything else, flags
+// included, since Envoy's own follow:
+//
+//	if len(os.Args) > 1 && os.Args[1] == host.SupervisorCommand {
+//		os.Exit(host.SupervisorMain(os.Args[2:]))
+//	}
 func SupervisorMain(args []string) int {
 	s, err := newSupervisor(args)
 	if err == nil {
