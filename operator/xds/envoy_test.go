@@ -1,0 +1,477 @@
+package xds
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/signetproxy/signet/provisioner/bootstrap"
+	"github.com/signetproxy/signet/provisioner/certificate"
+	"github.com/signetproxy/signet/test/backend"
+	"github.com/signetproxy/signet/test/pki"
+	"github.com/signetproxy/signet/translator/envoy"
+	"github.com/signetproxy/signet/translator/ir"
+)
+
+// proxy is a real Envoy with a real bootstrap and identity.
+type proxy struct {
+	t     *testing.T
+	admin *http.Client
+}
+
+func (h *harness) envoy(t *testing.T, fleet ir.Name) *proxy {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "xds") // a unix socket's path must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	id, _, err := h.keeper.Watch(fleet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := id.KeyPair.KeyPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	must := func(b []byte, err error) []byte {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	socket := filepath.Join(dir, "admin")
+	files := map[string][]byte{
+		bootstrap.IdentityFile: must(bootstrap.Identity(id.KeyPair.CertificatePEM(), key)),
+		bootstrap.TrustFile:    must(bootstrap.Trust(id.TrustPEM)),
+		"bootstrap.json": must(bootstrap.Bootstrap(bootstrap.Config{
+			Fleet: fleet, NodeID: "envoy-" + fleet.Name, XDSAddress: h.addr, ServerName: id.ServerName,
+			CertificateFolder: dir, AdminSocket: socket,
+		})),
+	}
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(envoyBinary(t), "-c", filepath.Join(dir, "bootstrap.json"), //nolint:noctx // ended by Cleanup
+		"--concurrency", "2", "--use-dynamic-base-id", "--log-level", "warning")
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("start Envoy: %v", err)
+	}
+	p := &proxy{t: t, admin: &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		},
+	}}}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended already
+		_ = cmd.Wait()         // says that it was killed
+		_ = log.Close()
+		if t.Failed() {
+			out, _ := os.ReadFile(log.Name())
+			t.Logf("Envoy said:\n%s", out[max(0, len(out)-5000):])
+		}
+	})
+	return p
+}
+
+func envoyBinary(t testing.TB) string {
+	t.Helper()
+	path := os.Getenv("SIGNET_ENVOY")
+	if path == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			t.Fatal(err)
+		}
+		path = filepath.Join(cache, "signet", "tools", "envoy-1.40.0", "envoy")
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("this test needs Envoy: %v; run make tools, or set $SIGNET_ENVOY", err)
+	}
+	return path
+}
+
+// address waits until Envoy has the listener.
+func (p *proxy) address(name string) string {
+	p.t.Helper()
+	var last string
+	ctx, cancel := context.WithTimeout(p.t.Context(), deadline)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		last = p.get(ctx, "/listeners?format=json")
+		var out struct {
+			Statuses []struct {
+				Name    string `json:"name"`
+				Address struct {
+					Socket struct {
+						Port int `json:"port_value"`
+					} `json:"socket_address"`
+				} `json:"local_address"`
+			} `json:"listener_statuses"`
+		}
+		if json.Unmarshal([]byte(last), &out) == nil {
+			for _, s := range out.Statuses {
+				if s.Name == name && s.Address.Socket.Port != 0 {
+					return fmt.Sprint("127.0.0.1:", s.Address.Socket.Port)
+				}
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			p.t.Fatalf("Envoy has no listener %q: %s", name, last)
+		}
+	}
+}
+
+// get asks the admin interface; an error is an answer too.
+func (p *proxy) get(ctx context.Context, path string) string {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://admin"+path, nil)
+	if err != nil {
+		return err.Error()
+	}
+	res, err := p.admin.Do(req)
+	if err != nil {
+		return err.Error()
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return err.Error()
+	}
+	return string(body)
+}
+
+var tlsBoth = ir.TLSProfile{Min: ir.TLS12, Max: ir.TLS13}
+
+// site makes the resources of hosts with TLS upstreams.
+type site struct {
+	t  *testing.T
+	ca *pki.Authority
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	ca, err := pki.NewAuthority("CA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &site{t, ca}
+}
+
+func (s *site) ok(r *envoy.Resource, err error) *envoy.Resource {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return r
+}
+
+func (s *site) backend(name string) *backend.Backend {
+	s.t.Helper()
+	pair, err := s.ca.Issue(pki.Leaf{DNS: []string{"b.test"}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	b, err := backend.Start(backend.Config{Name: name, Certificate: &pair.TLS})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(b.Close)
+	return b
+}
+
+func (s *site) upstream(service, trust string) *ir.Upstream {
+	return &ir.Upstream{
+		Service:  ir.ServicePort{Name: ir.Name{Namespace: "shop", Name: service}, Port: 443},
+		Protocol: ir.HTTP1,
+		TLS: &ir.UpstreamTLS{SNI: "b.test", Profile: tlsBoth, Verify: &ir.Verify{
+			Trust: []ir.TrustRef{{Kind: ir.TrustSecret, Name: ir.Name{Namespace: "shop", Name: trust}}},
+			Names: []ir.SubjectName{{Kind: ir.DNSName, Value: "b.test"}},
+		}},
+	}
+}
+
+func (s *site) trust(name string, cas ...*pki.Authority) *envoy.Resource {
+	var pem []byte
+	for _, ca := range cas {
+		pem = append(pem, ca.PEM()...)
+	}
+	ref := ir.TrustRef{Kind: ir.TrustSecret, Name: ir.Name{Namespace: "shop", Name: name}}
+	return s.ok(envoy.TrustSecret(ref.SecretName(), []*ir.TrustBundle{{Ref: ref, PEM: pem}}))
+}
+
+func (s *site) cluster(u *ir.Upstream, b *backend.Backend) []*envoy.Resource {
+	return list(s.ok(envoy.Cluster(u)), s.ok(envoy.LoadAssignment(&ir.LoadAssignment{
+		Assignment: ir.Assignment{Service: u.Service},
+		Endpoints:  []ir.Endpoint{{Address: "127.0.0.1", Port: uint32(b.Port())}}, //nolint:gosec // a port
+	})))
+}
+
+func (s *site) route(listener, host string, u *ir.Upstream) *envoy.Resource {
+	return s.ok(envoy.Scope(&ir.VirtualHost{Listener: listener, Host: host, TLS: listener == "https", Routes: []ir.Route{{
+		Name: "all", Match: ir.Match{PathKind: ir.PathPrefix, Path: "/"},
+		Forward: &ir.Forward{Backends: []ir.Backend{{Upstream: u, Weight: 1}}},
+	}}}))
+}
+
+func (s *site) listener(name string) []*envoy.Resource {
+	secure := name == "https"
+	out := list(
+		s.ok(envoy.Listener(&ir.Listener{Name: name, Address: "127.0.0.1", TLS: secure, Profile: tlsBoth}, nil)),
+		s.ok(envoy.FallbackScope(name, secure, nil)))
+	if secure {
+		out = append(out, s.ok(envoy.MisdirectedScope(name)))
+	}
+	return out
+}
+
+func join(lists ...[]*envoy.Resource) (out []*envoy.Resource) {
+	for _, l := range lists {
+		out = append(out, l...)
+	}
+	return out
+}
+
+// fetch returns "status backend", or the error.
+func fetch(ctx context.Context, c *http.Client, url, host string) string {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err.Error()
+	}
+	req.Host = host
+	res, err := c.Do(req)
+	if err != nil {
+		return err.Error()
+	}
+	defer res.Body.Close()
+	var seen backend.Request
+	_ = json.NewDecoder(res.Body).Decode(&seen) // only backends speak JSON
+	return fmt.Sprint(res.StatusCode, " ", seen.Backend)
+}
+
+// The whole of a fleet's life with a real Envoy: it starts, serves a verified
+// TLS upstream, loses no request while its route moves, and gets nothing when
+// it comes back to another process.
+func TestEnvoy(t *testing.T) {
+	o := &record{}
+	h := serve(t, Options{Observer: o})
+	s := newSite(t)
+	a, b := s.backend("a"), s.backend("b")
+	ups := [2]*ir.Upstream{s.upstream("a", "ca-a"), s.upstream("b", "ca-b")}
+	backs := [2]*backend.Backend{a, b}
+	trusts := [2]*envoy.Resource{s.trust("ca-a", s.ca), s.trust("ca-b", s.ca)}
+	fleet := join(s.listener("http"), s.cluster(ups[0], a), list(trusts[0], s.route("http", "shop.test", ups[0])))
+	h.publish(1, fleet)
+	p := h.envoy(t, edge)
+	st := h.acknowledged(t, 1)
+	if st.Node != "envoy-edge" || st.Identity != certificate.FleetURI(edge) || len(st.Rejected) != 0 {
+		t.Errorf("the stream is %+v", st)
+	}
+	url := "http://" + p.address("http") + "/"
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	if got := fetch(t.Context(), client, url, "shop.test"); got != "200 a" {
+		t.Fatalf("answer %q, want 200 a", got)
+	}
+
+	load := startLoad(t, url, "shop.test")
+	revision := uint64(1)
+	for n := range 60 {
+		// A cluster, its endpoints and its secret come new each time, and those
+		// of the route before go in the same revision.
+		from, to := n%2, (n+1)%2
+		revision++
+		old := s.cluster(ups[from], backs[from])
+		h.publish(revision, join(s.cluster(ups[to], backs[to]), list(trusts[to], s.route("http", "shop.test", ups[to]))),
+			append(old, trusts[from])...)
+		h.acknowledged(t, revision)
+		if got, want := fetch(t.Context(), client, url, "shop.test"), fmt.Sprint("200 ", []string{"a", "b"}[to]); got != want {
+			t.Fatalf("revision %d is acknowledged, and the answer is %q, want %q", revision, got, want)
+		}
+	}
+	total, failed := load.stop()
+	t.Logf("%d requests during %d moves, %d failed", total, revision-1, len(failed))
+	if len(failed) > 0 || total < 100 {
+		t.Errorf("%d of %d requests failed: %q", len(failed), total, failed[:min(len(failed), 5)])
+	}
+	h.until(t, "nothing lingers", func(s StreamState) bool { return s.Lingering == 0 && s.Unacknowledged == 0 })
+	if _, nacks := o.seen(); len(nacks) != 0 {
+		t.Errorf("Envoy refused %+v", nacks)
+	}
+	restart(t, h, join(s.listener("http"), s.cluster(ups[0], a), list(trusts[0], s.route("http", "shop.test", ups[0]))))
+	if got := fetch(t.Context(), client, url, "shop.test"); got != "200 a" {
+		t.Errorf("after the restart: %q, want 200 a", got)
+	}
+}
+
+// restart replaces the control plane by a fresh one on the same port, with the
+// same authority, as another process would be.
+func restart(t *testing.T, h *harness, fleet []*envoy.Resource) {
+	t.Helper()
+	h.stop()
+	var l net.Listener
+	var err error
+	if l, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", h.addr); err != nil {
+		t.Fatal(err)
+	}
+	next := &harness{Server: New(Options{Identity: certificate.ParseFleetURI}), keeper: h.keeper, addr: h.addr}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	served := make(chan error, 1)
+	go func() { served <- next.Serve(ctx, l, h.keeper.ServerTLS()) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	next.publish(77, fleet)
+	st := next.acknowledged(t, 77)
+	if !st.Resumed || st.Responses != 0 {
+		t.Errorf("resumed: %v; an untouched Envoy was sent %d responses, want none", st.Resumed, st.Responses)
+	}
+}
+
+// load sends requests one after another on two connections.
+type load struct {
+	stopping atomic.Bool
+	done     sync.WaitGroup
+	total    atomic.Int64
+	mu       sync.Mutex
+	failed   []string
+}
+
+func startLoad(t *testing.T, url, host string) *load {
+	t.Helper()
+	l := &load{}
+	for range 2 {
+		l.done.Go(func() {
+			c := &http.Client{Transport: &http.Transport{}}
+			defer c.CloseIdleConnections()
+			for !l.stopping.Load() {
+				got := fetch(t.Context(), c, url, host)
+				l.total.Add(1)
+				if !strings.HasPrefix(got, "200 ") {
+					l.mu.Lock()
+					l.failed = append(l.failed, got)
+					l.mu.Unlock()
+				}
+			}
+		})
+	}
+	return l
+}
+
+func (l *load) stop() (int64, []string) {
+	l.stopping.Store(true)
+	l.done.Wait()
+	return l.total.Load(), l.failed
+}
+
+// One bad resource among good ones: the good ones arrive, the bad one is known,
+// and an Envoy that starts afterwards serves.
+func TestEnvoyRefusesOneOfMany(t *testing.T) {
+	o := &record{}
+	h := serve(t, Options{Observer: o})
+	s := newSite(t)
+	up, b := s.upstream("a", "ca"), s.backend("a")
+	h.publish(1, join(s.listener("http"), s.cluster(up, b), list(s.trust("ca", s.ca))))
+	p := h.envoy(t, edge)
+	h.acknowledged(t, 1)
+	// Two scopes with one key.
+	good := s.route("http", "good.test", up)
+	twin := *s.route("http", "good.test", up)
+	twin.Name, twin.Version = "http|zz-twin", "twin"
+	twin.Body = append(append([]byte(nil), twin.Body...), append([]byte{0x0a, byte(len(twin.Name))}, twin.Name...)...)
+	h.publish(2, list(good, &twin, s.route("http", "other.test", up)))
+	h.until(t, "the twin alone is rejected", func(s StreamState) bool {
+		return s.Unacknowledged == 0 && len(s.Rejected) == 1 && s.Rejected[0].Name == twin.Name && s.Rejected[0].Message != ""
+	})
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for _, host := range []string{"good.test", "other.test"} {
+		if got := fetch(t.Context(), client, "http://"+p.address("http")+"/", host); got != "200 a" {
+			t.Errorf("%s: %q, want 200 a", host, got)
+		}
+	}
+	h.publish(3, nil, &twin)
+	h.acknowledged(t, 3)
+}
+
+// Certificates are fetched by SNI: a host of its own, one of a wildcard, and
+// one that nobody serves.
+func TestEnvoyServesCertificatesOnDemand(t *testing.T) {
+	h := serve(t, Options{})
+	s := newSite(t)
+	up, b := s.upstream("a", "ca"), s.backend("a")
+	certificateOf := func(host string) *envoy.Resource {
+		pair, err := s.ca.Issue(pki.Leaf{DNS: []string{host}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.ok(envoy.CertificateSecret(host, &ir.KeyPair{Chain: pair.CertPEM, Key: pair.KeyPEM}))
+	}
+	h.publish(1, join(s.listener("https"), s.cluster(up, b), list(s.trust("ca", s.ca), certificateOf("own.test"),
+		certificateOf("*.wild.test"), s.route("https", "own.test", up), s.route("https", "x.wild.test", up))))
+	p := h.envoy(t, edge)
+	h.acknowledged(t, 1)
+	addr := p.address("https")
+	handshake := func(host string) (string, error) {
+		d := tls.Dialer{Config: &tls.Config{RootCAs: s.ca.Pool(), ServerName: host, MinVersion: tls.VersionTLS12}}
+		c, err := d.DialContext(t.Context(), "tcp", addr)
+		if err != nil {
+			return "", err
+		}
+		defer c.Close()
+		return c.(*tls.Conn).ConnectionState().PeerCertificates[0].DNSNames[0], nil
+	}
+	for host, want := range map[string]string{"own.test": "own.test", "x.wild.test": "*.wild.test"} {
+		if got, err := handshake(host); err != nil || got != want {
+			t.Errorf("%s: certificate of %q (%v), want %q", host, got, err, want)
+		}
+	}
+	if got, err := handshake("unknown.test"); err == nil {
+		t.Errorf("an unknown host was shown the certificate of %q", got)
+	}
+	// A host whose certificate appears later is served at once.
+	h.publish(2, list(certificateOf("unknown.test")))
+	h.acknowledged(t, 2)
+	if got, err := handshake("unknown.test"); err != nil || got != "unknown.test" {
+		t.Errorf("certificate of %q (%v), want unknown.test", got, err)
+	}
+}
+
+func TestEnvoyOfAnotherFleetGetsNothing(t *testing.T) {
+	h := serve(t, Options{})
+	s := newSite(t)
+	h.publish(1, s.listener("http"))
+	p := h.envoy(t, ir.Name{Namespace: "prod", Name: "stranger"})
+	st := h.until(t, "it has asked", func(s StreamState) bool { return s.Node == "envoy-stranger" })
+	if st.Responses != 0 || st.Ready != 0 {
+		t.Errorf("the stranger was sent %d responses, ready at %d", st.Responses, st.Ready)
+	}
+	if got := p.get(t.Context(), "/ready"); strings.Contains(got, "LIVE") {
+		t.Errorf("an Envoy without a configuration is ready: %s", got)
+	}
+}
