@@ -299,7 +299,7 @@ func TestEnvoy(t *testing.T) {
 
 	load := startLoad(t, url, "shop.test")
 	revision := uint64(1)
-	for n := range 60 {
+	for n := range 150 {
 		// A cluster, its endpoints and its secret come new each time, and those
 		// of the route before go in the same revision.
 		from, to := n%2, (n+1)%2
@@ -324,6 +324,72 @@ func TestEnvoy(t *testing.T) {
 	restart(t, h, join(s.listener("http"), s.cluster(ups[0], a), list(trusts[0], s.route("http", "shop.test", ups[0]))))
 	if got := fetch(t.Context(), client, url, "shop.test"); got != "200 a" {
 		t.Errorf("after the restart: %q, want 200 a", got)
+	}
+}
+
+// The first TLS upstream of an Envoy, and its first endpoints by discovery: it
+// has no subscription of secrets or endpoints until it handles the message.
+func TestEnvoyFirstUpstream(t *testing.T) {
+	h := serve(t, Options{})
+	s := newSite(t)
+	b := s.backend("a")
+	up := s.upstream("a", "ca")
+	direct := s.ok(envoy.Scope(&ir.VirtualHost{Listener: "http", Host: "shop.test", Routes: []ir.Route{{
+		Name: "all", Match: ir.Match{PathKind: ir.PathPrefix, Path: "/"}, Response: &ir.DirectResponse{StatusCode: 200},
+	}}}))
+	h.publish(1, append(s.listener("http"), direct))
+	p := h.envoy(t, edge)
+	h.acknowledged(t, 1)
+	url := "http://" + p.address("http") + "/"
+	load := startLoad(t, url, "shop.test")
+	for rev := uint64(2); rev < 22; rev += 2 {
+		h.publish(rev, join(s.cluster(up, b), list(s.trust("ca", s.ca), s.route("http", "shop.test", up))))
+		h.acknowledged(t, rev)
+		old := s.cluster(up, b)
+		h.publish(rev+1, list(direct), append(old, s.trust("ca", s.ca))...)
+		h.acknowledged(t, rev+1)
+		h.until(t, "all is removed", func(s StreamState) bool { return s.Lingering == 0 })
+	}
+	if total, failed := load.stop(); len(failed) > 0 || total == 0 {
+		t.Errorf("%d of %d requests failed: %q", len(failed), total, failed[:min(len(failed), 5)])
+	}
+}
+
+// Trust bundles are replaced under load: connections stay, and new ones verify
+// by the newest.
+func TestEnvoyRotation(t *testing.T) {
+	h := serve(t, Options{})
+	s := newSite(t)
+	next, err := pki.NewAuthority("next")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := s.backend("a")
+	up := s.upstream("a", "ca")
+	h.publish(1, join(s.listener("http"), s.cluster(up, b), list(s.trust("ca", s.ca), s.route("http", "shop.test", up))))
+	p := h.envoy(t, edge)
+	h.acknowledged(t, 1)
+	load := startLoad(t, "http://"+p.address("http")+"/", "shop.test")
+	bundles := [2]*envoy.Resource{s.trust("ca", s.ca), s.trust("ca", s.ca, next)}
+	for rev := uint64(2); rev < 42; rev++ {
+		before := h.acknowledged(t, rev-1).Responses
+		h.publish(rev, list(bundles[rev%2]))
+		if got := h.acknowledged(t, rev).Responses - before; got > 1 {
+			t.Fatalf("a rotation took %d responses, want one", got)
+		}
+	}
+	if total, failed := load.stop(); len(failed) > 0 || total == 0 {
+		t.Errorf("%d of %d requests failed: %q", len(failed), total, failed[:min(len(failed), 5)])
+	}
+	if n := b.Connections(); n > 4 {
+		t.Errorf("the backend has seen %d connections: a rotation leaves those that are up", n)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	h.publish(100, list(s.trust("ca", next)))
+	h.acknowledged(t, 100)
+	b.CloseConnections()
+	if got := fetch(t.Context(), client, "http://"+p.address("http")+"/", "shop.test"); got != "503 " {
+		t.Errorf("an authority that is trusted no more: %q, want 503", got)
 	}
 }
 
