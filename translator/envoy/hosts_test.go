@@ -1,6 +1,7 @@
 package envoy_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -156,13 +158,59 @@ func TestPlainHosts(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			// A scope that a client sends must not matter.
-			forged := http.Header{"X-Signet-Scope": {"http|exact.test"}}
+			forged := http.Header{"X-Signet-Scope": {"http|exact.test", "http|exact.test"}}
 			got, err := p.ask(t, "http", request{host: tc.host, path: tc.path, headers: forged}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("%s: -want, +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// TestOddRequests are sent byte by byte: none may reach what its host does not
+// serve, and none may stop Envoy.
+func TestOddRequests(t *testing.T) {
+	ok := must(t)
+	p := runEnvoy(t, ok(envoy.Listener(loopback("http", false), nil)), ok(envoy.Scope(answers("http", "exact.test", false))),
+		ok(envoy.FallbackScope("http", false, []*ir.VirtualHost{answers("http", "*.wild.test", false)})))
+	cases := map[string]struct {
+		reason, text string
+		want         int
+	}{
+		"options of all":    {"no path", "OPTIONS * HTTP/1.1\r\nHost: exact.test\r\n", 404},
+		"options, wildcard": {"no path", "OPTIONS * HTTP/1.1\r\nHost: a.wild.test\r\n", 404},
+		"connect":           {"nothing is tunnelled", "CONNECT exact.test:443 HTTP/1.1\r\nHost: exact.test\r\n", 404},
+		"connect, wildcard": {"nothing is tunnelled", "CONNECT a.wild.test:443 HTTP/1.1\r\nHost: a.wild.test\r\n", 404},
+		"absolute":          {"its host counts", "GET http://exact.test/only HTTP/1.1\r\nHost: other.test\r\n", 200},
+		"hop by hop":        {"the scope is not the client's to drop", "GET /only HTTP/1.1\r\nHost: exact.test\r\nConnection: close, x-signet-scope\r\n", 200},
+		"hop, wildcard":     {"the scope is not the client's to drop", "GET /only HTTP/1.1\r\nHost: a.wild.test\r\nConnection: close, x-signet-scope\r\n", 200},
+		"no host":           {"HTTP/1.1 needs one", "GET /only HTTP/1.1\r\n", 400},
+		"HTTP/1.0":          {"with a host it is served", "GET /only HTTP/1.0\r\nHost: exact.test\r\n", 200},
+		"other upgrade":     {"only websockets are known", "GET /only HTTP/1.1\r\nHost: a.wild.test\r\nConnection: Upgrade\r\nUpgrade: other\r\n", 403},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", "127.0.0.1:"+p.ports["http"])
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if err := c.SetDeadline(time.Now().Add(deadline)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(c, tc.text+"\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			res, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			if res.StatusCode != tc.want {
+				t.Errorf("%s: the answer is %d, want %d", tc.reason, res.StatusCode, tc.want)
 			}
 		})
 	}
