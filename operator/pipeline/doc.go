@@ -1,0 +1,10 @@
+// Package pipeline is the one way of a change: a source's objects into the
+// graph's inputs, a committed revision to the xDS server and to whoever
+// watches. It owns the graph and is its only writer.
+//
+// It promises that every batch of a source becomes part of exactly one commit,
+// in order; that nothing is delivered before the source has given its complete
+// first list; and that time alone (a certificate that becomes valid or
+// expires) causes a commit too. It holds no rule of translation and writes no
+// status.
+package pipeline

@@ -1,0 +1,153 @@
+package pipeline
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/signetproxy/signet/operator/api/v1alpha1"
+	"github.com/signetproxy/signet/operator/report"
+	"github.com/signetproxy/signet/operator/source"
+	"github.com/signetproxy/signet/translator"
+	"github.com/signetproxy/signet/translator/graph"
+	"github.com/signetproxy/signet/translator/ir"
+)
+
+// intake turns a source's objects into changes of the graph's inputs.
+type intake struct {
+	inputs *translator.Inputs
+	fleets fleets
+}
+
+// put records an object in the changes; the object must not be changed after.
+func (in *intake) put(c *graph.Changes, o client.Object) {
+	n := ir.Name{Namespace: o.GetNamespace(), Name: o.GetName()}
+	switch o := o.(type) {
+	case *contourv1.HTTPProxy:
+		in.inputs.Proxies.Put(c, n, o)
+	case *contourv1.TLSCertificateDelegation:
+		in.inputs.Delegations.Put(c, n, o)
+	case *corev1.Service:
+		in.inputs.Services.Put(c, n, o)
+	case *corev1.Secret:
+		in.inputs.Secrets.Put(c, n, o)
+	case *corev1.ConfigMap:
+		in.inputs.ConfigMaps.Put(c, n, o)
+	case *discoveryv1.EndpointSlice:
+		in.inputs.Slices.Put(c, n, o)
+	case *v1alpha1.EnvoyFleet:
+		in.fleets.put(n, o)
+	}
+}
+
+func (in *intake) remove(c *graph.Changes, k source.Key) {
+	n := ir.Name{Namespace: k.Namespace, Name: k.Name}
+	switch k.Kind {
+	case "HTTPProxy":
+		in.inputs.Proxies.Delete(c, n)
+	case "TLSCertificateDelegation":
+		in.inputs.Delegations.Delete(c, n)
+	case "Service":
+		in.inputs.Services.Delete(c, n)
+	case "Secret":
+		in.inputs.Secrets.Delete(c, n)
+	case "ConfigMap":
+		in.inputs.ConfigMaps.Delete(c, n)
+	case "EndpointSlice":
+		in.inputs.Slices.Delete(c, n)
+	case "EnvoyFleet":
+		in.fleets.remove(n)
+	}
+}
+
+// add records a batch in c.
+func (in *intake) add(c *graph.Changes, b source.Batch) {
+	for _, k := range b.Deleted {
+		in.remove(c, k)
+	}
+	for _, o := range b.Changed {
+		in.put(c, o)
+	}
+	in.fleets.apply(c, in.inputs)
+}
+
+// fleets shapes the local fleet. A folder has one Envoy and so one fleet of a
+// fixed identity; the first EnvoyFleet by namespace and name shapes it.
+type fleets struct {
+	base    translator.FleetSpec
+	objects map[ir.Name]*v1alpha1.EnvoyFleet
+	dirty   bool
+	shaper  ir.Name
+}
+
+func newFleets(base translator.FleetSpec) fleets {
+	return fleets{base: base, objects: map[ir.Name]*v1alpha1.EnvoyFleet{}, dirty: true}
+}
+
+func (f *fleets) put(n ir.Name, o *v1alpha1.EnvoyFleet) {
+	f.objects[n] = o
+	f.dirty = true
+}
+
+func (f *fleets) remove(n ir.Name) {
+	delete(f.objects, n)
+	f.dirty = true
+}
+
+func (f *fleets) apply(c *graph.Changes, in *translator.Inputs) {
+	if !f.dirty {
+		return
+	}
+	f.dirty = false
+	spec := f.base
+	f.shaper = ir.Name{}
+	if names := f.names(); len(names) > 0 {
+		f.shaper = names[0]
+		shape(&spec, f.objects[f.shaper])
+	}
+	in.Fleets.Put(c, spec.Name, &spec)
+}
+
+func (f *fleets) names() []ir.Name {
+	return slices.SortedFunc(maps.Keys(f.objects), func(a, b ir.Name) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+}
+
+// shape puts what an EnvoyFleet asks for into a fleet's spec.
+func shape(spec *translator.FleetSpec, o *v1alpha1.EnvoyFleet) {
+	spec.Generation = o.Generation
+	if p := o.Spec.HTTPProxies; p != nil {
+		spec.Selector.IngressClassNames = p.IngressClassNames
+		spec.Selector.RootNamespaces = p.RootNamespaces
+	}
+	t := o.Spec.UpstreamTLS
+	if t == nil {
+		return
+	}
+	spec.Upstream.Min, spec.Upstream.Max = string(t.MinimumProtocolVersion), string(t.MaximumProtocolVersion)
+	spec.Upstream.Ciphers, spec.Upstream.Curves = t.CipherSuites, t.ECDHCurves
+	spec.Upstream.RequireValidation = t.RequireValidation
+	if c := t.ClientCertificate; c != nil {
+		ref := ir.Name{Namespace: cmp.Or(c.SecretRef.Namespace, o.Namespace), Name: c.SecretRef.Name}
+		spec.Upstream.ClientCertificate = &ref
+	}
+}
+
+// report lists the EnvoyFleets with the fleet that each shapes.
+func (f *fleets) report() []report.FleetObject {
+	var out []report.FleetObject
+	for _, n := range f.names() {
+		o := report.FleetObject{Object: f.objects[n], Chosen: f.shaper}
+		if n == f.shaper {
+			o.Fleet = f.base.Name
+		}
+		out = append(out, o)
+	}
+	return out
+}

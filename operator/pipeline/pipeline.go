@@ -1,0 +1,171 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/signetproxy/signet/operator/report"
+	"github.com/signetproxy/signet/operator/source"
+	"github.com/signetproxy/signet/operator/xds"
+	"github.com/signetproxy/signet/translator"
+	"github.com/signetproxy/signet/translator/graph"
+	"github.com/signetproxy/signet/translator/ir"
+)
+
+// Options are what a pipeline needs.
+type Options struct {
+	Source source.Source
+	// XDS takes every revision.
+	XDS *xds.Server
+	// Fleet is the local fleet without an EnvoyFleet to shape it.
+	Fleet translator.FleetSpec
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	Log logr.Logger
+	// Committed is called with every revision after it was handed to the xDS
+	// server, in order, from one goroutine; it must not block. It may be nil.
+	Committed func(*graph.Revision)
+}
+
+// Pipeline runs a source into a translator and a translator into an xDS server.
+type Pipeline struct {
+	options    Options
+	translator *translator.Translator
+
+	mu       sync.Mutex // guards intake and problems
+	intake   intake
+	problems []source.Problem
+	// complete is closed when the source has given its first full list.
+	complete    chan struct{}
+	held        *graph.Changes
+	served      atomic.Uint64 // the last revision handed to the xDS server
+	wake        chan time.Time
+	appointment time.Time // of the publishing goroutine
+}
+
+// New makes a pipeline; Run runs it.
+func New(o Options) *Pipeline {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	t := translator.New()
+	return &Pipeline{
+		options: o, translator: t,
+		intake:   intake{inputs: &t.Inputs, fleets: newFleets(o.Fleet)},
+		complete: make(chan struct{}),
+		wake:     make(chan time.Time, 1),
+	}
+}
+
+// Translator is the graph; only its reading side is for others.
+func (p *Pipeline) Translator() *translator.Translator { return p.translator }
+
+// Complete is closed when the source has given its complete first list.
+func (p *Pipeline) Complete() <-chan struct{} { return p.complete }
+
+// Problems are what the source could not read, as of now.
+func (p *Pipeline) Problems() []source.Problem {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.problems
+}
+
+// Fleets are the EnvoyFleets that the source gave, for a report.
+func (p *Pipeline) Fleets() []report.FleetObject {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.intake.fleets.report()
+}
+
+// Run runs until ctx ends or the source fails.
+func (p *Pipeline) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if err := p.options.Source.Run(ctx, p); err != nil && !errors.Is(err, context.Canceled) {
+			return fmt.Errorf("source: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		if err := p.translator.Run(ctx, p.publish); err != nil && !errors.Is(err, context.Canceled) {
+			return fmt.Errorf("translator: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error { return p.keepTime(ctx) })
+	return g.Wait() //nolint:wrapcheck // both errors say where they come from
+}
+
+// Apply implements source.Sink. Until the first list is complete, changes are
+// held back: a revision of half a folder would answer 404 for the other half.
+func (p *Pipeline) Apply(b source.Batch) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if b.Problems != nil {
+		p.problems = b.Problems
+	}
+	select {
+	case <-p.complete:
+		c := graph.NewChanges()
+		p.intake.add(c, b)
+		p.translator.Submit(c)
+		return
+	default:
+	}
+	if p.held == nil {
+		p.held = graph.NewChanges()
+		p.translator.Clock.Put(p.held, translator.ClockKey, p.options.Now())
+	}
+	p.intake.add(p.held, b)
+	if b.Complete {
+		p.translator.Submit(p.held)
+		p.held = nil
+		close(p.complete)
+	}
+}
+
+func (p *Pipeline) publish(rev *graph.Revision) {
+	p.options.XDS.Publish(p.update(rev))
+	p.served.Store(rev.Number())
+	if p.options.Committed != nil {
+		p.options.Committed(rev)
+	}
+	p.scheduleClock(rev)
+}
+
+func (p *Pipeline) update(rev *graph.Revision) xds.Update {
+	u := xds.Update{Revision: rev.Number()}
+	at := map[ir.Name]int{}
+	for _, c := range p.translator.Changed(rev) {
+		i, ok := at[c.Fleet]
+		if !ok {
+			i = len(u.Fleets)
+			at[c.Fleet] = i
+			u.Fleets = append(u.Fleets, xds.FleetUpdate{Fleet: c.Fleet})
+		}
+		f := &u.Fleets[i]
+		if c.Resource == nil {
+			f.Removed = append(f.Removed, xds.ResourceKey{Type: c.Type, Name: c.Name})
+		} else {
+			f.Changed = append(f.Changed, c.Resource)
+		}
+	}
+	return u
+}
+
+// Once translates one batch without Run: for a translation that serves nobody.
+func (p *Pipeline) Once(b source.Batch, now time.Time) *graph.Revision {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := graph.NewChanges()
+	p.translator.Clock.Put(c, translator.ClockKey, now)
+	p.intake.add(c, b)
+	return p.translator.Commit(c)
+}

@@ -1,0 +1,82 @@
+package upstreamtls
+
+import (
+	"fmt"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/signetproxy/signet/operator/api/v1alpha1"
+	"github.com/signetproxy/signet/test/backend"
+	"github.com/signetproxy/signet/test/pki"
+	"github.com/signetproxy/signet/test/world"
+)
+
+func keySecret(namespace, secret string, p *pki.Pair) string {
+	return world.Secret(namespace, secret, "kubernetes.io/tls",
+		map[string]string{"tls.crt": string(p.CertPEM), "tls.key": string(p.KeyPEM)})
+}
+
+var _ = Describe("the fleet's client certificate", func() {
+	It("S12: it is presented when the backend asks, follows its Secret, and fails TLS upstreams alone when it is broken", func() {
+		first := issue(clientCA, pki.Leaf{CommonName: "first", DNS: []string{"first"}})
+		second := issue(clientCA, pki.Leaf{CommonName: "second", DNS: []string{"second"}})
+		mutual := serve(backend.Config{Name: "mutual", Certificate: &good.TLS, ClientCAs: pool(clientCA)})
+		plain := serve(backend.Config{Name: "plain"})
+		w := start(map[string]string{
+			"objects": world.All(world.CA("s12", "ca", ca.PEM()),
+				world.Service("s12", "mutual", 443, nil, mutual), world.Service("s12", "plain", 80, nil, plain)),
+			"client": keySecret("s12-fleet", "client", first),
+			"fleet": `apiVersion: operator.signetproxy.io/v1alpha1
+kind: EnvoyFleet
+metadata: {name: edge, namespace: s12-fleet}
+spec: {upstreamTLS: {clientCertificate: {secretRef: {namespace: s12-fleet, name: client}}}}
+`,
+			"proxy": world.Proxy("s12", "p", "s12.test", world.Routes(
+				world.Route("/mutual", world.Validated("mutual", 443, "tls", "ca", name)),
+				world.Route("/plain", world.Plain("plain", 80, "")))),
+		})
+		Expect(answers(w, "s12.test", "/mutual", 200).Seen.ClientCertificate).To(Equal(first.Leaf().Raw))
+
+		By("a changed Secret is presented on new connections")
+		w.Write("client", keySecret("s12-fleet", "client", second))
+		Eventually(func(g Gomega) {
+			mutual.CloseConnections()
+			a, err := w.Get("s12.test", "/mutual")
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(a.Code).To(Equal(200))
+			g.Expect(a.Seen.ClientCertificate).To(Equal(second.Leaf().Raw))
+		}).Should(Succeed())
+
+		mismatch := world.Secret("s12-fleet", "client", "kubernetes.io/tls",
+			map[string]string{"tls.crt": string(first.CertPEM), "tls.key": string(second.KeyPEM)})
+		for reason, secret := range map[string]string{"a key that does not match": mismatch, "missing": ""} {
+			By(reason)
+			if secret == "" {
+				w.Remove("client")
+			} else {
+				w.Write("client", secret)
+			}
+			answers(w, "s12.test", "/mutual", 503)
+			answers(w, "s12.test", "/plain", 200)
+			Eventually(func() string { return fleetStatus(w) }).Should(ContainSubstring("s12-fleet/client"))
+			w.Write("client", keySecret("s12-fleet", "client", first))
+			answers(w, "s12.test", "/mutual", 200)
+		}
+		Eventually(func() string { return fleetStatus(w) }).ShouldNot(ContainSubstring("False"))
+	})
+})
+
+// fleetStatus returns the conditions of the one EnvoyFleet.
+func fleetStatus(w *world.World) string {
+	for _, s := range w.Report().Statuses {
+		if st, ok := s.Status.(v1alpha1.EnvoyFleetStatus); ok {
+			out := ""
+			for _, c := range st.Conditions {
+				out += fmt.Sprintf("%s=%s %s: %s\n", c.Type, c.Status, c.Reason, c.Message)
+			}
+			return out
+		}
+	}
+	return "no status"
+}
