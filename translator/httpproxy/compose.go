@@ -121,11 +121,11 @@ func (c *composer) root(name ir.Name) {
 		closed = "the includes of the host amount to too many routes"
 		c.visit(name, Finding{Type: reason.IncludeError, Reason: reasonTooLarge, Message: closed})
 	}
-	routes := c.arrange()
 	if closed != "" {
-		routes = []placed{{route: closedRoute(doc.origin(), closed), insecure: true}}
+		c.hosts(doc, []placed{{route: closedRoute(doc.origin(), closed), insecure: true}}, closed)
+		return
 	}
-	c.hosts(doc, routes, closed)
+	c.hosts(doc, c.arrange(), "")
 }
 
 func (d *Document) origin() ir.ObjectRef { return ir.ObjectRef{Kind: kind, Name: d.Name} }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
@@ -336,25 +337,30 @@ func compareBools(a, b bool) int {
 // matchKey is an encoding of a match that is unique to it.
 func matchKey(m *ir.Match) string {
 	b := make([]byte, 0, 64)
-	text := func(s string) {
-		// The length before each text keeps neighbours apart.
-		b = fmt.Appendf(b, "%d:", len(s))
-		b = append(b, s...)
-	}
-	text(string(m.PathKind))
-	text(m.Path)
-	text(m.Method)
+	b = appendText(b, string(m.PathKind))
+	b = appendText(b, m.Path)
+	b = appendText(b, m.Method)
 	for _, list := range [...][]ir.ValueMatch{m.Headers, m.Query} {
-		b = fmt.Appendf(b, "%d;", len(list))
+		b = strconv.AppendInt(b, int64(len(list)), 10)
+		b = append(b, ';')
 		for i := range list {
 			v := &list[i]
-			text(v.Name)
-			text(string(v.Kind))
-			text(v.Value)
-			b = fmt.Appendf(b, "%t%t%t", v.IgnoreCase, v.Invert, v.MissingMatches)
+			b = appendText(b, v.Name)
+			b = appendText(b, string(v.Kind))
+			b = appendText(b, v.Value)
+			for _, flag := range [...]bool{v.IgnoreCase, v.Invert, v.MissingMatches} {
+				b = strconv.AppendBool(b, flag)
+			}
 		}
 	}
 	return string(b)
+}
+
+// appendText puts the length before the text: neighbours stay apart.
+func appendText(b []byte, s string) []byte {
+	b = strconv.AppendInt(b, int64(len(s)), 10)
+	b = append(b, ':')
+	return append(b, s...)
 }
 
 // routeName is namespace/name/digest: stable, whatever the place of the route

@@ -247,7 +247,7 @@ func set(t *testing.T, manifest string, leaf fieldPath, value string) map[string
 				list = []any{map[string]any{}}
 				at[step.name] = list
 			}
-			at = list[0].(map[string]any) //nolint:errcheck,forcetypeassert // a list of objects by its type
+			at = list[0].(map[string]any) // a list of objects by its type
 			continue
 		}
 		next, _ := at[step.name].(map[string]any)

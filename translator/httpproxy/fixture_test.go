@@ -105,6 +105,7 @@ func proxies(t testing.TB, manifests string) []*contourv1.HTTPProxy {
 // world is all that the package says of a set of objects.
 type world struct {
 	sites    []*Site
+	docs     documentMap
 	statuses map[string]contourv1.HTTPProxyStatus
 }
 
@@ -127,7 +128,7 @@ func translate(o Objects, f *ir.Fleet, s []Selector, in []*contourv1.HTTPProxy) 
 			hosts[k] = append(hosts[k], n)
 		}
 	}
-	w := world{statuses: map[string]contourv1.HTTPProxyStatus{}}
+	w := world{docs: docs, statuses: map[string]contourv1.HTTPProxyStatus{}}
 	visits := map[ir.Name][]Visit{}
 	for _, k := range keys {
 		site := Compose(docs, f, k, hosts[k])
@@ -190,7 +191,7 @@ func printAction(r *ir.Route) string {
 	case r.Response != nil:
 		return fmt.Sprint(r.Response.StatusCode)
 	case r.Redirect != nil && r.Redirect.HTTPS:
-		return fmt.Sprintf("%d https", r.Redirect.StatusCode)
+		return fmt.Sprintf("https %d", r.Redirect.StatusCode)
 	case r.Redirect != nil:
 		return fmt.Sprintf("%d %s %s", r.Redirect.StatusCode, r.Redirect.Host, r.Redirect.Path+r.Redirect.Prefix)
 	}

@@ -22,7 +22,7 @@ func TestParseTimeout(t *testing.T) {
 		"zero":     {reason: "zero means the default, as in Contour", in: "0s"},
 		"infinity": {reason: "switches off", in: "infinity", want: new(time.Duration)},
 		"infinite": {reason: "the other spelling", in: "infinite", want: new(time.Duration)},
-		"value":    {reason: "a Go duration", in: "1m30s", want: ptr(90 * time.Second)},
+		"value":    {reason: "a Go duration", in: "1m30s", want: new(90 * time.Second)},
 		"negative": {reason: "there is no negative time", in: "-1s", bad: true},
 		"word":     {reason: "not a duration", in: "soon", bad: true},
 	}
@@ -38,8 +38,6 @@ func TestParseTimeout(t *testing.T) {
 		})
 	}
 }
-
-func ptr[T any](v T) *T { return &v }
 
 func TestParseRetry(t *testing.T) {
 	cases := map[string]struct {

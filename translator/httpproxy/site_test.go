@@ -454,7 +454,7 @@ spec:
 			served: `
 http *.example.com
   prefix /open => default/web:80*1
-  prefix / => 301 https
+  prefix / => https 301
 https *.example.com
   prefix /open => default/web:80*1
   prefix / => default/web:80*1
@@ -475,11 +475,11 @@ spec:
   routes: [{services: [{name: web, port: 80}]}]`,
 			served: `
 http a.example.com
-  prefix / => 301 https
+  prefix / => https 301
 https a.example.com
   prefix / => 503
 http b.example.com
-  prefix / => 301 https
+  prefix / => https 301
 https b.example.com
   prefix / => 503`,
 			statuses: `
@@ -533,20 +533,28 @@ spec:
   virtualhost: {fqdn: a.example.com}
   routes: [{services: [{name: web, port: 80}]}]
 ---
-name: b/root
+name: c/root
 spec:
   virtualhost: {fqdn: A.example.com, tls: {secretName: cert}}
+  routes: [{services: [{name: web, port: 80}]}]
+---
+name: b/wild
+spec:
+  virtualhost: {fqdn: "*.example.com"}
   routes: [{services: [{name: web, port: 80}]}]`,
 			served: `
 http a.example.com
   prefix / => 503
 https a.example.com
-  prefix / => 503`,
+  prefix / => 503
+http *.example.com
+  prefix / => b/web:80*1`,
 			statuses: `
 a/root invalid: ` + generic + `
-  VirtualHostError/DuplicateVhost: fqdn "a.example.com" is used in multiple HTTPProxies: a/root, b/root
-b/root invalid: ` + generic + `
-  VirtualHostError/DuplicateVhost: fqdn "a.example.com" is used in multiple HTTPProxies: a/root, b/root`,
+  VirtualHostError/DuplicateVhost: fqdn "a.example.com" is used in multiple HTTPProxies: a/root, c/root
+b/wild valid: Valid HTTPProxy
+c/root invalid: ` + generic + `
+  VirtualHostError/DuplicateVhost: fqdn "a.example.com" is used in multiple HTTPProxies: a/root, c/root`,
 		},
 		"no host": {
 			reason: "a name that is no name is not served",
@@ -601,7 +609,7 @@ spec:
 http pass.example.com
 tcp pass.example.com certificate=<nil> => default/web:80*1, default/two:80*1
 http term.example.com
-  prefix / => 301 https
+  prefix / => https 301
 tcp term.example.com certificate=default/cert => default/web:443*3 TLS(default/ca web.test)
 http over.example.com
 tcp over.example.com certificate=<nil> => team/leaf:80*1`,

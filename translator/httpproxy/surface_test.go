@@ -120,7 +120,7 @@ spec:
 		RequestHeaders:  ir.HeaderPolicy{Set: []ir.Header{{Name: "X-R", Value: "r"}}, Remove: []string{"X-Gone"}},
 		ResponseHeaders: ir.HeaderPolicy{Set: []ir.Header{{Name: "X-S", Value: "s"}}},
 		Forward: &ir.Forward{
-			Timeout: ptr(time.Second), IdleTimeout: new(time.Duration), Websockets: true, HostRewrite: "route.test",
+			Timeout: new(time.Second), IdleTimeout: new(time.Duration), Websockets: true, HostRewrite: "route.test",
 			Retry: &ir.Retry{On: []string{"5xx"}, Count: 2},
 			Hash:  []ir.HashPolicy{{Cookie: "X-Contour-Session-Affinity", CookiePath: "/"}},
 			Backends: []ir.Backend{{
@@ -129,9 +129,9 @@ spec:
 				ResponseHeaders: ir.HeaderPolicy{Remove: []string{"X-Gone"}},
 				Upstream: &ir.Upstream{
 					Service:    ir.ServicePort{Name: ir.Name{Namespace: "default", Name: "web"}, Port: 443},
-					HealthPort: 8080, Protocol: ir.HTTP1, IdleTimeout: ptr(3 * time.Second),
+					HealthPort: 8080, Protocol: ir.HTTP1, IdleTimeout: new(3 * time.Second),
 					LoadBalancer: ir.LoadBalancer{Policy: ir.RingHash},
-					TLS: &ir.UpstreamTLS{SNI: "service.test", ALPN: []string{"http/1.1"}, Profile: ir.TLSProfile{Min: ir.TLS12, Max: ir.TLS13}},
+					TLS:          &ir.UpstreamTLS{SNI: "service.test", ALPN: []string{"http/1.1"}, Profile: ir.TLSProfile{Min: ir.TLS12, Max: ir.TLS13}},
 					HealthCheck: &ir.HealthCheck{Interval: time.Second, Timeout: 2 * time.Second, Unhealthy: 3, Healthy: 4,
 						HTTP: &ir.HTTPHealthCheck{Path: "/h", Host: "h.test"}},
 				},
@@ -165,8 +165,8 @@ spec:
 			},
 			served: `
 http a.example.com
-  prefix /tls => 301 https
-  prefix /m => 301 https
+  prefix /tls => https 301
+  prefix /m => https 301
   prefix / => default/plain:80*1
 https a.example.com
   prefix /tls => default/web:443*1 TLS as signet/id
@@ -180,8 +180,8 @@ certificate default/cert on https 1.2-1.2 own=true`,
 			change: func(f *ir.Fleet) { f.Upstream.Failure = "the client certificate is broken" },
 			served: `
 http a.example.com
-  prefix /tls => 301 https
-  prefix /m => 301 https
+  prefix /tls => https 301
+  prefix /m => https 301
   prefix / => default/plain:80*1
 https a.example.com
   prefix /tls => 503
@@ -197,8 +197,8 @@ default/root invalid: ` + generic + `
 			change: func(f *ir.Fleet) { f.Listeners[1].Profile.Min = ir.TLS13 },
 			served: `
 http a.example.com
-  prefix /tls => 301 https
-  prefix /m => 301 https
+  prefix /tls => https 301
+  prefix /m => https 301
   prefix / => default/plain:80*1
 https a.example.com
   prefix / => 503`,
@@ -211,8 +211,8 @@ default/root invalid: ` + generic + `
 			change: func(f *ir.Fleet) { f.Listeners = f.Listeners[:1] },
 			served: `
 http a.example.com
-  prefix /tls => 301 https
-  prefix /m => 301 https
+  prefix /tls => https 301
+  prefix /m => https 301
   prefix / => default/plain:80*1`,
 			statuses: `
 default/root invalid: ` + generic + `
