@@ -52,6 +52,7 @@ func BenchmarkOneChange(b *testing.B) {
 }
 
 func benchmarkChange(b *testing.B, hosts, streams int) {
+	b.Helper()
 	s := New(Options{MaxUnacknowledged: 1 << 30})
 	all := make([]*envoy.Resource, hosts)
 	for i := range all {
@@ -63,7 +64,6 @@ func benchmarkChange(b *testing.B, hosts, streams int) {
 	for i := range sts {
 		sts[i] = newStream(s, identity{fleet: edge}, &sink{ctx: b.Context(), bytes: &bytes})
 		s.join(sts[i])
-		defer s.leave(sts[i])
 		if err := errors.Join(sts[i].turn(nil, nil), sts[i].turn(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: string(envoy.ScopeType)}, nil)); err != nil {
 			b.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 
@@ -328,12 +329,12 @@ func TestFirstListener(t *testing.T) {
 		if r.GetName() == "https" {
 			want = &envoy.Resource{Name: "https", Version: plain.Version, Body: decorated.Body}
 		}
-		if r.GetVersion() != want.Version || string(r.GetResource().GetValue()) != string(want.Body) {
+		if r.GetVersion() != want.Version || !bytes.Equal(r.GetResource().GetValue(), want.Body) {
 			t.Errorf("listener %s is not what was to be sent first", r.GetName())
 		}
 	}
 	h.publish(2, list(other))
-	if r := c.recv().GetResources()[0]; r.GetVersion() != other.Version || string(r.GetResource().GetValue()) != string(other.Body) {
+	if r := c.recv().GetResources()[0]; r.GetVersion() != other.Version || !bytes.Equal(r.GetResource().GetValue(), other.Body) {
 		t.Errorf("an updated listener is sent as it is, got %v", r)
 	}
 	again := h.connect(t, edge)

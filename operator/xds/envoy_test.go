@@ -71,7 +71,7 @@ func (h *harness) envoy(t *testing.T, fleet ir.Name) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(envoyBinary(t), "-c", filepath.Join(dir, "bootstrap.json"), //nolint:noctx // ended by Cleanup
+	cmd := exec.Command(envoyBinary(t), "-c", filepath.Join(dir, "bootstrap.json"),
 		"--concurrency", "2", "--use-dynamic-base-id", "--log-level", "warning")
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
@@ -148,7 +148,7 @@ func (p *proxy) address(name string) string {
 
 // get asks the admin interface; an error is an answer too.
 func (p *proxy) get(ctx context.Context, path string) string {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://admin"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://admin"+path, http.NoBody)
 	if err != nil {
 		return err.Error()
 	}
@@ -225,8 +225,8 @@ func (s *site) trust(name string, cas ...*pki.Authority) *envoy.Resource {
 
 func (s *site) cluster(u *ir.Upstream, b *backend.Backend) []*envoy.Resource {
 	return list(s.ok(envoy.Cluster(u)), s.ok(envoy.LoadAssignment(&ir.LoadAssignment{
-		Assignment: ir.Assignment{Service: u.Service},
-		Endpoints:  []ir.Endpoint{{Address: "127.0.0.1", Port: uint32(b.Port())}}, //nolint:gosec // a port
+		Service:   u.Service,
+		Endpoints: []ir.Endpoint{{Address: "127.0.0.1", Port: uint32(b.Port())}},
 	})))
 }
 
@@ -257,7 +257,7 @@ func join(lists ...[]*envoy.Resource) (out []*envoy.Resource) {
 
 // fetch returns "status backend", or the error.
 func fetch(ctx context.Context, c *http.Client, url, host string) string {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return err.Error()
 	}

@@ -186,7 +186,7 @@ func (s *snapshot) since(old *snapshot) *changes {
 		}
 		slices.Sort(names)
 		for _, name := range slices.Compact(names) {
-			out[k] = appendChange(out[k], name, old.get(kind(k), name), s.get(kind(k), name)) //nolint:gosec // below kindCount
+			out[k] = appendChange(out[k], name, old.get(kind(k), name), s.get(kind(k), name))
 		}
 	}
 	return &out

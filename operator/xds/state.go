@@ -211,7 +211,7 @@ func (s *Server) Collect(to chan<- prometheus.Metric) {
 	}
 	c := &s.counters
 	for k := range c.byType {
-		label := kind(k).String() //nolint:gosec // below kindCount
+		label := kind(k).String()
 		count(responsesDesc, &c.byType[k].responses, label)
 		count(bytesDesc, &c.byType[k].bytes, label)
 		count(acksDesc, &c.byType[k].acks, label)

@@ -11,7 +11,6 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/go-logr/logr"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
 	"github.com/signetproxy/signet/translator/envoy"
@@ -189,7 +188,7 @@ func (s *stream) send(k kind, rows []*row, removed []string) error {
 	s.subs[k].expect(r)
 	s.outstanding++
 
-	buffers := mem.BufferSlice(r.marshal())
+	buffers := r.marshal()
 	size := uint64(buffers.Len()) //nolint:gosec // a length
 	s.status.Sent, s.status.Unacknowledged = r.revision, s.outstanding
 	s.status.Responses++
@@ -202,7 +201,7 @@ func (s *stream) send(k kind, rows []*row, removed []string) error {
 	s.blocked.Store(time.Now().UnixNano())
 	err := s.conn.SendMsg(buffers)
 	s.blocked.Store(0)
-	return err //nolint:wrapcheck // a status of gRPC
+	return err
 }
 
 // sendEach sends rows, each secret in a response of its own: Envoy does not say

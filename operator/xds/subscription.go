@@ -137,15 +137,10 @@ func (s *stream) answer(k kind) error {
 	if all {
 		rows, removed = s.whole(k, had)
 	}
-	for _, name := range slices.Compact(slices.Sorted(slices.Values(sub.owed))) {
-		row := s.resolve(k, name)
-		switch {
-		case row == nil:
-			removed = append(removed, name)
-			delete(s.lingering[k], name)
-		case !all && row.Version != had[name]: // of all it is one already
-			rows = append(rows, row)
-		}
+	named, none := s.owedNames(k, had)
+	removed = append(removed, none...)
+	if !all { // else they are among all
+		rows = named
 	}
 	sub.owed, sub.owedAll, sub.had = nil, false, nil
 
@@ -164,6 +159,21 @@ func (s *stream) answer(k kind) error {
 		return s.sendUses(rows)
 	}
 	return nil
+}
+
+// owedNames lists the rows of the names that were asked for and that Envoy does
+// not have, and the names that have none.
+func (s *stream) owedNames(k kind, had map[string]string) (rows []*row, none []string) {
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(s.subs[k].owed))) {
+		switch r := s.resolve(k, name); {
+		case r == nil:
+			none = append(none, name)
+			delete(s.lingering[k], name)
+		case r.Version != had[name]:
+			rows = append(rows, r)
+		}
+	}
+	return rows, none
 }
 
 // whole lists the rows of a type that Envoy does not have, and the names that
