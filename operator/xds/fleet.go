@@ -26,7 +26,8 @@ type Update struct {
 type FleetUpdate struct {
 	Fleet ir.Name
 	// Changed are resources that are new or whose Version is. A resource with
-	// the Version that the fleet has already is no change.
+	// the Version that the fleet has already is no change. To take a refused
+	// resource back, publish its last good bytes, which have another Version.
 	Changed []*envoy.Resource
 	// Removed are resources that are gone. One that is in Changed too is not.
 	Removed []ResourceKey

@@ -62,7 +62,9 @@ type Observer interface {
 	OnNack(Nack)
 }
 
-// Ack is a stream's progress.
+// Ack is a stream's progress. There is one for each revision that changed the
+// fleet, or for the last of several; a FleetUpdate without a change counts, a
+// revision that does not name the fleet causes none (State counts it in).
 type Ack struct {
 	Fleet    ir.Name
 	Node     string
