@@ -247,6 +247,9 @@ func (w *world) report() string {
 	return b.String()
 }
 
+// generic is the description of an object with errors.
+const generic = string(reason.MessageErrorPresent)
+
 // worldCase is a case that a person writes in two minutes.
 type worldCase struct {
 	reason    string

@@ -300,7 +300,7 @@ func parseReplacements(p *contourv1.PathRewritePolicy) ([]prefixReplacement, rea
 
 func isPath(s string) bool { return strings.HasPrefix(s, "/") && !strings.ContainsFunc(s, notInPath) }
 
-func parseRedirect(p *contourv1.HTTPRequestRedirectPolicy) (*ir.Redirect, error) {
+func parseRedirect(p *contourv1.HTTPRequestRedirectPolicy, c *conditions) (*ir.Redirect, error) {
 	out := &ir.Redirect{StatusCode: http.StatusFound}
 	if p.StatusCode != nil {
 		out.StatusCode = uint32(*p.StatusCode)
@@ -326,10 +326,10 @@ func parseRedirect(p *contourv1.HTTPRequestRedirectPolicy) (*ir.Redirect, error)
 		}
 		out.Port = uint32(*p.Port)
 	}
-	return out, redirectPath(p, out)
+	return out, redirectPath(p, c, out)
 }
 
-func redirectPath(p *contourv1.HTTPRequestRedirectPolicy, out *ir.Redirect) error {
+func redirectPath(p *contourv1.HTTPRequestRedirectPolicy, c *conditions, out *ir.Redirect) error {
 	switch {
 	case p.Path != nil && p.Prefix != nil:
 		return errors.New("cannot specify both redirect path and redirect prefix")
@@ -339,6 +339,8 @@ func redirectPath(p *contourv1.HTTPRequestRedirectPolicy, out *ir.Redirect) erro
 			return fmt.Errorf("path %q must start with /", clip(*p.Path))
 		}
 		out.Path = *p.Path
+	case p.Prefix != nil && c.kind == ir.PathRegex:
+		return errors.New("a regex condition has no prefix to replace: set path")
 	case p.Prefix != nil:
 		if !isPath(*p.Prefix) {
 			return fmt.Errorf("prefix %q is not a path: it must start with /", clip(*p.Prefix))

@@ -118,7 +118,7 @@ func (d *routeDraft) action() {
 		d.fail(reason.RouteError, reason.RouteActionCountNotValid,
 			"must set exactly one of route.services or route.requestRedirectPolicy or route.directResponsePolicy")
 	case d.in.RequestRedirectPolicy != nil:
-		if d.out.action.Redirect, err = parseRedirect(d.in.RequestRedirectPolicy); err != nil {
+		if d.out.action.Redirect, err = parseRedirect(d.in.RequestRedirectPolicy, &d.out.conditions); err != nil {
 			d.fail(reason.RouteError, reason.RequestRedirectPolicy, reason.FormatRedirect.With(err))
 		}
 		d.unsupported(unsupportedAction, "the route answers by itself")

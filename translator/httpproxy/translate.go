@@ -125,6 +125,7 @@ func (t *translation) certificate(written string) {
 }
 
 func (t *translation) includes() {
+	seen := make(map[string]bool, len(t.spec.Includes))
 	for i := range t.spec.Includes {
 		in := &t.spec.Includes[i]
 		c, errs := parseConditions(in.Conditions, true)
@@ -137,29 +138,25 @@ func (t *translation) includes() {
 			t.find(f)
 			out.failure = f.Message
 		}
-		if out.failure == "" && t.repeatsInclude(&c) {
-			out.failure = string(reason.MessageDuplicateConditions)
-			t.find(Finding{Type: reason.IncludeError, Reason: reason.DuplicateMatchConditions, Message: out.failure})
+		if key := includeKey(&c); key != "" && out.failure == "" {
+			if seen[key] {
+				out.failure = string(reason.MessageDuplicateConditions)
+				t.find(Finding{Type: reason.IncludeError, Reason: reason.DuplicateMatchConditions, Message: out.failure})
+			}
+			seen[key] = true
 		}
 		t.doc.includes = append(t.doc.includes, out)
 	}
 }
 
-// repeatsInclude finds an earlier include with the same conditions. Several
-// includes without any, or with the prefix "/", are usual.
-func (t *translation) repeatsInclude(c *conditions) bool {
+// includeKey tells includes with the same conditions apart from others; empty
+// for those without any, or with the prefix "/": several of them are usual.
+func includeKey(c *conditions) string {
 	m := c.match()
 	if m.Path == "/" && len(m.Headers) == 0 && len(m.Query) == 0 {
-		return false
+		return ""
 	}
-	key := matchKey(&m)
-	return slices.ContainsFunc(t.doc.includes, func(o include) bool {
-		if o.failure != "" {
-			return false
-		}
-		earlier := o.conditions.match()
-		return matchKey(&earlier) == key
-	})
+	return matchKey(&m)
 }
 
 func (t *translation) target(name, namespace string) ir.Name {
