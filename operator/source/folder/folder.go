@@ -93,12 +93,8 @@ func (f *folder) Run(ctx context.Context, sink source.Sink) error {
 	if err != nil {
 		return fmt.Errorf("folder %s: %w", f.root, err)
 	}
-	stop := context.AfterFunc(ctx, w.close)
-	defer func() {
-		if stop() {
-			w.close()
-		}
-	}()
+	defer w.close()
+	defer context.AfterFunc(ctx, w.interrupt)()
 	if f.tree, err = newTree(f.root, w); err != nil {
 		return err
 	}
@@ -108,13 +104,13 @@ func (f *folder) Run(ctx context.Context, sink source.Sink) error {
 	f.deliver(sink, true)
 	for {
 		events, err := w.next()
+		if err == nil {
+			err = f.update(func(s *scan) error { return f.tree.handle(events, s) })
+		}
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the watcher was closed to end this
+			return nil //nolint:nilerr // the watcher was interrupted
 		}
 		if err != nil {
-			return fmt.Errorf("folder %s: watch: %w", f.root, err)
-		}
-		if err := f.update(func(s *scan) error { return f.tree.handle(events, s) }); err != nil {
 			return err
 		}
 		f.deliver(sink, false)

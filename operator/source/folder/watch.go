@@ -1,7 +1,7 @@
 package folder
 
-// watcher tells what happens in folders. It is used by one goroutine, close
-// apart.
+// watcher tells what happens in folders. It is used by one goroutine,
+// interrupt apart.
 type watcher interface {
 	// add watches the entries of the folder to which an absolute path leads. A
 	// path may be added several times; it is watched until it was removed as
@@ -11,7 +11,8 @@ type watcher interface {
 	// next blocks until something has happened and returns all of it that is
 	// pending, in order.
 	next() ([]event, error)
-	// close ends next.
+	// interrupt makes next fail from now on.
+	interrupt()
 	close()
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -141,6 +142,10 @@ func kindOf(mask uint32) (eventKind, bool) {
 		return 0, false
 	}
 }
+
+// interrupt leaves the descriptor open: its number must not become another's
+// while it is in use.
+func (w *inotify) interrupt() { _ = w.file.SetReadDeadline(time.Unix(1, 0)) }
 
 func (w *inotify) close() { _ = w.file.Close() }
 

@@ -90,6 +90,8 @@ func eventOf(e fsnotify.Event) event {
 	}
 }
 
+func (w *portable) interrupt() { w.close() }
+
 func (w *portable) close() { _ = w.Close() }
 
 func isHardLink(fs.FileInfo) bool { return true }
