@@ -155,6 +155,8 @@ func servicePortsRules(path *field.Path, ports []corev1.ServicePort) field.Error
 		p.Protocol = cmp.Or(p.Protocol, corev1.ProtocolTCP)
 		if p.TargetPort == intstr.FromInt32(0) || p.TargetPort == intstr.FromString("") {
 			p.TargetPort = intstr.FromInt32(p.Port)
+		} else {
+			errs = append(errs, targetPortRules(here.Child("targetPort"), p.TargetPort)...)
 		}
 		if len(ports) > 1 && p.Name == "" {
 			errs = append(errs, field.Required(here.Child("name"), ""))
@@ -164,7 +166,6 @@ func servicePortsRules(path *field.Path, ports []corev1.ServicePort) field.Error
 		}
 		errs = append(errs, invalid(here.Child("port"), p.Port, validation.IsValidPortNum(int(p.Port)))...)
 		errs = append(errs, protocolRules(here.Child("protocol"), p.Protocol)...)
-		errs = append(errs, targetPortRules(here.Child("targetPort"), p.TargetPort)...)
 		errs = append(errs, appProtocolRules(here.Child("appProtocol"), p.AppProtocol)...)
 		if n := (number{p.Protocol, p.Port}); numbers[n] {
 			errs = append(errs, field.Duplicate(here, fmt.Sprintf("%s/%d", p.Protocol, p.Port)))
