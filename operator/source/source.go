@@ -81,10 +81,10 @@ func KeyOf(o client.Object) Key {
 type Severity string
 
 const (
-	// Error: the object is not as it is written; the last good one serves on,
+	// Error means: the object is not as it is written; the last good one serves on,
 	// if there was one.
 	Error Severity = "error"
-	// Warning: the object serves, or is none of ours.
+	// Warning means: the object serves, or is none of ours.
 	Warning Severity = "warning"
 )
 

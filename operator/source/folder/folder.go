@@ -94,7 +94,8 @@ func (f *folder) Run(ctx context.Context, sink source.Sink) error {
 		return fmt.Errorf("folder %s: %w", f.root, err)
 	}
 	defer w.close()
-	defer context.AfterFunc(ctx, w.interrupt)()
+	stop := context.AfterFunc(ctx, w.interrupt)
+	defer stop()
 	if f.tree, err = newTree(f.root, w); err != nil {
 		return err
 	}
@@ -108,7 +109,7 @@ func (f *folder) Run(ctx context.Context, sink source.Sink) error {
 			err = f.update(func(s *scan) error { return f.tree.handle(events, s) })
 		}
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the watcher was interrupted
+			return nil // and interrupted the watcher
 		}
 		if err != nil {
 			return err

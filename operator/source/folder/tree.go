@@ -26,7 +26,7 @@ type tree struct {
 
 // dir is one folder; its path is relative to the root, "." for the root.
 type dir struct {
-	// real is the path without symbolic links, to notice cycles.
+	// resolved is the path without symbolic links, to notice cycles.
 	real string
 	// files and folders in it, with whether each is a symbolic link.
 	files, folders map[string]bool
@@ -87,9 +87,9 @@ func (t *tree) isLink(path string) bool {
 
 // all looks at everything anew.
 func (t *tree) all(s *scan) error {
-	real, err := filepath.EvalSymlinks(t.absolute)
+	resolved, err := filepath.EvalSymlinks(t.absolute)
 	if err == nil {
-		err = mustBeFolder(real)
+		err = mustBeFolder(resolved)
 	}
 	if err != nil {
 		if len(t.dirs) == 0 {
@@ -105,7 +105,7 @@ func (t *tree) all(s *scan) error {
 		}
 	}
 	t.leave(".", s)
-	return t.enter(".", real, s)
+	return t.enter(".", resolved, s)
 }
 
 func mustBeFolder(path string) error {
@@ -123,13 +123,13 @@ func (t *tree) path(rel string) string { return filepath.Join(t.absolute, rel) }
 
 // enter begins to watch a folder, then looks at what is in it: nothing that
 // comes later is missed.
-func (t *tree) enter(rel, real string, s *scan) error {
+func (t *tree) enter(rel, resolved string, s *scan) error {
 	if t.watch != nil {
 		if err := t.watch.add(t.path(rel)); err != nil {
 			return ignoreGone(err)
 		}
 	}
-	t.dirs[rel] = &dir{real: real, files: map[string]bool{}, folders: map[string]bool{}}
+	t.dirs[rel] = &dir{real: resolved, files: map[string]bool{}, folders: map[string]bool{}}
 	entries, err := os.ReadDir(t.path(rel))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err //nolint:wrapcheck // it names the path
@@ -183,10 +183,10 @@ func (t *tree) visit(rel string, s *scan) error {
 
 func (t *tree) folder(rel string, parent *dir, link bool, s *scan) error {
 	t.leave(rel, s)
-	real := filepath.Join(parent.real, filepath.Base(rel))
+	resolved := filepath.Join(parent.real, filepath.Base(rel))
 	if link {
 		var err error
-		if real, err = filepath.EvalSymlinks(t.path(rel)); err != nil {
+		if resolved, err = filepath.EvalSymlinks(t.path(rel)); err != nil {
 			return nil //nolint:nilerr // it has gone since
 		}
 	}
@@ -196,16 +196,16 @@ func (t *tree) folder(rel string, parent *dir, link bool, s *scan) error {
 			return err
 		}
 	}
-	if t.isCycle(filepath.Dir(rel), real) {
+	if t.isCycle(filepath.Dir(rel), resolved) {
 		return nil
 	}
-	return t.enter(rel, real, s)
+	return t.enter(rel, resolved, s)
 }
 
 // isCycle tells whether a folder contains itself by a symbolic link.
-func (t *tree) isCycle(rel, real string) bool {
+func (t *tree) isCycle(rel, resolved string) bool {
 	for {
-		if t.dirs[rel].real == real {
+		if t.dirs[rel].real == resolved {
 			return true
 		}
 		if rel == "." {
@@ -318,14 +318,15 @@ func (t *tree) handle(events []event, s *scan) error {
 func (t *tree) event(rel string, kind eventKind, s *scan) error {
 	parent, name := t.dirs[filepath.Dir(rel)], filepath.Base(rel)
 	info, err := os.Lstat(t.path(rel))
-	regular := err == nil && info.Mode().IsRegular()
+	gone := err != nil
+	regular := !gone && info.Mode().IsRegular()
 	switch {
 	case kind == touched:
 		if parent.files[name] || regular {
 			s.touched[rel] = true
 		}
 		return nil
-	case err != nil:
+	case gone:
 		t.leave(rel, s)
 	case regular && (kind == removed || kind == created && !isHardLink(info)):
 		return nil // another event follows
@@ -334,8 +335,8 @@ func (t *tree) event(rel string, kind eventKind, s *scan) error {
 			return err
 		}
 	}
-	if regular || isManifest(name) && err != nil {
-		return nil
+	if regular || isManifest(name) && gone {
+		return nil //nolint:nilerr // gone is an answer
 	}
 	return t.revisitLinks(parent, filepath.Dir(rel), s)
 }

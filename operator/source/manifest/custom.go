@@ -148,7 +148,7 @@ func (s *customSchema) validate(content map[string]any) field.ErrorList {
 // what the schema promises.
 func blocks(errs field.ErrorList) bool {
 	for _, e := range errs {
-		switch e.Type { //nolint:exhaustive // the others leave the shape intact
+		switch e.Type {
 		case field.ErrorTypeNotSupported, field.ErrorTypeRequired, field.ErrorTypeTooLong, field.ErrorTypeTooMany, field.ErrorTypeTypeInvalid:
 			return true
 		default:

@@ -37,25 +37,20 @@ func split(text []byte) []document {
 			next = at + i + 1
 		}
 		number++
-		switch content, marker := markerOf(text[at:next]); {
-		case marker == "---" && directives && line == 0:
-			directives = false
-			if content {
-				line = number
-			}
-		case marker == "---":
+		content, marker := markerOf(text[at:next])
+		switch {
+		case marker == "---" && (!directives || line > 0):
 			end(at)
 			begin, first = at, number
-			if content {
-				line = number
-			}
 		case marker == "...":
 			end(at)
 			begin, first = next, number+1
-		case content && line == 0 && text[at] == '%':
+		}
+		switch {
+		case marker == "" && text[at] == '%' && line == 0:
 			directives = true
 		case content && line == 0:
-			line = number
+			line, directives = number, false
 		}
 		at = next
 	}

@@ -133,7 +133,7 @@ func fieldFindings(errs field.ErrorList) []finding {
 // strictFinding turns an error of strict decoding into a finding.
 func strictFinding(err error) finding {
 	f := finding{message: "strict decoding error: " + err.Error()}
-	if at := (interface{ FieldPath() string })(nil); errors.As(err, &at) {
+	if at := interface{ FieldPath() string }(nil); errors.As(err, &at) {
 		f.field = at.FieldPath()
 	}
 	return f

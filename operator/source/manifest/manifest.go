@@ -105,7 +105,7 @@ func (d *Decoder) document(f *File, doc document) error {
 	var v any
 	strict, err := sigsjson.UnmarshalStrict(raw, &v)
 	if err := errors.Join(append(strict, err)...); err != nil {
-		return err //nolint:wrapcheck // the caller says where
+		return err
 	}
 	switch v := v.(type) {
 	case nil:
