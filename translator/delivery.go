@@ -17,28 +17,62 @@ type ResourceChange struct {
 	Resource *envoy.Resource
 }
 
+// resourceTable is one table that Envoy resources come from.
+type resourceTable interface {
+	changes(out []ResourceChange, rev *graph.Revision) []ResourceChange
+	each(rev *graph.Revision, yield func(ir.Name, *envoy.Resource) bool) bool
+}
+
+// tableOf is a unit table whose rows hold a resource, or none.
+type tableOf[K graph.Key, V any] struct {
+	unit     *graph.Unit[K, V]
+	fleet    func(K) ir.Name
+	resource func(V) *envoy.Resource
+}
+
+// tables are all of them, in the order of delivery.
+func (t *Translator) tables() []resourceTable {
+	self := func(r *envoy.Resource) *envoy.Resource { return r }
+	byName := func(k resourceKey) ir.Name { return k.Fleet }
+	byHost := func(k scopeKey) ir.Name { return k.Fleet }
+	byListener := func(k listenerKey) ir.Name { return k.Fleet }
+	return []resourceTable{
+		tableOf[resourceKey, *envoy.Resource]{t.clusters, byName, self},
+		tableOf[assignmentKey, *envoy.Resource]{t.assignments, func(k assignmentKey) ir.Name { return k.Fleet }, self},
+		tableOf[resourceKey, *envoy.Resource]{t.trustSecrets, byName, self},
+		tableOf[certificateKey, *envoy.Resource]{t.keySecrets, func(k certificateKey) ir.Name { return k.Fleet }, self},
+		tableOf[scopeKey, *envoy.Resource]{t.hostSecrets, byHost, self},
+		tableOf[listenerKey, *envoy.Resource]{t.listeners, byListener, self},
+		tableOf[scopeKey, *host]{t.hosts, byHost, func(h *host) *envoy.Resource { return h.Scope }},
+		tableOf[listenerKey, *envoy.Resource]{t.fallbacks, byListener, self},
+		tableOf[listenerKey, *envoy.Resource]{t.misdirected, byListener, self},
+	}
+}
+
 // Changed lists the Envoy resources that the commit of rev changed. Its cost
 // follows the changes.
 func (t *Translator) Changed(rev *graph.Revision) []ResourceChange {
 	var out []ResourceChange
-	out = changes(out, rev, t.clusters, func(k resourceKey) ir.Name { return k.Fleet })
-	out = changes(out, rev, t.assignments, func(k assignmentKey) ir.Name { return k.Fleet })
-	out = changes(out, rev, t.trustSecrets, func(k resourceKey) ir.Name { return k.Fleet })
-	out = changes(out, rev, t.keySecrets, func(k certificateKey) ir.Name { return k.Fleet })
-	out = changes(out, rev, t.hostSecrets, func(k scopeKey) ir.Name { return k.Fleet })
-	out = changes(out, rev, t.listeners, func(k listenerKey) ir.Name { return k.Fleet })
-	out = changes(out, rev, t.scopes, func(k scopeKey) ir.Name { return k.Fleet })
-	out = changes(out, rev, t.fallbacks, func(k listenerKey) ir.Name { return k.Fleet })
-	return changes(out, rev, t.misdirected, func(k listenerKey) ir.Name { return k.Fleet })
+	for _, table := range t.tables() {
+		out = table.changes(out, rev)
+	}
+	return out
 }
 
-func changes[K graph.Key](out []ResourceChange, rev *graph.Revision, u *graph.Unit[K, *envoy.Resource], fleet func(K) ir.Name) []ResourceChange {
-	for _, c := range graph.ChangesOf(rev, u) {
-		if c.HadOld && (!c.HasNew || c.Old.Name != c.New.Name) {
-			out = append(out, ResourceChange{Fleet: fleet(c.Key), Type: c.Old.Type, Name: c.Old.Name})
+func (t tableOf[K, V]) changes(out []ResourceChange, rev *graph.Revision) []ResourceChange {
+	for _, c := range graph.ChangesOf(rev, t.unit) {
+		var before, after *envoy.Resource
+		if c.HadOld {
+			before = t.resource(c.Old)
 		}
 		if c.HasNew {
-			out = append(out, ResourceChange{Fleet: fleet(c.Key), Type: c.New.Type, Name: c.New.Name, Resource: c.New})
+			after = t.resource(c.New)
+		}
+		if before != nil && (after == nil || after.Name != before.Name) {
+			out = append(out, ResourceChange{Fleet: t.fleet(c.Key), Type: before.Type, Name: before.Name})
+		}
+		if after != nil && !after.Equal(before) {
+			out = append(out, ResourceChange{Fleet: t.fleet(c.Key), Type: after.Type, Name: after.Name, Resource: after})
 		}
 	}
 	return out
@@ -48,21 +82,17 @@ func changes[K graph.Key](out []ResourceChange, rev *graph.Revision, u *graph.Un
 // by type in the order of delivery.
 func (t *Translator) Resources(rev *graph.Revision) iter.Seq2[ir.Name, *envoy.Resource] {
 	return func(yield func(ir.Name, *envoy.Resource) bool) {
-		_ = each(rev, t.clusters, func(k resourceKey) ir.Name { return k.Fleet }, yield) &&
-			each(rev, t.assignments, func(k assignmentKey) ir.Name { return k.Fleet }, yield) &&
-			each(rev, t.trustSecrets, func(k resourceKey) ir.Name { return k.Fleet }, yield) &&
-			each(rev, t.keySecrets, func(k certificateKey) ir.Name { return k.Fleet }, yield) &&
-			each(rev, t.hostSecrets, func(k scopeKey) ir.Name { return k.Fleet }, yield) &&
-			each(rev, t.listeners, func(k listenerKey) ir.Name { return k.Fleet }, yield) &&
-			each(rev, t.scopes, func(k scopeKey) ir.Name { return k.Fleet }, yield) &&
-			each(rev, t.fallbacks, func(k listenerKey) ir.Name { return k.Fleet }, yield) &&
-			each(rev, t.misdirected, func(k listenerKey) ir.Name { return k.Fleet }, yield)
+		for _, table := range t.tables() {
+			if !table.each(rev, yield) {
+				return
+			}
+		}
 	}
 }
 
-func each[K graph.Key](rev *graph.Revision, u *graph.Unit[K, *envoy.Resource], fleet func(K) ir.Name, yield func(ir.Name, *envoy.Resource) bool) bool {
-	for k, r := range u.All(rev.Reader()) {
-		if !yield(fleet(k), r) {
+func (t tableOf[K, V]) each(rev *graph.Revision, yield func(ir.Name, *envoy.Resource) bool) bool {
+	for k, v := range t.unit.All(rev.Reader()) {
+		if r := t.resource(v); r != nil && !yield(t.fleet(k), r) {
 			return false
 		}
 	}

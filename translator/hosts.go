@@ -41,7 +41,7 @@ func (t *Translator) declareHosts() {
 		Name: "virtual host", Live: []graph.Liveness[scopeKey]{named}, Equal: sameHost,
 		Compute: func(r *graph.Reader, k scopeKey) (*host, error) {
 			s, _ := t.Sites.Get(r, k.site())
-			return sealHost(virtualHost(s, k.Listener))
+			return sealHost(t.withoutBrokenClusters(r, k.Fleet, virtualHost(s, k.Listener)))
 		},
 	})
 }
@@ -60,16 +60,45 @@ func virtualHost(s *httpproxy.Site, listener string) *ir.VirtualHost {
 	return nil
 }
 
+// withoutBrokenClusters puts routes to clusters that are withheld into their
+// fail-closed form.
+func (t *Translator) withoutBrokenClusters(r *graph.Reader, fleet ir.Name, v *ir.VirtualHost) (*ir.VirtualHost, []refusedRoute) {
+	var refused []refusedRoute
+	for i := range v.Routes {
+		f := v.Routes[i].Forward
+		if f == nil {
+			continue
+		}
+		for u := range f.Upstreams() {
+			err := t.clusters.Failure(r, resourceKey{fleet, u.Name()})
+			if err == nil {
+				continue
+			}
+			if refused == nil {
+				sealed := *v
+				sealed.Routes = slices.Clone(v.Routes)
+				v = &sealed
+			}
+			refused = append(refused, refusedRoute{v.Routes[i].Origin, err.Error()})
+			closed := failClosed(&v.Routes[i], err)
+			closed.Match = v.Routes[i].Match
+			v.Routes[i] = closed
+			break
+		}
+	}
+	return v, refused
+}
+
 // sealHost writes a virtual host for Envoy. When Envoy's rules refuse it, the
 // routes are tried one by one and those at fault answer 503, so that neither
 // their siblings nor, for a wildcard, its neighbours suffer, and no wildcard
 // host takes over the requests.
-func sealHost(v *ir.VirtualHost) (*host, error) {
+func sealHost(v *ir.VirtualHost, refused []refusedRoute) (*host, error) {
 	scope, err := write(v)
 	if err == nil {
-		return &host{VirtualHost: v, Scope: scope}, nil
+		return &host{VirtualHost: v, Scope: scope, Refused: refused}, nil
 	}
-	out := &host{}
+	out := &host{Refused: refused}
 	sealed := *v
 	sealed.Routes = make([]ir.Route, 0, len(v.Routes))
 	for i := range v.Routes {
@@ -118,19 +147,6 @@ func failClosed(r *ir.Route, err error) ir.Route {
 
 func (t *Translator) declareScopes() {
 	g := t.Graph
-	t.scopes = graph.NewUnit(g, graph.UnitSpec[scopeKey, *envoy.Resource]{
-		Name: "scope", Equal: sameResource,
-		Live: []graph.Liveness[scopeKey]{graph.NewIndex(t.hosts, "exact hosts", func(k scopeKey, h *host) []scopeKey {
-			if h.Scope == nil {
-				return nil
-			}
-			return []scopeKey{k}
-		})},
-		Compute: func(r *graph.Reader, k scopeKey) (*envoy.Resource, error) {
-			h, _ := t.hosts.Get(r, k)
-			return h.Scope, nil
-		},
-	})
 	t.wildcards = graph.NewIndex(t.hosts, "wildcard hosts by listener", func(k scopeKey, h *host) []listenerKey {
 		if h.Scope != nil {
 			return nil

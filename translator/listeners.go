@@ -3,6 +3,7 @@ package translator
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/signetproxy/signet/translator/envoy"
 	"github.com/signetproxy/signet/translator/graph"
@@ -34,38 +35,77 @@ func (t *Translator) listener(r *graph.Reader, k listenerKey) (*ir.Listener, err
 	return &f.Fleet.Listeners[i], nil
 }
 
+// chain is the filter chain of a host that cannot share its listener's.
+type chain struct {
+	Chain   *envoy.Chain
+	Refused []refusedRoute
+}
+
 // declareListeners gives a host a filter chain of its own only where it needs
 // one: TCP, and TLS settings that differ from the listener's.
 func (t *Translator) declareListeners() {
 	g := t.Graph
 	own := graph.NewIndex(t.Sites, "hosts that need a chain",
 		func(k hostKey, s *httpproxy.Site) []scopeKey { return chainHosts(k, &s.Site) })
-	t.chains = graph.NewUnit(g, graph.UnitSpec[scopeKey, *envoy.Chain]{
+	t.chains = graph.NewUnit(g, graph.UnitSpec[scopeKey, *chain]{
 		Name: "filter chain", Live: []graph.Liveness[scopeKey]{own}, Compute: t.computeChain,
 	})
-	t.chainsOf = graph.NewIndex(t.chains, "chains by listener", func(k scopeKey, c *envoy.Chain) []listenerKey {
-		if c == nil {
-			return nil
-		}
+	t.chainsOf = graph.NewIndex(t.chains, "chains by listener", func(k scopeKey, _ *chain) []listenerKey {
 		return []listenerKey{{k.Fleet, k.Listener}}
 	})
+	t.below = graph.NewIndex(t.Sites, "HTTPS hosts by the wildcard above", hostsBelow)
 	all := graph.NewIndex(t.fleetStates, "listeners to serve", listenersWhere(func(*ir.Listener) bool { return true }))
 	t.listeners = graph.NewUnit(g, graph.UnitSpec[listenerKey, *envoy.Resource]{
-		Name: "listener", Live: []graph.Liveness[listenerKey]{all}, Equal: sameResource,
-		Compute: func(r *graph.Reader, k listenerKey) (*envoy.Resource, error) {
-			l, err := t.listener(r, k)
-			if err != nil {
-				return nil, err
-			}
-			var chains []envoy.Chain
-			for _, key := range t.chainsOf.Keys(r, k) {
-				if c, ok := t.chains.Get(r, key); ok {
-					chains = append(chains, *c)
-				}
-			}
-			return envoy.Listener(l, chains)
-		},
+		Name: "listener", Live: []graph.Liveness[listenerKey]{all}, Equal: sameResource, Compute: t.computeListener,
 	})
+}
+
+func (t *Translator) computeListener(r *graph.Reader, k listenerKey) (*envoy.Resource, error) {
+	l, err := t.listener(r, k)
+	if err != nil {
+		return nil, err
+	}
+	var chains []envoy.Chain
+	for _, key := range t.chainsOf.Keys(r, k) {
+		c, ok := t.chains.Get(r, key)
+		if !ok {
+			continue
+		}
+		chains = append(chains, *c.Chain)
+		if isWildcard(key.Host) {
+			chains = append(chains, t.chainsBelow(r, key)...)
+		}
+	}
+	return envoy.Listener(l, chains)
+}
+
+// chainsBelow are chains for the exact HTTPS hosts below a wildcard host that
+// has a chain: Envoy chooses the chain by server name first, so that without
+// chains of their own they would be served by the wildcard's.
+func (t *Translator) chainsBelow(r *graph.Reader, wildcard scopeKey) []envoy.Chain {
+	var out []envoy.Chain
+	for _, k := range t.below.Keys(r, wildcard) {
+		s, ok := t.Sites.Get(r, k)
+		if !ok || slices.Contains(chainHosts(k, &s.Site), scopeKey{k.Fleet, wildcard.Listener, k.Host}) {
+			continue
+		}
+		if c := chainOf(s, wildcard.Listener); c != nil {
+			out = append(out, *c)
+		}
+	}
+	return out
+}
+
+func hostsBelow(k hostKey, s *httpproxy.Site) []scopeKey {
+	_, parent, ok := strings.Cut(k.Host, ".")
+	if !ok || isWildcard(k.Host) {
+		return nil
+	}
+	var out []scopeKey
+	for _, c := range s.Certificates {
+		out = append(out, scopeKey{k.Fleet, c.Listener, "*." + parent})
+	}
+	return out
 }
 
 func chainHosts(k hostKey, s *ir.Site) []scopeKey {
@@ -82,24 +122,35 @@ func chainHosts(k hostKey, s *ir.Site) []scopeKey {
 }
 
 // computeChain tries the chain in a listener that holds it alone, so that one
-// that Envoy would refuse is withheld and hurts no other.
-func (t *Translator) computeChain(r *graph.Reader, k scopeKey) (*envoy.Chain, error) {
+// that Envoy would refuse is withheld and hurts no other. A TCP route to a
+// cluster that is withheld closes its connections.
+func (t *Translator) computeChain(r *graph.Reader, k scopeKey) (*chain, error) {
 	l, err := t.listener(r, listenerKey{k.Fleet, k.Listener})
 	if err != nil {
 		return nil, err
 	}
 	s, _ := t.Sites.Get(r, k.site())
-	c := chain(s, k.Listener)
-	if c == nil {
+	out := &chain{Chain: chainOf(s, k.Listener)}
+	if out.Chain == nil {
 		return nil, fmt.Errorf("host %s needs no chain on listener %s", k.Host, k.Listener)
 	}
-	if _, err := envoy.Listener(l, []envoy.Chain{*c}); err != nil {
+	if tcp := s.TCP; tcp != nil && tcp.Listener == k.Listener {
+		for i := range tcp.Backends {
+			if err := t.clusters.Failure(r, resourceKey{k.Fleet, tcp.Backends[i].Upstream.Name()}); err != nil {
+				closed := *tcp
+				closed.Backends = nil
+				out = &chain{Chain: envoy.TCPChain(&closed), Refused: []refusedRoute{{tcp.Origin, err.Error()}}}
+				break
+			}
+		}
+	}
+	if _, err := envoy.Listener(l, []envoy.Chain{*out.Chain}); err != nil {
 		return nil, fmt.Errorf("filter chain of %s: %w", k.Host, err)
 	}
-	return c, nil
+	return out, nil
 }
 
-func chain(s *httpproxy.Site, listener string) *envoy.Chain {
+func chainOf(s *httpproxy.Site, listener string) *envoy.Chain {
 	if s.TCP != nil && s.TCP.Listener == listener {
 		return envoy.TCPChain(s.TCP)
 	}

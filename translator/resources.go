@@ -15,7 +15,6 @@ type resources struct {
 	keySecrets   *graph.Unit[certificateKey, *envoy.Resource]
 	hostSecrets  *graph.Unit[scopeKey, *envoy.Resource]
 	hosts        *graph.Unit[scopeKey, *host]
-	scopes       *graph.Unit[scopeKey, *envoy.Resource]
 	fallbacks    *graph.Unit[listenerKey, *envoy.Resource]
 	misdirected  *graph.Unit[listenerKey, *envoy.Resource]
 	listeners    *graph.Unit[listenerKey, *envoy.Resource]
@@ -24,8 +23,9 @@ type resources struct {
 	upstreams *graph.Interned[resourceKey, *ir.Upstream]
 	bundles   *graph.Interned[resourceKey, []ir.TrustRef]
 	wildcards *graph.Index[listenerKey, scopeKey]
-	chains    *graph.Unit[scopeKey, *envoy.Chain]
+	chains    *graph.Unit[scopeKey, *chain]
 	chainsOf  *graph.Index[listenerKey, scopeKey]
+	below     *graph.Index[scopeKey, hostKey]
 }
 
 func sameResource(a, b *envoy.Resource) bool { return a.Equal(b) }

@@ -2,6 +2,7 @@ package translator
 
 import (
 	"errors"
+	"slices"
 
 	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
 
@@ -13,10 +14,9 @@ import (
 
 // statuses is the last layer: what is written back to each object.
 type statuses struct {
-	visited  *graph.Index[ir.Name, hostKey]
-	visits   *graph.Index[ir.Name, hostKey]
-	withheld *graph.Unit[hostKey, []withheldResource]
-	blamed   *graph.Index[ir.Name, hostKey]
+	visited                     *graph.Index[ir.Name, hostKey]
+	visits                      *graph.Index[ir.Name, hostKey]
+	refusedHosts, refusedChains *graph.Index[ir.Name, scopeKey]
 	// ProxyStatuses are the statuses of all HTTPProxies. Times are left zero:
 	// who writes a status knows when it changed.
 	ProxyStatuses *graph.Unit[ir.Name, contourv1.HTTPProxyStatus]
@@ -33,13 +33,6 @@ type FleetStatus struct {
 	ClientCertificateRef *ir.CertificateRef
 }
 
-// withheldResource is an Envoy resource that was not made, with the object
-// that it would have served.
-type withheldResource struct {
-	Proxy   ir.Name
-	Finding httpproxy.Finding
-}
-
 func (t *Translator) declareStatuses() {
 	g := t.Graph
 	// A proxy that many hosts include is visited by many sites. Its status
@@ -50,15 +43,11 @@ func (t *Translator) declareStatuses() {
 	t.visits = graph.NewIndex(t.Sites, "sites with findings by proxy", func(_ hostKey, s *httpproxy.Site) []ir.Name {
 		return proxiesOf(s.Visits, func(v httpproxy.Visit) bool { return len(v.Findings) > 0 })
 	})
-	t.withheld = graph.NewUnit(g, graph.UnitSpec[hostKey, []withheldResource]{
-		Name: "withheld resources", Live: []graph.Liveness[hostKey]{t.claimants}, Compute: t.computeWithheld,
+	t.refusedHosts = graph.NewIndex(t.hosts, "refused hosts by proxy", func(_ scopeKey, h *host) []ir.Name {
+		return blamed(h.Refused)
 	})
-	t.blamed = graph.NewIndex(t.withheld, "withheld resources by proxy", func(_ hostKey, w []withheldResource) []ir.Name {
-		out := make([]ir.Name, len(w))
-		for i := range w {
-			out[i] = w[i].Proxy
-		}
-		return out
+	t.refusedChains = graph.NewIndex(t.chains, "refused chains by proxy", func(_ scopeKey, c *chain) []ir.Name {
+		return blamed(c.Refused)
 	})
 	// The status of an object of another ingress class is not ours to write.
 	names := graph.NewIndex(t.claims, "statuses to write", func(n ir.Name, c *httpproxy.Claim) []ir.Name {
@@ -86,43 +75,33 @@ func proxiesOf(visits []httpproxy.Visit, keep func(httpproxy.Visit) bool) []ir.N
 	return out
 }
 
-func (t *Translator) computeWithheld(r *graph.Reader, k hostKey) ([]withheldResource, error) {
-	s, ok := t.Sites.Get(r, k)
-	if !ok {
-		return nil, t.Sites.Failure(r, k)
+func blamed(refused []refusedRoute) []ir.Name {
+	out := make([]ir.Name, len(refused))
+	for i := range refused {
+		out[i] = refused[i].Origin.Name
 	}
-	var out []withheldResource
-	blame := func(origin ir.ObjectRef, err error) {
-		if err != nil {
-			out = append(out, withheldResource{Proxy: origin.Name, Finding: httpproxy.ResourceWithheld(err)})
-		}
-	}
-	for i := range s.VirtualHosts {
-		v := &s.VirtualHosts[i]
-		key := scopeKey{k.Fleet, v.Listener, k.Host}
-		blame(v.Origin, t.hosts.Failure(r, key))
-		if h, ok := t.hosts.Get(r, key); ok {
-			for _, x := range h.Refused {
-				blame(x.Origin, errors.New(x.Reason))
-			}
-		}
-		for j := range v.Routes {
-			if f := v.Routes[j].Forward; f != nil {
-				for b := range f.Upstreams() {
-					blame(v.Routes[j].Origin, t.clusters.Failure(r, resourceKey{k.Fleet, b.Name()}))
-				}
+	return out
+}
+
+// refusals are the findings about what Envoy would not have taken.
+func (t *Translator) refusals(r *graph.Reader, n ir.Name) []httpproxy.Finding {
+	var out []httpproxy.Finding
+	add := func(refused []refusedRoute) {
+		for _, x := range refused {
+			if f := httpproxy.ResourceWithheld(errors.New(x.Reason)); x.Origin.Name == n && !slices.Contains(out, f) {
+				out = append(out, f)
 			}
 		}
 	}
-	for _, c := range chainHosts(k, &s.Site) {
-		blame(s.Origin(), t.chains.Failure(r, c))
+	for _, k := range t.refusedHosts.Keys(r, n) {
+		h, _ := t.hosts.Get(r, k)
+		add(h.Refused)
 	}
-	if s.TCP != nil {
-		for i := range s.TCP.Backends {
-			blame(s.TCP.Origin, t.clusters.Failure(r, resourceKey{k.Fleet, s.TCP.Backends[i].Upstream.Name()}))
-		}
+	for _, k := range t.refusedChains.Keys(r, n) {
+		c, _ := t.chains.Get(r, k)
+		add(c.Refused)
 	}
-	return out, nil
+	return out
 }
 
 func (t *Translator) computeProxyStatus(r *graph.Reader, n ir.Name) (contourv1.HTTPProxyStatus, error) {
@@ -148,14 +127,7 @@ func (t *Translator) computeProxyStatus(r *graph.Reader, n ir.Name) (contourv1.H
 	if len(visits) == 0 && t.visited.Has(r, n) {
 		visits = append(visits, httpproxy.Visit{Proxy: n})
 	}
-	for _, k := range t.blamed.Keys(r, n) {
-		w, _ := t.withheld.Get(r, k)
-		for _, x := range w {
-			if x.Proxy == n {
-				extra = append(extra, x.Finding)
-			}
-		}
-	}
+	extra = append(extra, t.refusals(r, n)...)
 	for _, k := range c.Hosts {
 		if err := t.Sites.Failure(r, k); err != nil {
 			extra = append(extra, httpproxy.ResourceWithheld(err))

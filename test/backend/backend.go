@@ -87,6 +87,9 @@ func Start(cfg Config) (*Backend, error) {
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          log.New(discard{}, "", 0),
 		ConnState:         b.track,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connection{}, c)
+		},
 	}
 	serve := func() error { return b.server.Serve(l) }
 	if cfg.Certificate != nil {
@@ -101,6 +104,9 @@ func Start(cfg Config) (*Backend, error) {
 	}()
 	return b, nil
 }
+
+// connection is the context key of a request's connection.
+type connection struct{}
 
 type discard struct{}
 
@@ -130,7 +136,10 @@ func (b *Backend) serve(w http.ResponseWriter, r *http.Request) {
 	req := Request{
 		Backend: b.cfg.Name, Proto: r.Proto, Method: r.Method, Host: r.Host, Path: r.URL.RequestURI(), Header: r.Header,
 	}
-	if t := r.TLS; t != nil {
+	// Not r.TLS: over HTTP/2 it is set only when the client says that the scheme
+	// is https, and a proxy says what its own client used.
+	if c, ok := r.Context().Value(connection{}).(*tls.Conn); ok {
+		t := c.ConnectionState()
 		req.TLS, req.SNI, req.ALPN = true, t.ServerName, t.NegotiatedProtocol
 		req.TLSVersion = tls.VersionName(t.Version)
 		if len(t.PeerCertificates) > 0 {

@@ -148,7 +148,7 @@ spec: {type: ExternalName, externalName: backend.example.test, ports: [{name: we
 		})
 		for _, path := range []string{"/h2", "/only2"} {
 			seen := answers(w, "s15.test", path, 200).Seen
-			Expect([]string{seen.Proto, seen.ALPN}).To(Equal([]string{"HTTP/2.0", "h2"}), path)
+			Expect([]string{seen.Proto, seen.ALPN}).To(Equal([]string{"HTTP/2.0", "h2"}), "%s: %+v", path, seen)
 		}
 		seen := answers(w, "s15.test", "/h1", 200).Seen
 		Expect(seen.Proto).To(Equal("HTTP/1.1"))
