@@ -27,9 +27,18 @@ type tree struct {
 // dir is one folder; its path is relative to the root, "." for the root.
 type dir struct {
 	// resolved is the path without symbolic links, to notice cycles.
-	real string
-	// files and folders in it, with whether each is a symbolic link.
+	resolved string
+	// files and folders in it, with whether each is a symbolic link; links are
+	// those that are, so that an event need not look at all of them.
 	files, folders map[string]bool
+	links          map[string]bool
+}
+
+func (d *dir) add(entries map[string]bool, name string, link bool) {
+	entries[name] = link
+	if delete(d.links, name); link {
+		d.links[name] = true
+	}
 }
 
 // scan collects what a look at the tree found.
@@ -129,7 +138,7 @@ func (t *tree) enter(rel, resolved string, s *scan) error {
 			return ignoreGone(err)
 		}
 	}
-	t.dirs[rel] = &dir{real: resolved, files: map[string]bool{}, folders: map[string]bool{}}
+	t.dirs[rel] = &dir{resolved: resolved, files: map[string]bool{}, folders: map[string]bool{}, links: map[string]bool{}}
 	entries, err := os.ReadDir(t.path(rel))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err //nolint:wrapcheck // it names the path
@@ -183,14 +192,14 @@ func (t *tree) visit(rel string, s *scan) error {
 
 func (t *tree) folder(rel string, parent *dir, link bool, s *scan) error {
 	t.leave(rel, s)
-	resolved := filepath.Join(parent.real, filepath.Base(rel))
+	resolved := filepath.Join(parent.resolved, filepath.Base(rel))
 	if link {
 		var err error
 		if resolved, err = filepath.EvalSymlinks(t.path(rel)); err != nil {
 			return nil //nolint:nilerr // it has gone since
 		}
 	}
-	parent.folders[filepath.Base(rel)] = link
+	parent.add(parent.folders, filepath.Base(rel), link)
 	if link {
 		if err := t.follow(rel); err != nil {
 			return err
@@ -205,7 +214,7 @@ func (t *tree) folder(rel string, parent *dir, link bool, s *scan) error {
 // isCycle tells whether a folder contains itself by a symbolic link.
 func (t *tree) isCycle(rel, resolved string) bool {
 	for {
-		if t.dirs[rel].real == resolved {
+		if t.dirs[rel].resolved == resolved {
 			return true
 		}
 		if rel == "." {
@@ -219,7 +228,7 @@ func (t *tree) file(rel string, parent *dir, link bool, s *scan) error {
 	if _, known := t.dirs[rel]; known {
 		t.leave(rel, s)
 	}
-	parent.files[filepath.Base(rel)] = link
+	parent.add(parent.files, filepath.Base(rel), link)
 	s.reads(rel)
 	if !link {
 		return nil
@@ -251,6 +260,7 @@ func (t *tree) leave(rel string, s *scan) {
 	}
 	delete(parent.files, name)
 	delete(parent.folders, name)
+	delete(parent.links, name)
 }
 
 func (t *tree) unwatch(rel string) {
@@ -359,14 +369,9 @@ func (t *tree) targetEvent(rel string, kind eventKind, s *scan) error {
 // revisitLinks looks at the symbolic links of a folder: another entry, through
 // which they may lead, has changed.
 func (t *tree) revisitLinks(d *dir, rel string, s *scan) error {
-	for _, entries := range []map[string]bool{d.files, d.folders} {
-		for _, name := range slices.Sorted(maps.Keys(entries)) {
-			if !entries[name] {
-				continue
-			}
-			if err := t.visit(filepath.Join(rel, name), s); err != nil {
-				return err
-			}
+	for _, name := range slices.Sorted(maps.Keys(d.links)) {
+		if err := t.visit(filepath.Join(rel, name), s); err != nil {
+			return err
 		}
 	}
 	return nil
