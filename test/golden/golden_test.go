@@ -34,13 +34,14 @@ var update = flag.Bool("update", false, "write the golden files anew")
 var now = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 
 const (
+	casesDir     = "testdata/cases"
 	goldenSuffix = ".golden.yaml"
 	emptyCase    = "empty"
 )
 
 func TestGolden(t *testing.T) {
 	pki := read(t, "testdata/pki", ".pem")
-	files := read(t, "testdata/cases", ".yaml")
+	files := read(t, casesDir, ".yaml")
 	common := resources(t, translate(t, files[emptyCase]))
 	cases := 0
 	for name, manifests := range files {
@@ -59,7 +60,7 @@ func TestGolden(t *testing.T) {
 			if name != emptyCase {
 				leaveOut(t, r, common)
 			}
-			compare(t, filepath.Join("testdata/cases", name+goldenSuffix), describe(t, r, pki))
+			compare(t, filepath.Join(casesDir, name+goldenSuffix), describe(t, r, pki))
 		})
 	}
 	if cases < 150 {
@@ -70,7 +71,7 @@ func TestGolden(t *testing.T) {
 func compare(t *testing.T, path, got string) {
 	t.Helper()
 	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil { //nolint:gosec // to be read
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
