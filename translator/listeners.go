@@ -2,6 +2,7 @@ package translator
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -66,44 +67,50 @@ func (t *Translator) computeListener(r *graph.Reader, k listenerKey) (*envoy.Res
 		return nil, err
 	}
 	var chains []envoy.Chain
+	own, below := map[string]bool{}, map[string]bool{}
 	for _, key := range t.chainsOf.Keys(r, k) {
 		c, ok := t.chains.Get(r, key)
 		if !ok {
 			continue
 		}
+		own[key.Host] = true
 		chains = append(chains, *c.Chain)
-		if isWildcard(key.Host) {
-			chains = append(chains, t.chainsBelow(r, key)...)
+		if !isWildcard(key.Host) {
+			continue
+		}
+		for _, b := range t.below.Keys(r, key) {
+			below[b.Host] = true
+		}
+	}
+	// Envoy chooses the chain by server name first and its wildcards match any
+	// number of labels: without chains of their own the HTTPS hosts below such a
+	// wildcard would be served by it. That holds for a host without a usable
+	// certificate too: its handshakes fail rather than reach another backend.
+	for _, host := range slices.Sorted(maps.Keys(below)) {
+		if !own[host] {
+			chains = append(chains, *envoy.HTTPChain(&ir.HostCertificate{Listener: l.Name, Host: host, Profile: l.Profile}))
 		}
 	}
 	return envoy.Listener(l, chains)
 }
 
-// chainsBelow are chains for the exact HTTPS hosts below a wildcard host that
-// has a chain: Envoy chooses the chain by server name first, so that without
-// chains of their own they would be served by the wildcard's.
-func (t *Translator) chainsBelow(r *graph.Reader, wildcard scopeKey) []envoy.Chain {
-	var out []envoy.Chain
-	for _, k := range t.below.Keys(r, wildcard) {
-		s, ok := t.Sites.Get(r, k)
-		if !ok || slices.Contains(chainHosts(k, &s.Site), scopeKey{k.Fleet, wildcard.Listener, k.Host}) {
+// hostsBelow lists a TLS host under each wildcard above it: "a.b.test" under
+// "*.b.test" and "*.test".
+func hostsBelow(k hostKey, s *httpproxy.Site) []scopeKey {
+	var out []scopeKey
+	for i := range s.VirtualHosts {
+		v := &s.VirtualHosts[i]
+		if !v.TLS {
 			continue
 		}
-		if c := chainOf(s, wildcard.Listener); c != nil {
-			out = append(out, *c)
+		for parent := strings.TrimPrefix(k.Host, "*."); ; {
+			_, rest, ok := strings.Cut(parent, ".")
+			if !ok {
+				break
+			}
+			parent = rest
+			out = append(out, scopeKey{k.Fleet, v.Listener, "*." + parent})
 		}
-	}
-	return out
-}
-
-func hostsBelow(k hostKey, s *httpproxy.Site) []scopeKey {
-	_, parent, ok := strings.Cut(k.Host, ".")
-	if !ok || isWildcard(k.Host) {
-		return nil
-	}
-	var out []scopeKey
-	for _, c := range s.Certificates {
-		out = append(out, scopeKey{k.Fleet, c.Listener, "*." + parent})
 	}
 	return out
 }
