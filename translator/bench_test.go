@@ -10,7 +10,6 @@ import (
 	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/signetproxy/signet/test/pki"
 	"github.com/signetproxy/signet/translator/graph"
@@ -45,8 +44,8 @@ func estate(b *testing.B, t *Translator, n int) *graph.Changes {
 	for i := range n {
 		name := ir.Name{Namespace: "default", Name: fmt.Sprint("s", i)}
 		t.Services.Put(c, name, &corev1.Service{
-			ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name},
-			Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "web", Port: 443}}},
+			Namespace: name.Namespace, Name: name.Name,
+			Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "web", Port: 443}}},
 		})
 		t.Slices.Put(c, name, benchSlice(name, 0))
 		t.Proxies.Put(c, benchProxyName(i), benchProxy(i, "v0"))
@@ -59,16 +58,16 @@ func benchProxyName(i int) ir.Name { return ir.Name{Namespace: "default", Name: 
 func benchSlice(service ir.Name, last int) *discoveryv1.EndpointSlice {
 	name, port := "web", int32(8443)
 	return &discoveryv1.EndpointSlice{
-		ObjectMeta: metav1.ObjectMeta{Namespace: service.Namespace, Name: service.Name, Labels: map[string]string{discoveryv1.LabelServiceName: service.Name}},
-		Ports:      []discoveryv1.EndpointPort{{Name: &name, Port: &port}},
-		Endpoints:  []discoveryv1.Endpoint{{Addresses: []string{fmt.Sprintf("10.0.0.%d", 1+last)}}},
+		Namespace: service.Namespace, Name: service.Name, Labels: map[string]string{discoveryv1.LabelServiceName: service.Name},
+		Ports:     []discoveryv1.EndpointPort{{Name: &name, Port: &port}},
+		Endpoints: []discoveryv1.Endpoint{{Addresses: []string{fmt.Sprintf("10.0.0.%d", 1+last)}}},
 	}
 }
 
 func benchProxy(i int, version string) *contourv1.HTTPProxy {
 	n, tls := benchProxyName(i), "tls"
 	p := &contourv1.HTTPProxy{
-		ObjectMeta: metav1.ObjectMeta{Namespace: n.Namespace, Name: n.Name, Generation: 1},
+		Namespace: n.Namespace, Name: n.Name, Generation: 1,
 		Spec: contourv1.HTTPProxySpec{
 			VirtualHost: &contourv1.VirtualHost{Fqdn: fmt.Sprintf("h%d.bench.test", i)},
 			Routes: []contourv1.Route{{

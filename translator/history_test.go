@@ -8,7 +8,6 @@ import (
 	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/signetproxy/signet/test/pki"
 	"github.com/signetproxy/signet/translator/graph"
@@ -36,7 +35,7 @@ var (
 
 func newHistory(seed uint64, pems [][]byte, pairs []*pki.Pair) *history {
 	return &history{
-		rand:  rand.New(rand.NewPCG(seed, 1)), //nolint:gosec // replayable, not secret
+		rand:  rand.New(rand.NewPCG(seed, 1)),
 		state: map[string]func(*Translator, *graph.Changes){}, gone: map[string]func(*Translator, *graph.Changes){},
 		now: time.Now(), pems: pems, pairs: pairs,
 	}
@@ -55,19 +54,19 @@ func (h *history) step(t *Translator, c *graph.Changes) {
 	switch h.rand.IntN(10) {
 	case 0, 1, 2:
 		n := h.name("p1", "p2", "p3", "p4")
-		put(h, t, c, "proxy "+n.String(), inputOf(func(t *Translator) *graph.Input[ir.Name, *contourv1.HTTPProxy] { return t.Proxies }), n, h.proxy(n))
+		put(h, t, c, edit[*contourv1.HTTPProxy]{func(t *Translator) *graph.Input[ir.Name, *contourv1.HTTPProxy] { return t.Proxies }, n, h.proxy(n)})
 	case 3:
 		n := h.name("s1", "s2")
-		put(h, t, c, "service "+n.String(), inputOf(func(t *Translator) *graph.Input[ir.Name, *corev1.Service] { return t.Services }), n, h.service(n))
+		put(h, t, c, edit[*corev1.Service]{func(t *Translator) *graph.Input[ir.Name, *corev1.Service] { return t.Services }, n, h.service(n)})
 	case 4, 5:
 		n := h.name("s1-x", "s1-y", "s2-x")
-		put(h, t, c, "slice "+n.String(), inputOf(func(t *Translator) *graph.Input[ir.Name, *discoveryv1.EndpointSlice] { return t.Slices }), n, h.slice(n))
+		put(h, t, c, edit[*discoveryv1.EndpointSlice]{func(t *Translator) *graph.Input[ir.Name, *discoveryv1.EndpointSlice] { return t.Slices }, n, h.slice(n)})
 	case 6, 7:
 		n := h.name("ca", "cert")
-		put(h, t, c, "secret "+n.String(), inputOf(func(t *Translator) *graph.Input[ir.Name, *corev1.Secret] { return t.Secrets }), n, h.secret())
+		put(h, t, c, edit[*corev1.Secret]{func(t *Translator) *graph.Input[ir.Name, *corev1.Secret] { return t.Secrets }, n, h.secret()})
 	case 8:
 		n := h.name("d1", "d2")
-		put(h, t, c, "delegation "+n.String(), inputOf(func(t *Translator) *graph.Input[ir.Name, *contourv1.TLSCertificateDelegation] { return t.Delegations }), n, h.delegation())
+		put(h, t, c, edit[*contourv1.TLSCertificateDelegation]{func(t *Translator) *graph.Input[ir.Name, *contourv1.TLSCertificateDelegation] { return t.Delegations }, n, h.delegation()})
 	case 9:
 		if h.maybe(30) {
 			h.now = h.now.Add(time.Hour)
@@ -76,20 +75,27 @@ func (h *history) step(t *Translator, c *graph.Changes) {
 			return
 		}
 		n := pick(h, ir.Name{Namespace: "f", Name: "one"}, ir.Name{Namespace: "f", Name: "two"})
-		put(h, t, c, "fleet "+n.String(), inputOf(func(t *Translator) *graph.Input[ir.Name, *FleetSpec] { return t.Fleets }), n, h.fleet(n))
+		put(h, t, c, edit[*FleetSpec]{func(t *Translator) *graph.Input[ir.Name, *FleetSpec] { return t.Fleets }, n, h.fleet(n)})
 	}
 }
 
-func inputOf[V any](f func(*Translator) *graph.Input[ir.Name, V]) func(*Translator) *graph.Input[ir.Name, V] {
-	return f
+// table is an input of any translator.
+type table[V any] func(*Translator) *graph.Input[ir.Name, V]
+
+// edit is a row to put, or to delete.
+type edit[V any] struct {
+	in    table[V]
+	name  ir.Name
+	value V
 }
 
-func put[V any](h *history, t *Translator, c *graph.Changes, id string, in func(*Translator) *graph.Input[ir.Name, V], n ir.Name, v V) {
+func put[V any](h *history, t *Translator, c *graph.Changes, e edit[V]) {
+	id := fmt.Sprintf("%T %s", e.value, e.name)
 	if h.maybe(25) {
-		h.record(t, c, id, nil, func(t *Translator, c *graph.Changes) { in(t).Delete(c, n) })
+		h.record(t, c, id, nil, func(t *Translator, c *graph.Changes) { e.in(t).Delete(c, e.name) })
 		return
 	}
-	h.record(t, c, id, func(t *Translator, c *graph.Changes) { in(t).Put(c, n, v) }, nil)
+	h.record(t, c, id, func(t *Translator, c *graph.Changes) { e.in(t).Put(c, e.name, e.value) }, nil)
 }
 
 func (h *history) record(t *Translator, c *graph.Changes, id string, set, remove func(*Translator, *graph.Changes)) {
@@ -103,7 +109,7 @@ func (h *history) record(t *Translator, c *graph.Changes, id string, set, remove
 }
 
 func (h *history) proxy(n ir.Name) *contourv1.HTTPProxy {
-	p := &contourv1.HTTPProxy{ObjectMeta: metav1.ObjectMeta{Namespace: n.Namespace, Name: n.Name, Generation: int64(h.rand.IntN(3))}}
+	p := &contourv1.HTTPProxy{Namespace: n.Namespace, Name: n.Name, Generation: int64(h.rand.IntN(3))}
 	if h.maybe(60) {
 		p.Spec.VirtualHost = &contourv1.VirtualHost{Fqdn: pick(h, someHosts...)}
 		if h.maybe(40) {
@@ -162,7 +168,7 @@ func (h *history) services() []contourv1.Service {
 }
 
 func (h *history) service(n ir.Name) *corev1.Service {
-	s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: n.Namespace, Name: n.Name}}
+	s := &corev1.Service{Namespace: n.Namespace, Name: n.Name}
 	if h.maybe(50) {
 		s.Annotations = map[string]string{"projectcontour.io/upstream-protocol." + pick(h, "tls", "h2", "h2c"): pick(h, "443", "secure", "80,443", "")}
 	}
@@ -178,9 +184,7 @@ func (h *history) service(n ir.Name) *corev1.Service {
 
 func (h *history) slice(n ir.Name) *discoveryv1.EndpointSlice {
 	s := &discoveryv1.EndpointSlice{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: n.Namespace, Name: n.Name, Labels: map[string]string{discoveryv1.LabelServiceName: n.Name[:2]},
-		},
+		Namespace: n.Namespace, Name: n.Name, Labels: map[string]string{discoveryv1.LabelServiceName: n.Name[:2]},
 		AddressType: discoveryv1.AddressTypeIPv4,
 	}
 	for _, p := range []string{"web", "secure"} {

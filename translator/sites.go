@@ -6,6 +6,7 @@ import (
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/httpproxy"
 	"github.com/signetproxy/signet/translator/ir"
+	"github.com/signetproxy/signet/translator/reason"
 	"github.com/signetproxy/signet/translator/upstream"
 )
 
@@ -67,6 +68,10 @@ func (t *Translator) declareSites() {
 func (t *Translator) computeFleet(r *graph.Reader, n ir.Name) (*fleetState, error) {
 	spec, _ := t.Fleets.Get(r, n)
 	tls, problems := upstream.FleetTLS(spec.Upstream, clientObjects{objects{t, r}})
+	if spec.Failure != "" {
+		tls.Failure = spec.Failure
+		problems = append(problems, upstream.Problem{Reason: reason.Invalid, Message: spec.Failure})
+	}
 	f := &ir.Fleet{Name: n, Upstream: tls, Listeners: make([]ir.Listener, len(spec.Listeners))}
 	for i, l := range spec.Listeners {
 		if l.TLS && l.Profile.Min == "" {

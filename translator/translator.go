@@ -25,6 +25,9 @@ type FleetSpec struct {
 	Listeners []ir.Listener
 	Selector  httpproxy.Selector
 	Upstream  upstream.FleetSettings
+	// Failure, when not empty, is why it is not known what is asked for: TLS
+	// upstreams fail closed.
+	Failure string
 }
 
 // Translator is a graph from objects to Envoy resources and statuses.

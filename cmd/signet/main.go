@@ -27,7 +27,7 @@ func main() {
 	switch {
 	case err == nil:
 	case errors.Is(err, errInvalid):
-		os.Exit(1) //nolint:gocritic // the process ends: nothing is left to defer
+		os.Exit(1)
 	default:
 		fmt.Fprintln(os.Stderr, "signet: "+err.Error())
 		os.Exit(exitCode(err))

@@ -42,7 +42,7 @@ func newStandalone(log *logOptions) *cobra.Command {
 				case <-cmd.Context().Done():
 				}
 			}()
-			return s.Run(cmd.Context()) //nolint:wrapcheck // each part says what it is
+			return s.Run(cmd.Context())
 		},
 	}
 	f := cmd.Flags()

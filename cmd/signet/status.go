@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
@@ -40,10 +41,8 @@ func outputFlag(cmd *cobra.Command, output *string, preset string, formats ...st
 }
 
 func checkOutput(output string, formats ...string) error {
-	for _, f := range formats {
-		if f == output {
-			return nil
-		}
+	if slices.Contains(formats, output) {
+		return nil
 	}
 	return fmt.Errorf("--output %q: use one of %v", output, formats)
 }
@@ -51,7 +50,7 @@ func checkOutput(output string, formats ...string) error {
 func printReport(w io.Writer, r *report.Report, output string) error {
 	switch output {
 	case "text":
-		return r.WriteText(w) //nolint:wrapcheck // standard output says enough
+		return r.WriteText(w)
 	case "json":
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")

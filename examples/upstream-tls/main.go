@@ -7,6 +7,7 @@ package main
 import (
 	"context"
 	"embed"
+	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -61,10 +62,13 @@ func run(ctx context.Context, signet string, once bool) error {
 	go func() { ended <- cmd.Wait() }()
 	stopped := false
 	defer func() {
-		if !stopped {
-			_ = cmd.Process.Signal(syscall.SIGTERM) // it may be gone already
-			<-ended
+		if stopped {
+			return
 		}
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			fmt.Fprintf(os.Stderr, "upstream-tls: stopping signet: %v\n", err)
+		}
+		<-ended
 	}()
 
 	if err := w.firstAnswers(ctx, httpPort, ended); err != nil {

@@ -64,7 +64,10 @@ func newWorld(scratch string) (*world, error) {
 	}); err != nil {
 		return nil, fmt.Errorf("starting the backend: %w", err)
 	}
-	return w, w.endpoints()
+	if err := w.endpoints(); err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
 // clientCertificate makes what Envoy presents, and the authority that the

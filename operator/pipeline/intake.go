@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 
 	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -60,13 +61,19 @@ func (in *intake) remove(c *graph.Changes, k source.Key) {
 		in.inputs.ConfigMaps.Delete(c, n)
 	case "EndpointSlice":
 		in.inputs.Slices.Delete(c, n)
-	case "EnvoyFleet":
+	case fleetKind:
 		in.fleets.remove(n)
 	}
 }
 
+// fleetKind is the kind of the one API of ours.
+const fleetKind = "EnvoyFleet"
+
 // add records a batch in c.
 func (in *intake) add(c *graph.Changes, b source.Batch) {
+	if b.Problems != nil {
+		in.fleets.note(b.Problems)
+	}
 	for _, k := range b.Deleted {
 		in.remove(c, k)
 	}
@@ -81,6 +88,9 @@ func (in *intake) add(c *graph.Changes, b source.Batch) {
 type fleets struct {
 	base    translator.FleetSpec
 	objects map[ir.Name]*v1alpha1.EnvoyFleet
+	// refused is why an EnvoyFleet that the source has seen is not an object;
+	// empty when there is none.
+	refused string
 	dirty   bool
 	shaper  ir.Name
 }
@@ -106,11 +116,28 @@ func (f *fleets) apply(c *graph.Changes, in *translator.Inputs) {
 	f.dirty = false
 	spec := f.base
 	f.shaper = ir.Name{}
-	if names := f.names(); len(names) > 0 {
+	switch names := f.names(); {
+	case len(names) > 0:
 		f.shaper = names[0]
 		shape(&spec, f.objects[f.shaper])
+	case f.refused != "":
+		// What it asks for is not known: the defaults may be weaker.
+		spec.Failure = f.refused
 	}
 	in.Fleets.Put(c, spec.Name, &spec)
+}
+
+// note looks at what the source could not read.
+func (f *fleets) note(problems []source.Problem) {
+	refused := ""
+	for i := range problems {
+		if p := &problems[i]; p.Severity == source.Error && strings.HasPrefix(p.Object, fleetKind+" ") {
+			refused = p.Object + " was refused: " + p.Message
+			break
+		}
+	}
+	f.dirty = f.dirty || refused != f.refused
+	f.refused = refused
 }
 
 func (f *fleets) names() []ir.Name {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/signetproxy/signet/operator/xds"
 	"github.com/signetproxy/signet/translator"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/ir"
@@ -15,14 +16,16 @@ type Builder struct {
 	Translator *translator.Translator
 	// Fleets are the EnvoyFleets whose status is reported.
 	Fleets []FleetObject
+	// Envoys is what the xDS server knows of them.
+	Envoys xds.State
 }
 
-// Build reports a revision. The caller adds what the translator does not know:
-// Envoys and problems of the source.
+// Build reports a revision. The caller adds the problems of the source.
 func (b Builder) Build(rev *graph.Revision) *Report {
 	v := view{t: b.Translator, r: rev.Reader()}
 	out := &Report{Revision: rev.Number(), Fleets: v.fleets(), Hosts: v.hosts()}
-	out.Statuses = append(v.fleetStatuses(b.Fleets), v.proxyStatuses()...)
+	out.Statuses = append(v.fleetStatuses(b), v.proxyStatuses()...)
+	out.addEnvoys(b.Envoys)
 	return out
 }
 

@@ -72,14 +72,33 @@ type FleetObject struct {
 	Chosen ir.Name
 }
 
-func (v view) fleetStatuses(objects []FleetObject) []Status {
+func (v view) fleetStatuses(b Builder) []Status {
 	var out []Status
-	for _, o := range objects {
-		out = append(out, Status{
-			v1alpha1.GroupVersion.String(), fleetKind, o.Object.Namespace, o.Object.Name, v.fleetStatus(o),
-		})
+	for _, o := range b.Fleets {
+		s := v.fleetStatus(o)
+		s.Envoys = count(b.Envoys, o.Fleet)
+		out = append(out, Status{v1alpha1.GroupVersion.String(), fleetKind, o.Object.Namespace, o.Object.Name, s})
 	}
 	return out
+}
+
+// count counts the Envoys of a fleet, nil where nobody serves it.
+func count(s xds.State, fleet ir.Name) *v1alpha1.EnvoyCounts {
+	for i := range s.Fleets {
+		f := &s.Fleets[i]
+		if f.Fleet != fleet {
+			continue
+		}
+		var out v1alpha1.EnvoyCounts
+		for j := range f.Streams {
+			out.Connected++
+			if f.Streams[j].Acknowledged >= f.Revision {
+				out.Acknowledged++
+			}
+		}
+		return &out
+	}
+	return nil
 }
 
 func (v view) fleetStatus(o FleetObject) v1alpha1.EnvoyFleetStatus {
@@ -133,8 +152,8 @@ func (r *Report) AddProblems(list []source.Problem) {
 	}
 }
 
-// AddEnvoys adds the connected Envoys to their fleets.
-func (r *Report) AddEnvoys(s xds.State) {
+// addEnvoys adds the connected Envoys to their fleets.
+func (r *Report) addEnvoys(s xds.State) {
 	for _, f := range s.Fleets {
 		i := slices.IndexFunc(r.Fleets, func(x Fleet) bool {
 			return x.Namespace == f.Fleet.Namespace && x.Name == f.Fleet.Name

@@ -102,9 +102,8 @@ func (s *Standalone) Ready() <-chan struct{} { return s.ready }
 // Report says what is served now.
 func (s *Standalone) Report() *report.Report {
 	t := s.pipeline.Translator()
-	r := report.Builder{Translator: t, Fleets: s.pipeline.Fleets()}.Build(t.Current())
+	r := report.Builder{Translator: t, Fleets: s.pipeline.Fleets(), Envoys: s.xds.State()}.Build(t.Current())
 	r.AddProblems(s.pipeline.Problems())
-	r.AddEnvoys(s.xds.State())
 	return r
 }
 
@@ -143,7 +142,7 @@ func (s *Standalone) Run(ctx context.Context) error {
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return nil
 	}
-	return err //nolint:wrapcheck // each part says what it is
+	return err
 }
 
 func (s *Standalone) hostConfig(address string) host.Config {

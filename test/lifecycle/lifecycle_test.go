@@ -143,6 +143,18 @@ func (s *standalone) processes() []string {
 	return found
 }
 
+// stop ends the run as a user would, and checks that nothing is left.
+func (s *standalone) stop() {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := <-s.ended; err != nil {
+		s.t.Errorf("ended with %v; it said:\n%s", err, s.out)
+	}
+	s.nothingLeft()
+}
+
 func (s *standalone) nothingLeft() {
 	s.t.Helper()
 	s.until("all processes to be gone", func() bool { return len(s.processes()) == 0 })
@@ -206,9 +218,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 
 			again := start(t, manifests, s.runtime)
 			again.serves()
-			_ = again.cmd.Process.Signal(syscall.SIGTERM)
-			<-again.ended
-			again.nothingLeft()
+			again.stop()
 		})
 	}
 }
@@ -223,9 +233,7 @@ func TestEnvoyIsRestarted(t *testing.T) {
 		return pid != 0 && pid != killed
 	})
 	s.serves()
-	_ = s.cmd.Process.Signal(syscall.SIGTERM)
-	<-s.ended
-	s.nothingLeft()
+	s.stop()
 }
 
 // kill ends the Envoy of this run and returns its process id.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -42,7 +43,8 @@ func newEstate(ctx context.Context, signet string, n int) (*estate, error) {
 	if err := e.prepare(); err != nil {
 		return e, err
 	}
-	return e, e.start(ctx, signet)
+	err = e.start(ctx, signet)
+	return e, err
 }
 
 func (e *estate) prepare() error {
@@ -117,8 +119,10 @@ func (e *estate) start(ctx context.Context, signet string) error {
 	go func() { e.ended <- e.cmd.Wait() }()
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
 	for {
-		if a, err := e.ask(ctx, host(e.n-1)); err == nil && a.StatusCode == http.StatusOK {
+		if a, err := e.ask(ctx, host(e.n-1)); err == nil && a.code == http.StatusOK {
 			fmt.Printf("%d hosts served %.1f s after the start\n", e.n, time.Since(began).Seconds())
 			return nil
 		}
@@ -128,12 +132,18 @@ func (e *estate) start(ctx context.Context, signet string) error {
 		case err := <-e.ended:
 			e.ended <- err
 			return fmt.Errorf("signet standalone ended: %w", err)
-		case <-time.After(20 * time.Millisecond):
+		case <-tick.C:
 		}
 	}
 }
 
-func (e *estate) ask(ctx context.Context, name string) (*http.Response, error) {
+// answer is what a request got; the body does not matter.
+type answer struct {
+	code   int
+	header http.Header
+}
+
+func (e *estate) ask(ctx context.Context, name string) (*answer, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/", e.port), http.NoBody)
 	if err != nil {
 		return nil, fmt.Errorf("request: %w", err)
@@ -143,13 +153,18 @@ func (e *estate) ask(ctx context.Context, name string) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("asking %s: %w", name, err)
 	}
-	drain(res)
-	return res, nil
+	_, err = io.Copy(io.Discard, res.Body) // to use the connection again
+	if err := errors.Join(err, res.Body.Close()); err != nil {
+		return nil, fmt.Errorf("answer of %s: %w", name, err)
+	}
+	return &answer{res.StatusCode, res.Header}, nil
 }
 
 func (e *estate) close() {
 	if e.cmd != nil && e.cmd.Process != nil {
-		_ = e.cmd.Process.Signal(syscall.SIGTERM) // it may be gone
+		if err := e.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			fmt.Fprintf(os.Stderr, "traffic: stopping signet: %v\n", err)
+		}
 		<-e.ended
 	}
 	for _, b := range e.backends {

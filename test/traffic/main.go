@@ -19,7 +19,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx)
+	err := run(ctx, os.Args[1:])
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "traffic: "+err.Error())
@@ -27,15 +27,18 @@ func main() {
 	}
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("traffic", flag.ContinueOnError)
 	var (
-		signet = flag.String("signet", "bin/signet", "the signet binary")
-		hosts  = flag.String("hosts", "1000,20000", "numbers of hosts, half of them HTTPS, each with a Service of its own")
-		n      = flag.Int("changes", 100, "changes of each kind")
-		runs   = flag.Int("runs", 1, "runs; the table shows each")
-		out    = flag.String("json", "", "file for the figures")
+		signet = flags.String("signet", "bin/signet", "the signet binary")
+		hosts  = flags.String("hosts", "1000,20000", "numbers of hosts, half of them HTTPS, each with a Service of its own")
+		n      = flags.Int("changes", 100, "changes of each kind")
+		runs   = flags.Int("runs", 1, "runs; the table shows each")
+		out    = flags.String("json", "", "file for the figures")
 	)
-	flag.Parse()
+	if err := flags.Parse(args); err != nil {
+		return fmt.Errorf("arguments: %w", err)
+	}
 	var all []Figure
 	for i := range *runs {
 		for h := range strings.SplitSeq(*hosts, ",") {
@@ -64,7 +67,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("figures: %w", err)
 	}
-	if err := os.WriteFile(*out, append(b, '\n'), 0o644); err != nil { //nolint:gosec // figures are for all to read
+	if err := os.WriteFile(*out, append(b, '\n'), 0o644); err != nil {
 		return fmt.Errorf("figures: %w", err)
 	}
 	return nil

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -25,11 +24,11 @@ type change struct {
 	// host is the host that is asked, shows tells whether an answer is new, and
 	// whether an answer that is not new is the old one.
 	host  func(e *estate, i int) string
-	shows func(i int, r *http.Response) bool
-	stale func(i int, r *http.Response) bool
+	shows func(i int, r *answer) bool
+	stale func(i int, r *answer) bool
 }
 
-func ok(r *http.Response) bool { return r.StatusCode == http.StatusOK }
+func ok(r *answer) bool { return r.code == http.StatusOK }
 
 // pickHost spreads the changes over the hosts.
 func pickHost(e *estate, i int) int { return (i * 7919) % e.n }
@@ -42,8 +41,8 @@ var changes = []change{
 			return e.write(fmt.Sprintf("proxy-%d.yaml", k), proxy(k, fmt.Sprint("v", i+1)))
 		},
 		host:  func(e *estate, i int) string { return host(pickHost(e, i)) },
-		shows: func(i int, r *http.Response) bool { return ok(r) && r.Header.Get("X-Version") == fmt.Sprint("v", i+1) },
-		stale: func(_ int, r *http.Response) bool { return ok(r) },
+		shows: func(i int, r *answer) bool { return ok(r) && r.header.Get("X-Version") == fmt.Sprint("v", i+1) },
+		stale: func(_ int, r *answer) bool { return ok(r) },
 	},
 	{
 		name: "endpoints changed",
@@ -52,8 +51,8 @@ var changes = []change{
 			return e.write(fmt.Sprintf("slice-%d.yaml", k), world.Endpoints("default", fmt.Sprint("s", k), e.backends[1]))
 		},
 		host:  func(e *estate, i int) string { return host(pickHost(e, i)) },
-		shows: func(_ int, r *http.Response) bool { return ok(r) && r.Header.Get("X-Backend") == "b" },
-		stale: func(_ int, r *http.Response) bool { return ok(r) },
+		shows: func(_ int, r *answer) bool { return ok(r) && r.header.Get("X-Backend") == "b" },
+		stale: func(_ int, r *answer) bool { return ok(r) },
 	},
 	{
 		name: "host added",
@@ -63,8 +62,8 @@ var changes = []change{
 				world.Service("default", fmt.Sprint("s", k), 443, nil, e.backends[0]), proxy(k, "v0")))
 		},
 		host:  func(e *estate, i int) string { return host(e.n + i) },
-		shows: func(_ int, r *http.Response) bool { return ok(r) },
-		stale: func(_ int, r *http.Response) bool { return r.StatusCode == http.StatusNotFound },
+		shows: func(_ int, r *answer) bool { return ok(r) },
+		stale: func(_ int, r *answer) bool { return r.code == http.StatusNotFound },
 	},
 	{
 		name: "host removed",
@@ -75,8 +74,8 @@ var changes = []change{
 			return nil
 		},
 		host:  func(e *estate, i int) string { return host(e.n + i) },
-		shows: func(_ int, r *http.Response) bool { return r.StatusCode == http.StatusNotFound },
-		stale: func(_ int, r *http.Response) bool { return ok(r) },
+		shows: func(_ int, r *answer) bool { return r.code == http.StatusNotFound },
+		stale: func(_ int, r *answer) bool { return ok(r) },
 	},
 }
 
@@ -99,7 +98,7 @@ func measure(ctx context.Context, signet string, hosts, n int) ([]Figure, error)
 			if _, err := e.ask(ctx, c.host(e, i)); err != nil {
 				return out, fmt.Errorf("%s %d: %w", c.name, i, err)
 			}
-			time.Sleep(pause)
+			<-time.After(pause)
 			d, err := e.until(ctx, &c, i)
 			if err != nil {
 				return out, fmt.Errorf("%s %d: %w", c.name, i, err)
@@ -133,18 +132,13 @@ func (e *estate) until(ctx context.Context, c *change, i int) (time.Duration, er
 			return time.Since(began), nil
 		}
 		if !c.stale(i, r) {
-			return 0, fmt.Errorf("%s answered %s with %v: neither the old answer nor the new", name, r.Status, r.Header)
+			return 0, fmt.Errorf("%s answered %d with %v: neither the old answer nor the new", name, r.code, r.header)
 		}
 	}
 	return 0, errors.New("not in traffic after 20 s")
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-func drain(r *http.Response) {
-	_, _ = io.Copy(io.Discard, r.Body) // only to use the connection again
-	_ = r.Body.Close()
-}
 
 // rss is the resident memory of a process in MiB, 0 when it is not known.
 func rss(pid int) int {

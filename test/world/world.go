@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -156,9 +157,7 @@ func (w *World) Do(r Request) (*Answer, error) {
 		return nil, fmt.Errorf("request: %w", err)
 	}
 	req.Host = r.Host
-	for k, v := range r.Header {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, r.Header)
 	res, err := client.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("asking %s: %w", r.Host, err)
@@ -200,13 +199,13 @@ func freePort(t TB) int {
 func (w *World) Handshake(name string, roots *x509.CertPool) error {
 	d := tls.Dialer{Config: &tls.Config{
 		ServerName: name, RootCAs: roots, MinVersion: tls.VersionTLS12,
-		InsecureSkipVerify: name == "", //nolint:gosec // without a name there is nothing to compare
+		InsecureSkipVerify: name == "",
 	}}
 	c, err := d.DialContext(w.t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", w.HTTPSPort))
 	if err != nil {
 		return fmt.Errorf("handshake for %q: %w", name, err)
 	}
-	return c.Close() //nolint:wrapcheck // it was made for this
+	return c.Close()
 }
 
 // Await asks until a request gets the status code.
@@ -230,9 +229,9 @@ func (w *World) Await(t TB, host, path string, code int) *Answer {
 // the supervisor of its Envoys, as the signet binary is.
 func Main(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == host.SupervisorCommand {
-		os.Exit(host.SupervisorMain(os.Args[2:]))
+		os.Exit(host.SupervisorMain(os.Args[2:])) //nolint:revive // this is main
 	}
-	os.Exit(m.Run())
+	os.Exit(m.Run()) //nolint:revive // this is main
 }
 
 // shortTempDir is a temporary folder with a short path: a unix socket's is

@@ -71,7 +71,9 @@ func newFleet() *fleet {
 					n += x
 				}
 				f.parts.Get(r, "hub")
-				hosts.Failure(r, k)
+				if err := hosts.Failure(r, k); err != nil {
+					return 0, err
+				}
 				byItself.Has(r, k)
 				return n + 1, nil
 			},

@@ -55,7 +55,7 @@ func (b *ops[K, V]) each(f func(key any)) {
 func (b *ops[K, V]) play(d *draft, later []batch) {
 	list := b.list
 	for _, l := range later {
-		list = append(list[:len(list):len(list)], l.(*ops[K, V]).list...) //nolint:forcetypeassert // one input, one type
+		list = append(slices.Clip(list), l.(*ops[K, V]).list...) //nolint:forcetypeassert // one input, one type
 	}
 	order, arena := make([]*op[K, V], len(list)), d.keys[:0]
 	for i := range list {

@@ -46,7 +46,7 @@ func newProgram(rnd *rand.Rand) program {
 		p.layers[i].salt = rnd.Uint64()
 	}
 	for range 3 + rnd.IntN(4) {
-		l := layer{lane: Lane(rnd.IntN(2)), unit: true, salt: rnd.Uint64()} //nolint:gosec // 0 or 1
+		l := layer{lane: Lane(rnd.IntN(2)), unit: true, salt: rnd.Uint64()}
 		for range 1 + rnd.IntN(2) {
 			if i := rnd.IntN(len(p.layers)); l.lane == Fast || p.layers[i].lane == Main {
 				l.live = append(l.live, i)
@@ -81,7 +81,7 @@ func mixBool(h uint64, b bool) uint64 {
 
 // listed are the index keys of a row.
 func (p program) listed(layer int, k String, v int) []String {
-	h := mix(mixString(p.layers[layer].salt, k), uint64(v)) //nolint:gosec // small
+	h := mix(mixString(p.layers[layer].salt, k), uint64(v))
 	var list []String
 	for range h % 3 {
 		h = mix(h, 7)
@@ -106,7 +106,7 @@ func (p program) compute(at int, v view, k String) (int, error) {
 	}
 	for range 1 + h%5 {
 		h = mix(h, 11)
-		h = p.read(v, p.below(at, int(h>>20%uint64(below))), h) //nolint:gosec // small
+		h = p.read(v, p.below(at, int(h>>20%uint64(below))), h)
 	}
 	switch {
 	case h%11 == 0:
@@ -114,7 +114,7 @@ func (p program) compute(at int, v view, k String) (int, error) {
 	case h%29 == 0:
 		panic("unit")
 	}
-	return int(h >> 8 % 5), nil //nolint:gosec // small
+	return int(h >> 8 % 5), nil
 }
 
 // below returns the nth layer that the layer may read.
@@ -136,7 +136,7 @@ func (p program) read(v view, from int, h uint64) uint64 {
 	switch h >> 12 % 16 {
 	case 0:
 		for k, x := range v.all(from) {
-			h = mix(mixString(h, k), uint64(x)) //nolint:gosec // small
+			h = mix(mixString(h, k), uint64(x))
 		}
 	case 1, 2:
 		h = mixString(h, String(v.failure(from, k)))
@@ -154,7 +154,7 @@ func (p program) read(v view, from int, h uint64) uint64 {
 		h = mixBool(mixString(h, String(s)), ok)
 	default:
 		x, ok := v.get(from, k)
-		h = mixBool(mix(h, uint64(x)), ok) //nolint:gosec // small
+		h = mixBool(mix(h, uint64(x)), ok)
 	}
 	return h
 }
@@ -500,7 +500,7 @@ func noInputs() []map[String]int {
 
 // history runs random batches through a graph and the model.
 func history(seed uint64, steps int, blind bool) error {
-	rnd := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test wants the same every time
+	rnd := rand.New(rand.NewPCG(seed, 1))
 	b := newProgram(rnd).build()
 	b.g.blind = blind
 	inputs := noInputs()

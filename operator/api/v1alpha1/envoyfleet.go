@@ -46,46 +46,19 @@ type EnvoyFleetList struct {
 
 // EnvoyFleetSpec is what is asked of a fleet.
 type EnvoyFleetSpec struct {
-	// Listeners are the ports on which the Envoys accept requests. Default:
-	// 8080 for HTTP and 8443 for HTTPS; `signet standalone` has flags for its
-	// own default.
-	//
-	// +optional
-	Listeners *Listeners `json:"listeners,omitempty"`
-
-	// HTTPProxies chooses the HTTPProxies that the fleet serves. Default: all
-	// without an ingress class, in every namespace.
+	// HTTPProxies chooses the HTTPProxies that the fleet serves. Default: those
+	// without an ingress class and those of the class "contour", in every
+	// namespace.
 	//
 	// +optional
 	HTTPProxies *HTTPProxySelection `json:"httpProxies,omitempty"`
 
 	// UpstreamTLS says how the Envoys speak TLS to backends. Default: no client
-	// certificate, TLS 1.2 to 1.3, Envoy's cipher suites and curves.
+	// certificate, TLS 1.2 to 1.3, ECDHE with AES-GCM or ChaCha20-Poly1305,
+	// Envoy's curves.
 	//
 	// +optional
 	UpstreamTLS *UpstreamTLS `json:"upstreamTLS,omitempty"`
-}
-
-// Listeners are the ports on which Envoys accept requests.
-type Listeners struct {
-	// HTTP is the cleartext listener.
-	//
-	// +optional
-	HTTP *Listener `json:"http,omitempty"`
-
-	// HTTPS is the listener for virtual hosts with TLS.
-	//
-	// +optional
-	HTTPS *Listener `json:"https,omitempty"`
-}
-
-// Listener is one port.
-type Listener struct {
-	// Port is the TCP port that Envoy binds, 1 to 65535.
-	//
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=65535
-	Port int32 `json:"port"`
 }
 
 // HTTPProxySelection chooses HTTPProxies.
@@ -93,7 +66,7 @@ type HTTPProxySelection struct {
 	// IngressClassNames are the ingress classes that the fleet serves: the
 	// proxy's spec.ingressClassName, or one of its annotations
 	// projectcontour.io/ingress.class and kubernetes.io/ingress.class. Default
-	// and empty: proxies without a class.
+	// and empty: proxies without a class and those of the class "contour".
 	//
 	// +optional
 	// +listType=set

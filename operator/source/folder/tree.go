@@ -36,7 +36,8 @@ type dir struct {
 
 func (d *dir) add(entries map[string]bool, name string, link bool) {
 	entries[name] = link
-	if delete(d.links, name); link {
+	delete(d.links, name)
+	if link {
 		d.links[name] = true
 	}
 }
