@@ -66,7 +66,7 @@ func run(ctx context.Context, signet string, once bool) error {
 			return
 		}
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			fmt.Fprintf(os.Stderr, "upstream-tls: stopping signet: %v\n", err)
+			fmt.Printf("stopping signet: %v\n", err)
 		}
 		<-ended
 	}()

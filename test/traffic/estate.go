@@ -163,7 +163,7 @@ func (e *estate) ask(ctx context.Context, name string) (*answer, error) {
 func (e *estate) close() {
 	if e.cmd != nil && e.cmd.Process != nil {
 		if err := e.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			fmt.Fprintf(os.Stderr, "traffic: stopping signet: %v\n", err)
+			fmt.Printf("stopping signet: %v\n", err)
 		}
 		<-e.ended
 	}
