@@ -17,7 +17,8 @@ func newStandalone(log *logOptions) *cobra.Command {
 		Use:   "standalone",
 		Short: "Serve a folder of manifests with a local Envoy, without a cluster",
 		Long: "Reads the manifests below a folder, follows every change of them, and serves\n" +
-			"them with an Envoy of its own. Ctrl-C drains and ends both.",
+			"them with an Envoy of its own. Ctrl-C drains and ends both.\n\n" +
+			"Standard output is Envoy's access log; all else goes to standard error.",
 		Example: "  signet standalone --manifests ./manifests",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -28,7 +29,7 @@ func newStandalone(log *logOptions) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cfg.Log = logger
+			cfg.Log, cfg.Stdout = logger, cmd.OutOrStdout()
 			s, err := standalone.New(cfg)
 			if err != nil {
 				return fmt.Errorf("standalone: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -50,6 +51,8 @@ type Config struct {
 	// DrainTimeout bounds the wait for open requests at the end; 0 is 5 s.
 	DrainTimeout time.Duration
 	Log          logr.Logger
+	// Stdout takes Envoy's standard output, its access log; nil is Log.
+	Stdout io.Writer
 	// Committed is called with every revision; it must not block; may be nil.
 	Committed func(*graph.Revision)
 }

@@ -54,7 +54,7 @@ func Claims(p *contourv1.HTTPProxy, s []Selector) *Claim {
 	case strings.TrimSpace(v.Fqdn) == "":
 		out.fail(reason.VirtualHostError, reason.FQDNNotSpecified, string(reason.MessageFQDNNotSpecified))
 	case err != nil:
-		out.fail(reason.VirtualHostError, reasonFQDN, "Spec.VirtualHost: "+err.Error())
+		out.fail(reason.VirtualHostError, reason.FQDNNotValid, "Spec.VirtualHost: "+err.Error())
 	case len(allowed) == 0:
 		out.fail(reason.RootNamespaceError, reason.RootProxyNotAllowedInNamespace, string(reason.MessageRootNamespace))
 	default:

@@ -119,7 +119,7 @@ func (c *composer) root(name ir.Name) {
 	closed := doc.failure
 	if c.crowded {
 		closed = "the includes of the host amount to too many routes"
-		c.visit(name, Finding{Type: reason.IncludeError, Reason: reasonTooLarge, Message: closed})
+		c.visit(name, Finding{Type: reason.IncludeError, Reason: reason.IncludeTreeTooLarge, Message: closed})
 	}
 	if closed != "" {
 		c.hosts(doc, []placed{{route: closedRoute(doc.origin(), closed), insecure: true}}, closed)

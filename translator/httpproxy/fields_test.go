@@ -173,7 +173,7 @@ func testUnsupported(t *testing.T, leaf fieldPath, field string) {
 	field = regexp.QuoteMeta(field)
 	field = `"spec\.` + strings.ReplaceAll(strings.Replace(field, "routes", `routes\[0\]`, 1), "services", `services\[0\]`) + `"`
 	for _, f := range after.document.Findings {
-		if f.Reason != reasonNotSupported && f.Reason != "IgnoredField" {
+		if f.Reason != reason.FieldNotSupported && f.Reason != "IgnoredField" {
 			continue
 		}
 		if regexp.MustCompile(field).MatchString(f.Message) {

@@ -291,7 +291,7 @@ func parseReplacements(p *contourv1.PathRewritePolicy) ([]prefixReplacement, rea
 			return nil, reason.DuplicateReplacement, fmt.Errorf("duplicate replacement prefix '%s'", clip(r.Prefix))
 		}
 		if !isPath(r.Replacement) {
-			return nil, reasonReplacement, fmt.Errorf("replacement %q is not a path: it must start with /", clip(r.Replacement))
+			return nil, reason.ReplacementNotValid, fmt.Errorf("replacement %q is not a path: it must start with /", clip(r.Replacement))
 		}
 		out = append(out, prefixReplacement{prefix: r.Prefix, replacement: r.Replacement})
 	}

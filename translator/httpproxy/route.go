@@ -124,7 +124,7 @@ func (d *routeDraft) action() {
 		d.unsupported(unsupportedAction, "the route answers by itself")
 	case d.in.DirectResponsePolicy != nil:
 		if d.out.action.Response, err = parseDirectResponse(d.in.DirectResponsePolicy); err != nil {
-			d.fail(reason.RouteError, reasonDirectResponse, err.Error())
+			d.fail(reason.RouteError, reason.DirectResponsePolicyInvalid, err.Error())
 		}
 		d.unsupported(unsupportedAction, "the route answers by itself")
 	default:
@@ -169,7 +169,7 @@ func (d *routeDraft) policies(f *ir.Forward) {
 	f.Timeout, f.IdleTimeout, d.idle = limits.response, limits.idle, limits.idleConnection
 
 	if f.Retry, err = parseRetry(d.in.RetryPolicy); err != nil {
-		d.fail(reason.RouteError, reasonRetry, err.Error())
+		d.fail(reason.RouteError, reason.RetryPolicyNotValid, err.Error())
 	}
 	if d.health, err = parseHealthCheck(d.in.HealthCheckPolicy); err != nil {
 		d.fail(reason.RouteError, reason.HealthCheckPolicyInvalid, err.Error())
@@ -334,7 +334,7 @@ func (d *routeDraft) weighted() []ir.Backend {
 		}
 		// Envoy adds the weights up in 32 bits.
 		if s.Weight < 0 || s.Weight > math.MaxUint32 || sum+s.Weight > math.MaxUint32 {
-			d.fail(reason.ServiceError, reasonWeight, fmt.Sprintf(
+			d.fail(reason.ServiceError, reason.WeightNotValid, fmt.Sprintf(
 				"service %q: weight %d: weights must not be negative, nor add up to more than %d", s.Name, s.Weight, uint32(math.MaxUint32)))
 			return nil
 		}

@@ -305,7 +305,7 @@ func TestTooManyRoutes(t *testing.T) {
 		t.Errorf("-want, +got:\n%s", diff)
 	}
 	c := w.statuses["default/root"].Conditions[0]
-	if len(c.Errors) != 1 || c.Errors[0].Reason != string(reasonTooLarge) {
+	if len(c.Errors) != 1 || c.Errors[0].Reason != string(reason.IncludeTreeTooLarge) {
 		t.Errorf("errors: %+v", c.Errors)
 	}
 }

@@ -65,12 +65,12 @@ func (t *translation) tcpServices(p *contourv1.TCPProxy) {
 		findings, _ := check(unsupportedTCP, s, at, "a TCP proxy knows no HTTP")
 		t.find(findings...)
 		if s.Mirror {
-			t.find(Finding{Type: reason.TCPProxyError, Reason: reasonMirror,
+			t.find(Finding{Type: reason.TCPProxyError, Reason: reason.MirrorNotSupported,
 				Message: fmt.Sprintf("service %q: field %q is not supported: the service is left out", s.Name, at+".mirror")})
 			continue
 		}
 		if s.Weight < 0 || s.Weight > math.MaxUint32 || sum+s.Weight > math.MaxUint32 {
-			t.failTCP(reason.TCPProxyError, reasonWeight, fmt.Sprintf(
+			t.failTCP(reason.TCPProxyError, reason.WeightNotValid, fmt.Sprintf(
 				"service %q: weight %d: weights must not be negative, nor add up to more than %d", s.Name, s.Weight, uint32(math.MaxUint32)))
 			continue
 		}

@@ -49,7 +49,7 @@ func ResourceWithheld(err error) Finding {
 	if err != nil {
 		message = "not served: " + err.Error()
 	}
-	return Finding{Type: reason.SpecError, Reason: reasonWithheld, Message: message}
+	return Finding{Type: reason.SpecError, Reason: reason.ResourceWithheld, Message: message}
 }
 
 // Document is one HTTPProxy translated on its own: what it says, independent of

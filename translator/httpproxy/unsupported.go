@@ -115,7 +115,7 @@ func check[T any](table []unsupported[T], v *T, at, why string) (findings []Find
 			findings = append(findings, ignored(at+"."+u.path, why))
 			continue
 		}
-		f := Finding{Type: u.class, Reason: reasonNotSupported, Message: fmt.Sprintf(
+		f := Finding{Type: u.class, Reason: reason.FieldNotSupported, Message: fmt.Sprintf(
 			"field %q is not supported: requests are answered with 503 rather than served without %s", at+"."+u.path, u.closes)}
 		findings = append(findings, f)
 		if failure == "" {
