@@ -10,6 +10,8 @@ import (
 
 	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/signetproxy/signet/translator/reason"
 )
 
 // The base of a field's case: a spec in which the field has a meaning.
@@ -173,7 +175,7 @@ func testUnsupported(t *testing.T, leaf fieldPath, field string) {
 	field = regexp.QuoteMeta(field)
 	field = `"spec\.` + strings.ReplaceAll(strings.Replace(field, "routes", `routes\[0\]`, 1), "services", `services\[0\]`) + `"`
 	for _, f := range after.document.Findings {
-		if f.Reason != reason.FieldNotSupported && f.Reason != "IgnoredField" {
+		if f.Reason != reason.FieldNotSupported && f.Reason != reason.IgnoredField {
 			continue
 		}
 		if regexp.MustCompile(field).MatchString(f.Message) {
