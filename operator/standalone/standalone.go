@@ -152,11 +152,8 @@ func (s *Standalone) hostConfig(address string) host.Config {
 	return host.Config{
 		Envoy: s.cfg.Envoy, Fleet: Fleet, XDSAddress: address, Identities: s.keeper,
 		Folder: s.cfg.RuntimeRoot, Concurrency: s.cfg.Concurrency, DrainTimeout: s.cfg.DrainTimeout,
-		Log:     s.cfg.Log.WithName("envoy"),
+		Log: s.cfg.Log, Stdout: s.cfg.Stdout,
 		OnStart: func(p host.Process) { s.folderOnce.Do(func() { s.folder <- p.Folder }) },
-		OnReady: func(p host.Process) {
-			s.cfg.Log.Info("Envoy is ready", "version", p.Version.String(), "pid", p.PID)
-			s.readyOnce.Do(func() { close(s.ready) })
-		},
+		OnReady: func(host.Process) { s.readyOnce.Do(func() { close(s.ready) }) },
 	}
 }
