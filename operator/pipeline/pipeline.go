@@ -43,11 +43,13 @@ type Pipeline struct {
 	intake   intake
 	problems []source.Problem
 	// complete is closed when the source has given its first full list.
-	complete    chan struct{}
-	held        *graph.Changes
-	served      atomic.Uint64 // the last revision handed to the xDS server
-	wake        chan time.Time
-	appointment time.Time // of the publishing goroutine
+	complete chan struct{}
+	held     *graph.Changes
+	served   atomic.Uint64 // the last revision handed to the xDS server
+	wake     chan time.Time
+	// Of the publishing goroutine.
+	appointment time.Time
+	withheld    map[string]bool
 }
 
 // New makes a pipeline; Run runs it.
@@ -133,11 +135,24 @@ func (p *Pipeline) Apply(b source.Batch) {
 
 func (p *Pipeline) publish(rev *graph.Revision) {
 	p.options.XDS.Publish(p.update(rev))
+	p.logWithheld(rev)
 	p.served.Store(rev.Number())
 	if p.options.Committed != nil {
 		p.options.Committed(rev)
 	}
 	p.scheduleClock(rev)
+}
+
+// logWithheld says once of each unit that it has no value, and why.
+func (p *Pipeline) logWithheld(rev *graph.Revision) {
+	now := map[string]bool{}
+	for _, f := range rev.Failures() {
+		id := f.Table + " " + f.Key + ": " + f.Err.Error()
+		if now[id] = true; !p.withheld[id] {
+			p.options.Log.Error(f.Err, "a unit is withheld; all else is served", "unit", f.Table, "key", f.Key)
+		}
+	}
+	p.withheld = now
 }
 
 func (p *Pipeline) update(rev *graph.Revision) xds.Update {

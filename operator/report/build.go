@@ -26,6 +26,9 @@ func (b Builder) Build(rev *graph.Revision) *Report {
 	out := &Report{Revision: rev.Number(), Fleets: v.fleets(), Hosts: v.hosts()}
 	out.Statuses = append(v.fleetStatuses(b), v.proxyStatuses()...)
 	out.addEnvoys(b.Envoys)
+	for _, f := range rev.Failures() {
+		out.Withheld = append(out.Withheld, Withheld{Unit: f.Table, Key: f.Key, Error: f.Err.Error()})
+	}
 	return out
 }
 

@@ -202,6 +202,9 @@ func (b Builder) AddResources(r *Report, resources func(yield func(ir.Name, *env
 
 // Invalid reports whether an object is invalid or could not be read.
 func (r *Report) Invalid() bool {
+	if len(r.Withheld) > 0 {
+		return true
+	}
 	if slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Severity == string(source.Error) }) {
 		return true
 	}

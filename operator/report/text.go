@@ -19,6 +19,9 @@ func (r *Report) WriteText(w io.Writer) error {
 		p.host(&r.Hosts[i])
 	}
 	p.statuses(r.Statuses)
+	for _, x := range r.Withheld {
+		p.line(0, "WITHHELD %s %s: %s", x.Unit, x.Key, x.Error)
+	}
 	for _, x := range r.Problems {
 		p.line(0, "%s %s", x.Severity, x.where())
 		p.line(1, "%s", x.Message)

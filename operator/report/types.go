@@ -12,6 +12,9 @@ type Report struct {
 	Statuses []Status `json:"statuses"`
 	// Problems are documents that could not be read or were refused.
 	Problems []Problem `json:"problems,omitempty"`
+	// Withheld are units that could not be computed; a defect of Signet, or of
+	// an input that nothing else caught. All else is served.
+	Withheld []Withheld `json:"withheld,omitempty"`
 	// Resources by Envoy type and name; only in translations.
 	Resources map[string][]Resource `json:"resources,omitempty"`
 }
@@ -130,6 +133,13 @@ type Problem struct {
 	Field    string `json:"field,omitempty"`
 	Message  string `json:"message"`
 	Severity string `json:"severity"`
+}
+
+// Withheld is one unit of the graph without a value.
+type Withheld struct {
+	Unit  string `json:"unit"`
+	Key   string `json:"key"`
+	Error string `json:"error"`
 }
 
 // Resource is one Envoy resource in Envoy's JSON; private keys are redacted.
