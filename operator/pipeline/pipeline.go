@@ -111,6 +111,7 @@ func (p *Pipeline) Apply(b source.Batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if b.Problems != nil {
+		p.logProblems(b.Problems)
 		p.problems = b.Problems
 	}
 	select {
@@ -135,24 +136,13 @@ func (p *Pipeline) Apply(b source.Batch) {
 
 func (p *Pipeline) publish(rev *graph.Revision) {
 	p.options.XDS.Publish(p.update(rev))
+	p.logStatuses(rev)
 	p.logWithheld(rev)
 	p.served.Store(rev.Number())
 	if p.options.Committed != nil {
 		p.options.Committed(rev)
 	}
 	p.scheduleClock(rev)
-}
-
-// logWithheld says once of each unit that it has no value, and why.
-func (p *Pipeline) logWithheld(rev *graph.Revision) {
-	now := map[string]bool{}
-	for _, f := range rev.Failures() {
-		id := f.Table + " " + f.Key + ": " + f.Err.Error()
-		if now[id] = true; !p.withheld[id] {
-			p.options.Log.Error(f.Err, "a unit is withheld; all else is served", "unit", f.Table, "key", f.Key)
-		}
-	}
-	p.withheld = now
 }
 
 func (p *Pipeline) update(rev *graph.Revision) xds.Update {
