@@ -134,13 +134,21 @@ func checkFormat(v string) error {
 		switch {
 		case !known:
 			return refuse("value", "the command %q is unknown or not allowed in headers", m[0])
-		case wantsName && !headerName.MatchString(strings.TrimPrefix(m[2], ":")):
-			return refuse("value", "the command %q needs the name of a header", m[0])
+		case wantsName && !headerChoice(m[2]):
+			return refuse("value", "the command %q needs the name of a header, or two with a question mark between", m[0])
 		case !wantsName && strings.HasPrefix(m[0], "%"+m[1]+"("):
 			return refuse("value", "the command %q takes no argument", m[0])
 		}
 		v = v[len(m[0]):]
 	}
+}
+
+// headerChoice reports the argument of a command that takes a header's value:
+// its name, and after a question mark the one to take where it is absent.
+func headerChoice(arg string) bool {
+	first, second, both := strings.Cut(arg, "?")
+	named := func(s string) bool { return headerName.MatchString(strings.TrimPrefix(s, ":")) }
+	return named(first) && (!both || named(second))
 }
 
 func unchanged(p *ir.HeaderPolicy) bool {

@@ -252,6 +252,12 @@ func headerCases(w *world) map[string]routeCase {
 			path:   "/", header: http.Header{"X-Who": {"client"}, "X-From": {"route"}}, look: []string{"X-Who"},
 			want: seen{Code: 200, Backend: "a", Path: "/", Header: map[string][]string{"X-Who": {"client", "route"}}},
 		},
+		"alternative header": {
+			reason: "the value of the first header that is there",
+			routes: []ir.Route{{Match: prefix("/"), Forward: &ir.Forward{Backends: w.to("a")}, RequestHeaders: policy("X-Who", "%REQ(X-None?X-From)%|%REQ(X-From?X-None):2%|%REQ(X-None?:PATH)%")}},
+			path:   "/p", header: http.Header{"X-From": {"route"}}, look: []string{"X-Who"},
+			want: seen{Code: 200, Backend: "a", Path: "/p", Header: map[string][]string{"X-Who": {"route|ro|/p"}}},
+		},
 		"set to nothing": {
 			reason: "an empty value is a value", routes: []ir.Route{{Match: prefix("/"), Forward: &ir.Forward{Backends: w.to("a")}, RequestHeaders: policy("X-Who", "")}},
 			path: "/", header: http.Header{"X-Who": {"client"}}, look: []string{"X-Who"},
