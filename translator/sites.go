@@ -69,7 +69,7 @@ func (t *Translator) computeFleet(r *graph.Reader, n ir.Name) (*fleetState, erro
 	spec, _ := t.Fleets.Get(r, n)
 	tls, problems := upstream.FleetTLS(spec.Upstream, clientObjects{objects{t, r}})
 	if spec.Failure != "" {
-		tls.Failure = spec.Failure
+		tls.Failure, tls.FailureReason = spec.Failure, string(reason.Invalid)
 		problems = append(problems, upstream.Problem{Reason: reason.Invalid, Message: spec.Failure})
 	}
 	f := &ir.Fleet{Name: n, Upstream: tls, Listeners: make([]ir.Listener, len(spec.Listeners))}

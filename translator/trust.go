@@ -32,6 +32,7 @@ type trust struct {
 	KeyPairs     *graph.Unit[ir.CertificateRef, Parsed[*ir.KeyPair]]
 	keyStates    *graph.Unit[ir.CertificateRef, *upstream.Problem]
 	clientStates *graph.Unit[ir.CertificateRef, *upstream.Problem]
+	validities   *graph.Unit[ir.CertificateRef, *upstream.Problem]
 }
 
 func (t *Translator) declareTrust() {
@@ -64,6 +65,9 @@ func (t *Translator) declareTrust() {
 			k, ok := t.KeyPairs.Get(r, ref)
 			return k.Problem, withheld(ok, t.KeyPairs.Failure(r, ref))
 		},
+	})
+	t.validities = graph.NewUnit(g, graph.UnitSpec[ir.CertificateRef, *upstream.Problem]{
+		Name: "certificate validity", Live: live, Compute: t.computeValidity,
 	})
 	t.clientStates = graph.NewUnit(g, graph.UnitSpec[ir.CertificateRef, *upstream.Problem]{
 		Name: "client certificate state", Live: []graph.Liveness[ir.CertificateRef]{clientCertificates},
@@ -129,16 +133,24 @@ func (t *Translator) computeKeyPair(r *graph.Reader, ref ir.CertificateRef) (Par
 	return Parsed[*ir.KeyPair]{Value: k, Problem: p, Next: upstream.NextKeyPairChange(k, p, now)}, nil
 }
 
-func (t *Translator) computeClientState(r *graph.Reader, ref ir.CertificateRef) (*upstream.Problem, error) {
+// computeValidity says nothing of a key pair that cannot be used.
+func (t *Translator) computeValidity(r *graph.Reader, ref ir.CertificateRef) (*upstream.Problem, error) {
 	k, ok := t.KeyPairs.Get(r, ref)
-	if !ok {
+	if !ok || k.Problem != nil {
 		return nil, withheld(ok, t.KeyPairs.Failure(r, ref))
 	}
-	if k.Problem != nil {
-		return k.Problem, nil
-	}
 	now, _ := t.Clock.Get(r, ClockKey)
-	return upstream.CheckClientCertificate(k.Value, now), nil
+	return upstream.CheckValidity(k.Value, now), nil
+}
+
+// computeClientState joins the two: backends must take a client certificate.
+func (t *Translator) computeClientState(r *graph.Reader, ref ir.CertificateRef) (*upstream.Problem, error) {
+	p, ok := t.keyStates.Get(r, ref)
+	if !ok || p != nil {
+		return p, withheld(ok, t.keyStates.Failure(r, ref))
+	}
+	p, ok = t.validities.Get(r, ref)
+	return p, withheld(ok, t.validities.Failure(r, ref))
 }
 
 // objects is what decisions read, with every read recorded.
@@ -164,6 +176,15 @@ func (o objects) KeyPair(ref ir.CertificateRef) *upstream.Problem {
 	p, ok := o.t.keyStates.Get(o.r, ref)
 	if !ok {
 		return unusable("Secret "+ref.String(), o.t.keyStates.Failure(o.r, ref))
+	}
+	return p
+}
+
+// Validity implements upstream.Objects.
+func (o objects) Validity(ref ir.CertificateRef) *upstream.Problem {
+	p, ok := o.t.validities.Get(o.r, ref)
+	if !ok {
+		return unusable("Secret "+ref.String(), o.t.validities.Failure(o.r, ref))
 	}
 	return p
 }

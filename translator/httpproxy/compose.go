@@ -58,7 +58,7 @@ type composer struct {
 type placed struct {
 	route ir.Route
 	key   string
-	label string
+	where place
 	// yields says that another route with the same conditions goes first: what
 	// this one was to match could not be read, or belongs to a lost include.
 	yields   bool
@@ -219,20 +219,20 @@ func (c *composer) place(doc *Document, r *route, chain *conditions) {
 	below := r.conditions.under(chain)
 	action := r.action
 	if err := below.clash(chain); err != nil {
-		f := Finding{Type: reason.RouteError, Reason: err.reason, Message: err.cause.Error(), Route: r.label}
+		f := Finding{Type: reason.RouteError, Reason: err.reason, Place: r.where.String(), Message: err.cause.Error()}
 		c.visit(doc.Name, f)
-		action, below.partial = unavailable(doc.origin(), f.Message), true
+		action, below.partial = unavailable(doc.origin(), f.Text()), true
 	}
 	if action.Forward != nil {
-		forward, p := c.finish(doc, action.Forward)
-		if p != nil {
-			action = unavailable(doc.origin(), p.Message)
+		forward, failure := c.finish(doc, r.where, action.Forward)
+		if failure != "" {
+			action = unavailable(doc.origin(), failure)
 		} else {
 			action.Forward = forward
 			below.rewrite(&action, r.rewrites)
 		}
 	}
-	c.add(action, &below, placed{yields: below.partial, insecure: r.insecure, label: r.label})
+	c.add(action, &below, placed{yields: below.partial, insecure: r.insecure, where: r.where})
 }
 
 func (c *composer) add(r ir.Route, below *conditions, p placed) {
@@ -264,43 +264,51 @@ func (c *conditions) clash(chain *conditions) *conditionError {
 	return nil
 }
 
-// finish gives the upstreams of a route what the fleet brings. A mirror that
-// cannot be finished is left out.
-func (c *composer) finish(doc *Document, f *ir.Forward) (*ir.Forward, *upstream.Problem) {
+// finish gives the upstreams of a route what the fleet brings, or says why it
+// cannot. A mirror that cannot be finished is left out.
+func (c *composer) finish(doc *Document, where place, f *ir.Forward) (out *ir.Forward, failure string) {
 	secure := false
 	for u := range f.Upstreams() {
 		secure = secure || u.TLS != nil
 	}
 	if !secure {
-		return f, nil
+		return f, ""
 	}
-	out := *f
-	backends, p := c.finishAll(doc, f.Backends)
-	if p != nil {
-		return nil, p
+	backends, failure := c.finishAll(doc, where, f.Backends)
+	if failure != "" {
+		return nil, failure
 	}
-	out.Backends, out.Mirrors = backends, nil
+	finished := *f
+	finished.Backends, finished.Mirrors = backends, nil
 	for _, m := range f.Mirrors {
-		u, p := upstream.Finish(m.Upstream, &c.fleet.Upstream)
-		if p != nil {
-			c.visit(doc.Name, Finding{Type: p.Type, Reason: p.Category, Message: p.Message})
-			continue
+		if m.Upstream, failure = c.finishOne(doc, where, m.Upstream); failure == "" {
+			finished.Mirrors = append(finished.Mirrors, m)
 		}
-		m.Upstream = u
-		out.Mirrors = append(out.Mirrors, m)
 	}
-	return &out, nil
+	return &finished, ""
 }
 
-func (c *composer) finishAll(doc *Document, in []ir.Backend) ([]ir.Backend, *upstream.Problem) {
-	out := slices.Clone(in)
+func (c *composer) finishAll(doc *Document, where place, in []ir.Backend) (out []ir.Backend, failure string) {
+	out = slices.Clone(in)
 	for i := range out {
-		u, p := upstream.Finish(out[i].Upstream, &c.fleet.Upstream)
-		if p != nil {
-			c.visit(doc.Name, Finding{Type: p.Type, Reason: p.Category, Message: p.Message})
-			return nil, p
+		u, why := c.finishOne(doc, where, out[i].Upstream)
+		if failure == "" {
+			failure = why
 		}
 		out[i].Upstream = u
 	}
-	return out, nil
+	if failure != "" {
+		return nil, failure
+	}
+	return out, ""
+}
+
+func (c *composer) finishOne(doc *Document, where place, u *ir.Upstream) (out *ir.Upstream, failure string) {
+	out, p := upstream.Finish(u, c.fleet)
+	if p == nil {
+		return out, ""
+	}
+	f := Finding{Type: p.Type, Reason: p.Category, Place: where.service(u.Service.Name.Name), Message: p.Message}
+	c.visit(doc.Name, f)
+	return nil, f.Text()
 }

@@ -21,6 +21,7 @@ type fakeObjects struct {
 	ServiceFn   func(ir.Name) (*corev1.Service, bool)
 	TrustFn     func(ir.TrustRef) *upstream.Problem
 	KeyPairFn   func(ir.CertificateRef) *upstream.Problem
+	ValidityFn  func(ir.CertificateRef) *upstream.Problem
 	DelegatedFn func(ir.Name, string) bool
 }
 
@@ -50,6 +51,13 @@ func (f *fakeObjects) KeyPair(r ir.CertificateRef) *upstream.Problem {
 		return nil
 	}
 	return &upstream.Problem{Reason: reason.SecretNotFound, Message: fmt.Sprintf("Secret %q is invalid: Secret not found", r.Name)}
+}
+
+func (f *fakeObjects) Validity(r ir.CertificateRef) *upstream.Problem {
+	if f.ValidityFn != nil {
+		return f.ValidityFn(r)
+	}
+	return nil
 }
 
 func (f *fakeObjects) Delegated(n ir.Name, to string) bool {

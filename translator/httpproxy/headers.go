@@ -73,7 +73,7 @@ func parseHeaders(p *contourv1.HeadersPolicy, scope headerScope, vars *variables
 			return headers{}, fmt.Errorf("invalid remove header %q: not a header name", clip(name))
 		case name == "Host":
 			// Envoy refuses the whole route configuration with it.
-			return headers{}, errors.New(`invalid remove header "Host": every request needs one`)
+			return headers{}, errors.New(`invalid remove header "Host", which every request needs,`)
 		case slices.Contains(out.policy.Remove, name):
 			return headers{}, fmt.Errorf("duplicate header removal: %q", name)
 		}

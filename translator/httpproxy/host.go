@@ -1,6 +1,7 @@
 package httpproxy
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -49,7 +50,7 @@ func (c *composer) hosts(doc *Document, routes []placed, closed string) {
 	case !ok && closed != "":
 		failure = closed
 	case !ok:
-		failure = "Spec.VirtualHost.TLS: the fleet's listener \"" + secure.Name + "\" offers none of the protocol versions"
+		failure = fmt.Sprintf("Spec.VirtualHost.TLS: listener %q of fleet %q offers none of the protocol versions", secure.Name, c.fleet.Name)
 		c.visit(doc.Name, Finding{Type: reason.TLSError, Reason: reason.TLSConfigNotValid, Message: failure})
 	}
 	certificate := doc.tls.certificate
@@ -80,7 +81,7 @@ func (c *composer) hosts(doc *Document, routes []placed, closed string) {
 
 func (c *composer) missing(doc *Document, what string) {
 	c.visit(doc.Name, Finding{Type: reason.ListenerError, Reason: reason.ErrorIdentifyingListener,
-		Message: "fleet " + c.fleet.Name.String() + " has no " + what + " listener for host " + c.site.Host})
+		Message: fmt.Sprintf("fleet %q has no %s listener for host %s", c.fleet.Name, what, c.site.Host)})
 }
 
 // profile narrows the listener's versions to those that the host asks for.
@@ -132,11 +133,7 @@ func (c *composer) tcp(doc *Document, l *ir.Listener, certificate *ir.Certificat
 	}
 	if failure == "" {
 		out.Origin = end.origin()
-		backends, p := c.finishAll(end, end.tcp.backends)
-		if p != nil {
-			failure = p.Message
-		}
-		out.Backends = backends
+		out.Backends, failure = c.finishAll(end, place{}, end.tcp.backends)
 	}
 	if out.Failure = failure; failure != "" {
 		out.Backends = nil

@@ -234,7 +234,7 @@ tcp ca.example.com certificate=<nil> =>`,
 default/both invalid: ` + generic + `
   TCPProxyError/NoServicesAndInclude: cannot specify services and include in the same httpproxy
 default/ca invalid: tcpproxy: service "web": upstreamValidation requested but secret not found or misconfigured
-  ServiceError/TLSUpstreamValidation: Service [web:443] TLS upstream validation policy error: invalid CA Secret "default/nope": Secret not found
+  ServiceError/TLSUpstreamValidation: tcpproxy: service "web": Service [web:443] TLS upstream validation policy error: invalid CA Secret "default/nope": Secret not found
 default/circle valid: Valid HTTPProxy
 default/lost invalid: ` + generic + `
   TCPProxyIncludeError/IncludeNotFound: include default/nope not found

@@ -86,8 +86,8 @@ default/child valid: Valid HTTPProxy
 default/classy :
 default/other valid: Valid HTTPProxy
 default/root invalid: ` + generic + `
-  IncludeError/PathMatchConditionsNotValid: include: regex conditions are not allowed in includes block
-  IncludeError/DuplicateMatchConditions: duplicate conditions defined on an include
+  IncludeError/PathMatchConditionsNotValid: include "default/child" (spec.includes[3]): include: regex conditions are not allowed in includes block
+  IncludeError/DuplicateMatchConditions: include "default/child" (spec.includes[5]): duplicate conditions defined on an include: include "default/child" (spec.includes[4]) has the same
   IncludeError/IncludeNotFound: include default/nope not found
   IncludeError/RootIncludesRoot: root httpproxy cannot include another root httpproxy (default/other)
   IncludeError/IncludeNotFound: include default/classy not found: it is there, but names the ingress class "elsewhere"`,
@@ -145,8 +145,8 @@ http a.example.com
   prefix / => default/web:80*1`,
 			statuses: `
 default/child invalid: ` + generic + `
-  ServiceError/TLSUpstreamValidation: Service [pay:443] TLS upstream validation policy error: invalid CA Secret "default/nope": Secret not found
-  RouteError/HeaderMatchConditionsNotValid: cannot specify duplicate header 'exact match' conditions in the same route (header "x")
+  ServiceError/TLSUpstreamValidation: route "/": service "pay": Service [pay:443] TLS upstream validation policy error: invalid CA Secret "default/nope": Secret not found
+  RouteError/HeaderMatchConditionsNotValid: route "/h": cannot specify duplicate header 'exact match' conditions in the same route (header "x")
 default/root valid: Valid HTTPProxy`,
 		},
 	})

@@ -44,9 +44,8 @@ func (c *composer) unique() []placed {
 		}
 		if !r.yields {
 			c.visit(r.route.Origin.Name, Finding{Severity: Warning, Type: reason.RouteError,
-				Reason: reason.DuplicateMatchConditions, Route: r.label,
-				Message: fmt.Sprintf("route %q is never reached: a route of %s has the same conditions on host %s",
-					r.label, w.route.Origin, c.site.Host)})
+				Reason: reason.DuplicateMatchConditions, Place: r.where.String(),
+				Message: fmt.Sprintf("never reached: a route of %s has the same conditions on host %s", w.route.Origin, c.site.Host)})
 		}
 	}
 	return out

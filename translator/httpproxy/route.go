@@ -3,6 +3,7 @@ package httpproxy
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,10 +18,11 @@ import (
 type routeDraft struct {
 	*translation
 	in *contourv1.Route
-	// at is the path of the route in the object, label its path condition.
-	at, label string
-	failure   string
-	out       route
+	// at is the path of the route in the object.
+	at      string
+	where   place
+	failure string
+	out     route
 
 	headers     headers
 	balancing   balancing
@@ -33,11 +35,15 @@ type routeDraft struct {
 
 func (t *translation) route(i int) route {
 	in := &t.spec.Routes[i]
-	d := routeDraft{translation: t, in: in, at: "spec.routes[" + strconv.Itoa(i) + "]", label: label(in)}
+	d := routeDraft{translation: t, in: in, at: "spec.routes[" + strconv.Itoa(i) + "]"}
+	d.where.path = label(in)
+	if t.paths[d.where.path] > 1 {
+		d.where.field = d.at
+	}
 	d.conditions()
 	d.unsupported(unsupportedRoute, notSupported)
 	d.action()
-	d.out.label, d.out.insecure = d.label, in.PermitInsecure
+	d.out.where, d.out.insecure = d.where, in.PermitInsecure
 	d.out.action.Origin = t.origin
 	if d.failure != "" {
 		d.out.action = unavailable(t.origin, d.failure)
@@ -64,28 +70,33 @@ func label(in *contourv1.Route) string {
 	return "/"
 }
 
-// complain adds an error that the route survives.
-func (d *routeDraft) complain(class reason.ErrorType, why reason.Reason, message string) {
-	d.find(Finding{Type: class, Reason: why, Message: message, Route: d.label})
-}
-
 // fail closes the route.
 func (d *routeDraft) fail(class reason.ErrorType, why reason.Reason, message string) {
-	d.complain(class, why, message)
+	f := Finding{Type: class, Reason: why, Place: d.where.String(), Message: message}
+	d.find(f)
+	d.shut(f.Text())
+}
+
+// failService closes the route unless the service is a mirror.
+func (d *routeDraft) failService(s *contourv1.Service, why reason.Reason, message string) {
+	f := Finding{Type: reason.ServiceError, Reason: why, Place: d.where.service(s.Name), Message: message}
+	d.find(f)
+	if !s.Mirror {
+		d.shut(f.Text())
+	}
+}
+
+// shut closes the route; the first reason stays.
+func (d *routeDraft) shut(failure string) {
 	if d.failure == "" {
-		d.failure = message
+		d.failure = failure
 	}
 }
 
 func (d *routeDraft) unsupported(table []unsupported[contourv1.Route], why string) {
-	findings, failure := check(table, d.in, d.at, why)
-	for i := range findings {
-		findings[i].Route = d.label
-	}
-	d.find(findings...)
-	if d.failure == "" {
-		d.failure = failure
-	}
+	findings, failure := check(table, d.in, d.at, why, answered503)
+	d.findAt(d.where.String(), findings)
+	d.shut(failure)
 }
 
 func (d *routeDraft) conditions() {
@@ -177,7 +188,7 @@ func (d *routeDraft) policies(f *ir.Forward) {
 	d.balancing = parseBalancing(d.in.LoadBalancerPolicy)
 	f.Hash = d.balancing.hash
 	for _, w := range d.balancing.warnings {
-		d.find(Finding{Severity: Warning, Type: reason.SpecError, Reason: reason.IgnoredField, Message: w, Route: d.label})
+		d.find(Finding{Severity: Warning, Type: reason.SpecError, Reason: reason.IgnoredField, Place: d.where.String(), Message: w})
 	}
 	d.replacements()
 }
@@ -200,16 +211,14 @@ func (d *routeDraft) replacements() {
 // cannot be honoured is left out: its answers are thrown away.
 func (d *routeDraft) service(i int) {
 	s := &d.in.Services[i]
-	fail := d.fail
 	if s.Mirror {
-		fail = d.complain
 		d.mirrorsSeen++
 		if d.mirrorsSeen > 1 {
-			d.complain(reason.ServiceError, reason.OnlyOneMirror, string(reason.MessageOnlyOneMirror))
+			d.failService(s, reason.OnlyOneMirror, string(reason.MessageOnlyOneMirror))
 			return
 		}
 	}
-	b, ok := d.backend(i, s, fail)
+	b, ok := d.backend(i, s)
 	switch {
 	case !ok:
 	case s.Mirror:
@@ -223,33 +232,31 @@ func (d *routeDraft) service(i int) {
 	}
 }
 
-type failFunc func(class reason.ErrorType, why reason.Reason, message string)
-
 // backend translates one service; ok is false when there is nothing to send
 // requests to.
-func (d *routeDraft) backend(i int, s *contourv1.Service, fail failFunc) (ir.Backend, bool) {
+func (d *routeDraft) backend(i int, s *contourv1.Service) (ir.Backend, bool) {
 	at := d.at + ".services[" + strconv.Itoa(i) + "]"
-	findings, failure := check(unsupportedService, s, at, notSupported)
-	d.find(findings...)
-	if failure != "" && !s.Mirror && d.failure == "" {
-		d.failure = failure
+	findings, failure := check(unsupportedService, s, at, notSupported, answered503)
+	d.findAt(d.where.service(s.Name), findings)
+	if !s.Mirror {
+		d.shut(failure)
 	}
 	request, err := parseHeaders(s.RequestHeadersPolicy, serviceRequest, d.variables(s))
 	if err != nil {
-		fail(reason.ServiceError, reason.RequestHeadersPolicyInvalid, reason.FormatRequestHeaders.With(err))
+		d.failService(s, reason.RequestHeadersPolicyInvalid, reason.FormatRequestHeaders.With(err))
 		return ir.Backend{}, false
 	}
 	respond, err := parseHeaders(s.ResponseHeadersPolicy, response, d.variables(s))
 	if err != nil {
-		fail(reason.ServiceError, reason.ResponseHeadersPolicyInvalid, reason.FormatResponseHeaders.With(err))
+		d.failService(s, reason.ResponseHeadersPolicyInvalid, reason.FormatResponseHeaders.With(err))
 		return ir.Backend{}, false
 	}
 	slow, err := parseSlowStart(s.SlowStartPolicy, d.balancing.policy)
 	if err != nil {
-		fail(reason.ServiceError, reason.SlowStartInvalid, err.Error())
+		d.failService(s, reason.SlowStartInvalid, err.Error())
 		return ir.Backend{}, false
 	}
-	u, p := d.decide(s, at, &upstream.Request{
+	u, p := d.decide(s, at, d.where, &upstream.Request{
 		Hosts:        []string{request.host, d.headers.host},
 		LoadBalancer: ir.LoadBalancer{Policy: d.balancing.policy},
 		HealthCheck:  d.health, SlowStart: slow,
@@ -268,32 +275,33 @@ func (d *routeDraft) backend(i int, s *contourv1.Service, fail failFunc) (ir.Bac
 // refuse files why a service cannot be reached as asked. One that does not
 // exist is passed over, as in Contour; anything else closes the route.
 func (d *routeDraft) refuse(s *contourv1.Service, p *upstream.Problem) {
-	f := Finding{Type: p.Type, Reason: p.Category, Message: p.Message, Route: d.label}
+	f := Finding{Type: p.Type, Reason: p.Category, Place: d.where.service(s.Name), Message: p.Message}
 	if p.Description != "" {
-		f.Description = reason.FormatRouteService.With(d.label, s.Name, p.Description)
+		f.Description = reason.FormatRouteService.With(d.where.path, s.Name, p.Description)
 	}
 	d.find(f)
-	if !s.Mirror && p.Category != reason.ServiceUnresolvedReference && d.failure == "" {
-		d.failure = p.Message
+	if !s.Mirror && p.Category != reason.ServiceUnresolvedReference {
+		d.shut(f.Text())
 	}
 }
 
 // decide asks for the upstream of a service, whatever it carries.
-func (t *translation) decide(s *contourv1.Service, at string, r *upstream.Request) (*ir.Upstream, *upstream.Problem) {
+func (t *translation) decide(s *contourv1.Service, at string, where place, r *upstream.Request) (*ir.Upstream, *upstream.Problem) {
 	if s.Port < 1 || s.Port > math.MaxUint16 {
 		return nil, &upstream.Problem{Type: reason.ServiceError, Category: reason.ServicePortInvalid,
-			Message: reason.FormatServicePort.With(s.Name)}
+			Message: string(reason.MessageServicePort)}
 	}
 	namespace := t.doc.Name.Namespace
+	t.annotations(ir.Name{Namespace: namespace, Name: s.Name})
 	r.Service = ir.ServicePort{Name: ir.Name{Namespace: namespace, Name: s.Name}, Port: int32(s.Port)}
 	r.Protocol = s.Protocol
 	switch {
 	case s.HealthPort == 0:
 	case r.HealthCheck == nil:
-		t.find(ignored(at+".healthPort", "there is no healthCheckPolicy"))
+		t.findAt(where.service(s.Name), []Finding{ignored(at+".healthPort", "there is no healthCheckPolicy")})
 	case s.HealthPort < 1 || s.HealthPort > math.MaxUint16:
 		return nil, &upstream.Problem{Type: reason.ServiceError, Category: reason.ServicePortInvalid,
-			Message: fmt.Sprintf("service %q: healthPort must be in the range 1-65535", s.Name)}
+			Message: "healthPort must be in the range 1-65535"}
 	default:
 		r.HealthPort = int32(s.HealthPort)
 	}
@@ -319,6 +327,25 @@ func (t *translation) decide(s *contourv1.Service, at string, r *upstream.Reques
 	return u, p
 }
 
+// annotations warns, once, of those of a Service that say nothing.
+func (t *translation) annotations(name ir.Name) {
+	if slices.Contains(t.services, name) {
+		return
+	}
+	t.services = append(t.services, name)
+	svc, ok := t.objects.Service(name)
+	if !ok || svc == nil || len(svc.Annotations) == 0 {
+		return
+	}
+	for _, p := range upstream.CheckService(svc) {
+		t.find(Finding{Severity: Warning, Type: p.Type, Reason: p.Category, Message: p.Message})
+	}
+}
+
+func wrongWeight(w int64) string {
+	return fmt.Sprintf("weight %d: weights must not be negative, nor add up to more than %d", w, uint32(math.MaxUint32))
+}
+
 // weight clamps; weighted complains about what does not fit.
 func weight(s *contourv1.Service) uint32 {
 	return uint32(max(0, min(s.Weight, math.MaxUint32)))
@@ -334,8 +361,7 @@ func (d *routeDraft) weighted() []ir.Backend {
 		}
 		// Envoy adds the weights up in 32 bits.
 		if s.Weight < 0 || s.Weight > math.MaxUint32 || sum+s.Weight > math.MaxUint32 {
-			d.fail(reason.ServiceError, reason.WeightNotValid, fmt.Sprintf(
-				"service %q: weight %d: weights must not be negative, nor add up to more than %d", s.Name, s.Weight, uint32(math.MaxUint32)))
+			d.failService(s, reason.WeightNotValid, wrongWeight(s.Weight))
 			return nil
 		}
 		sum += s.Weight

@@ -46,7 +46,7 @@ http a.example.com
   prefix /a => default/last:80*1`,
 			statuses: `
 default/root valid: Valid HTTPProxy
-  warning RouteError/DuplicateMatchConditions: route "/a" is never reached: a route of HTTPProxy default/root has the same conditions on host a.example.com`,
+  warning RouteError/DuplicateMatchConditions: route "/a" (spec.routes[0]): never reached: a route of HTTPProxy default/root has the same conditions on host a.example.com`,
 		},
 		"same match, the last one broken": {
 			reason: "a route that serves must not take over what the broken one was to serve",
@@ -79,9 +79,9 @@ http a.example.com
   prefix / => 503`,
 			statuses: `
 default/root invalid: ` + generic + `
-  RouteError/HeaderMatchConditionsNotValid: invalid regular expression specified for 'regex' condition of "x": error parsing regexp: missing closing ): ` + "`(`" + `
-  RouteError/QueryParameterMatchConditionsNotValid: must specify at least one query parameter condition
-  RouteError/PathMatchConditionsNotValid: route: prefix conditions must start with /, nope was supplied`,
+  RouteError/HeaderMatchConditionsNotValid: route "/a" (spec.routes[0]): invalid regular expression specified for 'regex' condition of "x": error parsing regexp: missing closing ): ` + "`(`" + `
+  RouteError/QueryParameterMatchConditionsNotValid: route "/b": must specify at least one query parameter condition
+  RouteError/PathMatchConditionsNotValid: route "nope": route: prefix conditions must start with /, nope was supplied`,
 		},
 		"actions": {
 			reason: "exactly one of services, redirect and direct response",
@@ -106,10 +106,11 @@ http a.example.com
   prefix /two => 503`,
 			statuses: `
 default/root invalid: ` + generic + `
-  RouteError/RouteActionCountNotValid: must set exactly one of route.services or route.requestRedirectPolicy or route.directResponsePolicy
-  RouteError/RequestRedirectPolicy: route.requestRedirectPolicy is invalid: cannot specify both redirect path and redirect prefix
-  RouteError/RequestRedirectPolicy: route.requestRedirectPolicy is invalid: a regex condition has no prefix to replace: set path
-  warning SpecError/IgnoredField: ignoring field "spec.routes[3].timeoutPolicy"; the route answers by itself`,
+  RouteError/RouteActionCountNotValid: route "/none": must set exactly one of route.services or route.requestRedirectPolicy or route.directResponsePolicy
+  RouteError/RouteActionCountNotValid: route "/two": must set exactly one of route.services or route.requestRedirectPolicy or route.directResponsePolicy
+  RouteError/RequestRedirectPolicy: route "/badredirect": route.requestRedirectPolicy is invalid: cannot specify both redirect path and redirect prefix
+  RouteError/RequestRedirectPolicy: route "/r.*": route.requestRedirectPolicy is invalid: a regex condition has no prefix to replace: set path
+  warning SpecError/IgnoredField: route "/direct": ignoring field "spec.routes[3].timeoutPolicy"; the route answers by itself`,
 		},
 		"weights": {
 			reason: "no weights split evenly; a service that does not exist is passed over; weight 0 gets nothing; none left answers 503",
@@ -132,9 +133,11 @@ http a.example.com
   prefix /w => default/a:80*9, default/b:80*0`,
 			statuses: `
 default/root invalid: ` + generic + `
-  ServiceError/ServiceUnresolvedReference: Spec.Routes unresolved service reference: service "default/missing" not found
-  ServiceError/ServiceUnresolvedReference: Spec.Routes unresolved service reference: port "81" on service "default/a" not matched
-  ServiceError/WeightNotValid: service "a": weight -1: weights must not be negative, nor add up to more than 4294967295`,
+  ServiceError/ServiceUnresolvedReference: route "/w": service "missing": Spec.Routes unresolved service reference: service "default/missing" not found
+  ServiceError/ServiceUnresolvedReference: route "/zero": service "missing": Spec.Routes unresolved service reference: service "default/missing" not found
+  ServiceError/ServiceUnresolvedReference: route "/gone": service "missing": Spec.Routes unresolved service reference: service "default/missing" not found
+  ServiceError/ServiceUnresolvedReference: route "/gone": service "a": Spec.Routes unresolved service reference: port "81" on service "default/a" not matched
+  ServiceError/WeightNotValid: route "/neg": service "a": weight -1: weights must not be negative, nor add up to more than 4294967295`,
 		},
 		"mirrors": {
 			reason: "a mirror that cannot be honoured is left out and the route serves",
@@ -155,9 +158,9 @@ http a.example.com
   prefix /ca => default/a:80*1`,
 			statuses: `
 default/root invalid: ` + generic + `
-  ServiceError/OnlyOneMirror: only one service per route may be nominated as mirror
-  ServiceError/TLSUpstreamValidation: Service [m:443] TLS upstream validation policy error: invalid CA Secret "default/nope": Secret not found
-  RouteError/RouteActionCountNotValid: the route has no service but its mirror`,
+  ServiceError/OnlyOneMirror: route "/share": service "false": only one service per route may be nominated as mirror
+  ServiceError/TLSUpstreamValidation: route "/ca": service "m": Service [m:443] TLS upstream validation policy error: invalid CA Secret "default/nope": Secret not found
+  RouteError/RouteActionCountNotValid: route "/alone": the route has no service but its mirror`,
 		},
 		"prefix replacement": {
 			reason: "the entry that names the prefix, else the default one; paths join with one slash",
@@ -185,9 +188,9 @@ http a.example.com
   prefix / => default/a:80*1 rewrite /d/`,
 			statuses: `
 default/root invalid: ` + generic + `
-  PrefixReplaceError/MustHavePrefix: cannot specify prefix replacements without a prefix condition
-  PrefixReplaceError/DuplicateReplacement: duplicate replacement prefix '/p'
-  PrefixReplaceError/AmbiguousReplacement: ambiguous prefix replacement`,
+  PrefixReplaceError/MustHavePrefix: route "/e": cannot specify prefix replacements without a prefix condition
+  PrefixReplaceError/DuplicateReplacement: route "/dup": duplicate replacement prefix '/p'
+  PrefixReplaceError/AmbiguousReplacement: route "/amb": ambiguous prefix replacement`,
 		},
 	})
 }

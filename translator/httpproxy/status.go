@@ -14,6 +14,8 @@ import (
 //
 // The description is Contour's, with one exception: when every error is about
 // a CA that cannot be used, it is the first of them, with route and service.
+// The errors name route and service in front of Contour's words, so that each
+// route that fails has one of its own.
 func Status(p *contourv1.HTTPProxy, c *Claim, d *Document, visits []Visit, extra []Finding) contourv1.HTTPProxyStatus {
 	if c == nil || (!c.Ours && len(visits) == 0) {
 		return contourv1.HTTPProxyStatus{}
@@ -67,13 +69,14 @@ type entry struct {
 	severity Severity
 	class    reason.ErrorType
 	reason   reason.Reason
-	message  string
+	text     string
 }
 
 func (v *verdict) add(findings []Finding) {
 	for i := range findings {
 		f := &findings[i]
-		e := entry{f.Severity, f.Type, f.Reason, f.Message}
+		text := f.Text()
+		e := entry{f.Severity, f.Type, f.Reason, text}
 		if v.seen[e] {
 			continue
 		}
@@ -82,13 +85,13 @@ func (v *verdict) add(findings []Finding) {
 		}
 		v.seen[e] = true
 		if f.Severity == Warning {
-			v.condition.AddWarning(string(f.Type), string(f.Reason), f.Message)
+			v.condition.AddWarning(string(f.Type), string(f.Reason), text)
 			continue
 		}
 		if len(v.condition.Errors) == 0 {
 			v.description, v.described = f.Description, true
 		}
 		v.described = v.described && f.Description != ""
-		v.condition.AddError(string(f.Type), string(f.Reason), f.Message)
+		v.condition.AddError(string(f.Type), string(f.Reason), text)
 	}
 }

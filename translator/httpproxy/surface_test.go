@@ -177,7 +177,9 @@ certificate default/cert on https 1.2-1.2 own=true`,
 		},
 		"S12 broken client certificate": {
 			reason: "TLS upstreams fail closed, plaintext ones serve",
-			change: func(f *ir.Fleet) { f.Upstream.Failure = "the client certificate is broken" },
+			change: func(f *ir.Fleet) {
+				f.Upstream.Failure, f.Upstream.FailureReason = "the client certificate is broken", "ClientCertificateInvalid"
+			},
 			served: `
 http a.example.com
   prefix /tls => https 301
@@ -190,7 +192,25 @@ https a.example.com
 certificate default/cert on https 1.2-1.2 own=true`,
 			statuses: `
 default/root invalid: ` + generic + `
-  TLSError/SecretNotValid: the client certificate is broken`,
+  TLSError/SecretNotValid: route "/tls": service "web": fleet "signet/edge": the client certificate is broken
+  TLSError/SecretNotValid: route "/m": service "web": fleet "signet/edge": the client certificate is broken`,
+		},
+		"unknown cipher suites": {
+			reason: "settings are no Secret",
+			change: func(f *ir.Fleet) {
+				f.Upstream.Failure, f.Upstream.FailureReason = "unknown cipher suites", "CiphersInvalid"
+				f.Listeners = f.Listeners[:1]
+			},
+			served: `
+http a.example.com
+  prefix /tls => https 301
+  prefix /m => https 301
+  prefix / => default/plain:80*1`,
+			statuses: `
+default/root invalid: ` + generic + `
+  TLSError/TLSConfigNotValid: route "/tls": service "web": fleet "signet/edge": unknown cipher suites
+  TLSError/TLSConfigNotValid: route "/m": service "web": fleet "signet/edge": unknown cipher suites
+  ListenerError/ErrorIdentifyingListener: fleet "signet/edge" has no TLS listener for host a.example.com`,
 		},
 		"versions apart": {
 			reason: "the listener offers none that the host allows",
@@ -204,7 +224,7 @@ https a.example.com
   prefix / => 503`,
 			statuses: `
 default/root invalid: ` + generic + `
-  TLSError/TLSConfigNotValid: Spec.VirtualHost.TLS: the fleet's listener "https" offers none of the protocol versions`,
+  TLSError/TLSConfigNotValid: Spec.VirtualHost.TLS: listener "https" of fleet "signet/edge" offers none of the protocol versions`,
 		},
 		"no TLS listener": {
 			reason: "said, and nothing but the plain side is served",
@@ -216,7 +236,7 @@ http a.example.com
   prefix / => default/plain:80*1`,
 			statuses: `
 default/root invalid: ` + generic + `
-  ListenerError/ErrorIdentifyingListener: fleet signet/edge has no TLS listener for host a.example.com`,
+  ListenerError/ErrorIdentifyingListener: fleet "signet/edge" has no TLS listener for host a.example.com`,
 		},
 	}
 	for name, tc := range cases {

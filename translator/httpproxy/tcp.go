@@ -31,11 +31,11 @@ func (t *translation) tcpProxy() {
 	in := tcpInclude(p)
 	switch {
 	case t.doc.Root && t.spec.VirtualHost.TLS == nil:
-		t.failTCP(reason.TCPProxyError, reason.TLSMustBeConfigured, string(reason.MessageTLSMustBeConfigured))
+		t.failTCP(reason.TLSMustBeConfigured, string(reason.MessageTLSMustBeConfigured))
 	case len(p.Services) > 0 && in != nil:
-		t.failTCP(reason.TCPProxyError, reason.NoServicesAndInclude, string(reason.MessageNoServicesAndInclude))
+		t.failTCP(reason.NoServicesAndInclude, string(reason.MessageNoServicesAndInclude))
 	case len(p.Services) == 0 && in == nil:
-		t.failTCP(reason.TCPProxyError, reason.NothingDefined, string(reason.MessageTCPProxyNothing))
+		t.failTCP(reason.NothingDefined, string(reason.MessageTCPProxyNothing))
 	case in != nil:
 		target := t.target(in.Name, in.Namespace)
 		t.doc.tcp.include = &target
@@ -44,17 +44,28 @@ func (t *translation) tcpProxy() {
 	}
 }
 
-func (t *translation) failTCP(class reason.ErrorType, why reason.Reason, message string) {
-	t.find(Finding{Type: class, Reason: why, Message: message})
+func (t *translation) failTCP(why reason.Reason, message string) {
+	t.find(Finding{Type: reason.TCPProxyError, Reason: why, Message: message})
+	t.shutTCP(message)
+}
+
+func (t *translation) failTCPService(s *contourv1.Service, f Finding) {
+	f.Place = place{}.service(s.Name)
+	t.find(f)
+	t.shutTCP(f.Text())
+}
+
+// shutTCP refuses the connections; the first reason stays.
+func (t *translation) shutTCP(failure string) {
 	if t.doc.tcp.failure == "" {
-		t.doc.tcp.failure = message
+		t.doc.tcp.failure = failure
 	}
 }
 
 func (t *translation) tcpServices(p *contourv1.TCPProxy) {
 	health, err := parseTCPHealthCheck(p.HealthCheckPolicy)
 	if err != nil {
-		t.failTCP(reason.TCPProxyError, reason.HealthCheckPolicyInvalid, err.Error())
+		t.failTCP(reason.HealthCheckPolicyInvalid, err.Error())
 		return
 	}
 	policy := t.tcpBalancing(p.LoadBalancerPolicy)
@@ -62,16 +73,15 @@ func (t *translation) tcpServices(p *contourv1.TCPProxy) {
 	for i := range p.Services {
 		s := &p.Services[i]
 		at := "spec.tcpproxy.services[" + strconv.Itoa(i) + "]"
-		findings, _ := check(unsupportedTCP, s, at, "a TCP proxy knows no HTTP")
-		t.find(findings...)
+		findings, _ := check(unsupportedTCP, s, at, "a TCP proxy knows no HTTP", "connections are closed")
+		t.findAt(place{}.service(s.Name), findings)
 		if s.Mirror {
-			t.find(Finding{Type: reason.TCPProxyError, Reason: reason.MirrorNotSupported,
-				Message: fmt.Sprintf("service %q: field %q is not supported: the service is left out", s.Name, at+".mirror")})
+			t.find(Finding{Type: reason.TCPProxyError, Reason: reason.MirrorNotSupported, Place: place{}.service(s.Name),
+				Message: fmt.Sprintf("field %q is not supported: the service is left out", at+".mirror")})
 			continue
 		}
 		if s.Weight < 0 || s.Weight > math.MaxUint32 || sum+s.Weight > math.MaxUint32 {
-			t.failTCP(reason.TCPProxyError, reason.WeightNotValid, fmt.Sprintf(
-				"service %q: weight %d: weights must not be negative, nor add up to more than %d", s.Name, s.Weight, uint32(math.MaxUint32)))
+			t.failTCPService(s, Finding{Type: reason.TCPProxyError, Reason: reason.WeightNotValid, Message: wrongWeight(s.Weight)})
 			continue
 		}
 		sum += s.Weight
@@ -83,7 +93,7 @@ func (t *translation) tcpServices(p *contourv1.TCPProxy) {
 		}
 	}
 	if t.doc.tcp.failure == "" && len(t.doc.tcp.backends) == 0 {
-		t.failTCP(reason.TCPProxyError, reason.NothingDefined, string(reason.MessageTCPProxyNothing))
+		t.failTCP(reason.NothingDefined, string(reason.MessageTCPProxyNothing))
 	}
 	if t.doc.tcp.failure != "" {
 		t.doc.tcp.backends = nil
@@ -107,10 +117,10 @@ func (t *translation) tcpBalancing(p *contourv1.LoadBalancerPolicy) ir.LoadBalan
 func (t *translation) tcpService(s *contourv1.Service, at string, policy ir.LoadBalancerPolicy, health *ir.HealthCheck) {
 	slow, err := parseSlowStart(s.SlowStartPolicy, policy)
 	if err != nil {
-		t.failTCP(reason.ServiceError, reason.SlowStartInvalid, err.Error())
+		t.failTCPService(s, Finding{Type: reason.ServiceError, Reason: reason.SlowStartInvalid, Message: err.Error()})
 		return
 	}
-	u, p := t.decide(s, at, &upstream.Request{
+	u, p := t.decide(s, at, place{}, &upstream.Request{
 		TCP: true, LoadBalancer: ir.LoadBalancer{Policy: policy}, HealthCheck: health, SlowStart: slow,
 	})
 	if p == nil {
@@ -121,8 +131,5 @@ func (t *translation) tcpService(s *contourv1.Service, at string, policy ir.Load
 	if p.Description != "" {
 		f.Description = reason.FormatTCPService.With(s.Name, p.Description)
 	}
-	t.find(f)
-	if t.doc.tcp.failure == "" {
-		t.doc.tcp.failure = p.Message
-	}
+	t.failTCPService(s, f)
 }

@@ -26,6 +26,7 @@ func Translate(o Objects, p *contourv1.HTTPProxy) *Document {
 	t.includes()
 	if n := len(p.Spec.Routes); n > 0 {
 		t.doc.routes = make([]route, n)
+		t.countPaths()
 	}
 	for i := range p.Spec.Routes {
 		t.doc.routes[i] = t.route(i)
@@ -39,6 +40,28 @@ type translation struct {
 	spec    *contourv1.HTTPProxySpec
 	origin  ir.ObjectRef
 	doc     *Document
+	// paths counts the routes with a path.
+	paths map[string]int
+	// services are those whose annotations were looked at.
+	services []ir.Name
+}
+
+func (t *translation) countPaths() {
+	if len(t.spec.Routes) < 2 {
+		return
+	}
+	t.paths = make(map[string]int, len(t.spec.Routes))
+	for i := range t.spec.Routes {
+		t.paths[label(&t.spec.Routes[i])]++
+	}
+}
+
+// findAt adds findings about one place.
+func (t *translation) findAt(where string, findings []Finding) {
+	for _, f := range findings {
+		f.Place = where
+		t.find(f)
+	}
 }
 
 func (t *translation) find(f ...Finding) { t.doc.Findings = append(t.doc.Findings, f...) }
@@ -64,7 +87,11 @@ func (t *translation) virtualHost() {
 	if v.TLS != nil {
 		t.tls(v.TLS)
 	}
-	findings, failure := check(unsupportedHost, v, "spec.virtualhost", notSupported)
+	closed := answered503
+	if v.TLS != nil && (v.TLS.Passthrough || t.spec.TCPProxy != nil) {
+		closed = "connections are closed"
+	}
+	findings, failure := check(unsupportedHost, v, "spec.virtualhost", notSupported, closed)
 	t.find(findings...)
 	if t.doc.failure == "" {
 		t.doc.failure = failure
@@ -122,10 +149,14 @@ func (t *translation) certificate(written string) {
 		return
 	}
 	t.doc.tls.certificate = &ref
+	if p := t.objects.Validity(ref); p != nil {
+		t.find(Finding{Severity: Warning, Type: reason.TLSError, Reason: p.Reason,
+			Message: reason.FormatHostSecret.With(p.Message) + ": it is presented all the same and clients may refuse it"})
+	}
 }
 
 func (t *translation) includes() {
-	seen := make(map[string]bool, len(t.spec.Includes))
+	seen := make(map[string]int, len(t.spec.Includes))
 	for i := range t.spec.Includes {
 		in := &t.spec.Includes[i]
 		c, errs := parseConditions(in.Conditions, true)
@@ -135,18 +166,29 @@ func (t *translation) includes() {
 			if e.reason != reason.PathMatchConditionsNotValid {
 				f.Type, f.Message = reason.RouteError, e.cause.Error()
 			}
+			f.Place = t.includePlace(i)
 			t.find(f)
-			out.failure = f.Message
+			out.failure = f.Text()
 		}
 		if key := includeKey(&c); key != "" && out.failure == "" {
-			if seen[key] {
-				out.failure = string(reason.MessageDuplicateConditions)
-				t.find(Finding{Type: reason.IncludeError, Reason: reason.DuplicateMatchConditions, Message: out.failure})
+			if first, ok := seen[key]; ok {
+				f := Finding{Type: reason.IncludeError, Reason: reason.DuplicateMatchConditions, Place: t.includePlace(i),
+					Message: string(reason.MessageDuplicateConditions) + ": " + t.includePlace(first) + " has the same"}
+				t.find(f)
+				out.failure = f.Text()
+			} else {
+				seen[key] = i
 			}
-			seen[key] = true
 		}
 		t.doc.includes = append(t.doc.includes, out)
 	}
+}
+
+// includePlace names an include by its target, and by its field too: one
+// object may be included several times.
+func (t *translation) includePlace(i int) string {
+	in := &t.spec.Includes[i]
+	return fmt.Sprintf("include %q (spec.includes[%d])", t.target(in.Name, in.Namespace), i)
 }
 
 // includeKey tells includes with the same conditions apart from others; empty

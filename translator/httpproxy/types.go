@@ -1,6 +1,8 @@
 package httpproxy
 
 import (
+	"strconv"
+
 	"github.com/signetproxy/signet/translator/ir"
 	"github.com/signetproxy/signet/translator/reason"
 	"github.com/signetproxy/signet/translator/upstream"
@@ -15,14 +17,44 @@ type Finding struct {
 	// Type is the class of the entry, such as "ServiceError".
 	Type   reason.ErrorType
 	Reason reason.Reason
-	// Message names the object, the field, what was found and what to do.
+	// Place is where in the object it is, such as `route "/api": service "web"`;
+	// empty for what is about the object as a whole, or says so itself.
+	Place string
+	// Message names what is concerned, what was found and what to do.
 	Message string
 	// Description, when set, may stand in status.description: see Status.
 	Description string
-	// Route is the path of the route as it is written in the object, "/" when
-	// it has none; empty for what is not about one route.
-	Route string
 }
+
+// Text is the message behind its place, as it stands in the status.
+func (f *Finding) Text() string {
+	if f.Place == "" {
+		return f.Message
+	}
+	return f.Place + ": " + f.Message
+}
+
+// place is where something stands in an object: a route, or else the TCP proxy.
+type place struct {
+	// path is the route's path as it is written, "/" when it has none.
+	path string
+	// field tells the route apart from others with the same path.
+	field string
+}
+
+// String returns the name that a user knows the place by.
+func (p place) String() string {
+	switch {
+	case p.path == "":
+		return "tcpproxy"
+	case p.field == "":
+		return "route " + strconv.Quote(p.path)
+	}
+	return "route " + strconv.Quote(p.path) + " (" + p.field + ")"
+}
+
+// service is the place of one service.
+func (p place) service(name string) string { return p.String() + ": service " + strconv.Quote(name) }
 
 // Severity tells errors from warnings.
 type Severity uint8
@@ -92,7 +124,7 @@ type route struct {
 	action   ir.Route
 	insecure bool // permitInsecure
 	rewrites []prefixReplacement
-	label    string
+	where    place
 }
 
 // include is a delegation of paths to another object.

@@ -104,8 +104,9 @@ func protectsCookies(policies []contourv1.CookieRewritePolicy) bool {
 }
 
 // check returns a finding for each field of the table that is set, at being
-// the path of the value, and why the value must fail closed.
-func check[T any](table []unsupported[T], v *T, at, why string) (findings []Finding, failure string) {
+// the path of the value, why what a field without effect comes to nothing, and
+// closed what happens to the clients of a value that must fail closed.
+func check[T any](table []unsupported[T], v *T, at, why, closed string) (findings []Finding, failure string) {
 	for i := range table {
 		u := &table[i]
 		if !u.set(v) {
@@ -116,7 +117,7 @@ func check[T any](table []unsupported[T], v *T, at, why string) (findings []Find
 			continue
 		}
 		f := Finding{Type: u.class, Reason: reason.FieldNotSupported, Message: fmt.Sprintf(
-			"field %q is not supported: requests are answered with 503 rather than served without %s", at+"."+u.path, u.closes)}
+			"field %q is not supported: %s rather than served without %s", at+"."+u.path, closed, u.closes)}
 		findings = append(findings, f)
 		if failure == "" {
 			failure = f.Message
@@ -125,7 +126,10 @@ func check[T any](table []unsupported[T], v *T, at, why string) (findings []Find
 	return findings, failure
 }
 
-const notSupported = "it is not supported"
+const (
+	notSupported = "it is not supported"
+	answered503  = "requests are answered with 503"
+)
 
 // ignored is the warning for a field without effect.
 func ignored(path, why string) Finding {

@@ -18,9 +18,12 @@ type FleetUpstreamTLS struct {
 	// ClientCertificate is presented to backends; nil presents none.
 	ClientCertificate *CertificateRef
 	// Failure says why no TLS upstream of this fleet can be served as asked
-	// (a broken client certificate); empty when all is well.
+	// (a broken client certificate, a cipher suite that Envoy does not know);
+	// empty when all is well.
 	Failure string
-	Profile TLSProfile
+	// FailureReason is the machine-readable reason of Failure (package reason).
+	FailureReason string
+	Profile       TLSProfile
 	// RequireValidation refuses TLS upstreams that are not verified.
 	RequireValidation bool
 }

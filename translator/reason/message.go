@@ -41,6 +41,8 @@ const (
 	MessageMustHavePrefix Message = "cannot specify prefix replacements without a prefix condition"
 	// MessageOnlyOneMirror goes with OnlyOneMirror.
 	MessageOnlyOneMirror Message = "only one service per route may be nominated as mirror"
+	// MessageServicePort goes with ServicePortInvalid, behind the service.
+	MessageServicePort Message = "port must be in the range 1-65535"
 	// MessageSlowStartStrategy goes with SlowStartInvalid.
 	MessageSlowStartStrategy Message = "slow start is only supported with RoundRobin or WeightedLeastRequest load balancer strategy"
 
@@ -65,13 +67,12 @@ func (f Format) With(args ...any) string { return fmt.Sprintf(string(f), args...
 // Formats. The arguments stand in the comment, in order. Those of HTTPProxy
 // are Contour's.
 const (
-	// FormatRouteService is a description: path, service name, what is wrong.
+	// FormatRouteService is the form of descriptions and of errors: path, service
+	// name, what is wrong.
 	FormatRouteService Format = `route %q: service %q: %s`
-	// FormatTCPService is a description: service name, what is wrong.
+	// FormatTCPService is the same for TCP proxies: service name, what is wrong.
 	FormatTCPService Format = `tcpproxy: service %q: %s`
 
-	// FormatServicePort goes with ServicePortInvalid: service name.
-	FormatServicePort Format = "service %q: port must be in the range 1-65535"
 	// FormatUnresolved goes with ServiceError/ServiceUnresolvedReference: cause.
 	FormatUnresolved Format = "Spec.Routes unresolved service reference: %s"
 	// FormatTCPUnresolved goes with TCPProxyError/ServiceUnresolvedReference: cause.

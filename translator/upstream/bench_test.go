@@ -10,7 +10,8 @@ import (
 func BenchmarkDecideFinish(b *testing.B) {
 	o := holding(good(annotate("upstream-protocol.tls", "https,443", "max-requests", "100")))
 	r := to(443, validate("a.example", "b.example"))
-	fleet, _ := FleetTLS(FleetSettings{ClientCertificate: &pairRef.Name}, o)
+	tls, _ := FleetTLS(FleetSettings{ClientCertificate: &pairRef.Name}, o)
+	fleet := ir.Fleet{Upstream: tls}
 	b.ReportAllocs()
 	for b.Loop() {
 		u, p := Decide(o, r)

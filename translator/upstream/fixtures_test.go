@@ -134,6 +134,7 @@ type fakes struct {
 func (f fakes) Service(n ir.Name) (*corev1.Service, bool) { s, ok := f.services[n]; return s, ok }
 func (f fakes) Trust(r ir.TrustRef) *Problem              { return f.trust[r] }
 func (f fakes) KeyPair(r ir.CertificateRef) *Problem      { return f.pairs[r] }
+func (f fakes) Validity(ir.CertificateRef) *Problem       { return nil }
 func (f fakes) Delegated(secret ir.Name, to string) bool {
 	return f.delegated[secret] == to && to != ""
 }

@@ -27,7 +27,7 @@ type FleetSettings struct {
 // come in the order of the fields.
 //
 // o.KeyPair must judge the key pair as a client certificate
-// (CheckClientCertificate).
+// (CheckValidity).
 func FleetTLS(s FleetSettings, o Objects) (ir.FleetUpstreamTLS, []Problem) {
 	out := ir.FleetUpstreamTLS{RequireValidation: s.RequireValidation}
 	var problems []Problem
@@ -37,7 +37,7 @@ func FleetTLS(s FleetSettings, o Objects) (ir.FleetUpstreamTLS, []Problem) {
 		}
 	}
 	if len(problems) > 0 {
-		out.Failure = problems[0].Message
+		out.Failure, out.FailureReason = problems[0].Message, string(problems[0].Reason)
 	}
 	return out, problems
 }
@@ -61,7 +61,7 @@ func fleetCertificate(s *FleetSettings, o Objects, out *ir.FleetUpstreamTLS) *Pr
 		return nil
 	}
 	p := fleetProblem(reason.ClientCertificateInvalid, reason.FormatClientCertificate.With(cause.Message))
-	p.Category, p.Until = reason.SecretNotValid, cause.Until
+	p.Until = cause.Until
 	switch cause.Reason {
 	case reason.SecretNotFound:
 		p.Reason = reason.ClientCertificateNotFound
@@ -71,6 +71,7 @@ func fleetCertificate(s *FleetSettings, o Objects, out *ir.FleetUpstreamTLS) *Pr
 		p.Reason = reason.ClientCertificateNotYetValid
 	default:
 	}
+	p.Category = fleetCategory(p.Reason)
 	return p
 }
 
@@ -167,7 +168,18 @@ func withoutRepeats(in []string) []string {
 }
 
 func fleetProblem(why reason.Reason, message string) *Problem {
-	return &Problem{Reason: why, Type: reason.TLSError, Category: reason.TLSConfigNotValid, Message: message}
+	return &Problem{Reason: why, Type: reason.TLSError, Category: fleetCategory(why), Message: message}
+}
+
+// fleetCategory tells a fleet's Secret from its settings.
+func fleetCategory(why reason.Reason) reason.Reason {
+	switch why {
+	case reason.ClientCertificateNotFound, reason.ClientCertificateInvalid,
+		reason.ClientCertificateExpired, reason.ClientCertificateNotYetValid:
+		return reason.SecretNotValid
+	default:
+		return reason.TLSConfigNotValid
+	}
 }
 
 // cipherNames are the cipher suites of TLS 1.2 that Envoy takes
@@ -196,21 +208,23 @@ var defaultCiphers = []string{
 var curveNames = []string{"X25519MLKEM768", "X25519", "P-256", "P-384", "P-521"}
 
 // Finish gives a TLS upstream what its fleet brings: the client certificate
-// and the TLS profile. It copies; u and f stay as they are. A cleartext
+// and the TLS profile. It copies; u and fleet stay as they are. A cleartext
 // upstream is returned as it is, whatever state the fleet's TLS is in.
-func Finish(u *ir.Upstream, f *ir.FleetUpstreamTLS) (*ir.Upstream, *Problem) {
+func Finish(u *ir.Upstream, fleet *ir.Fleet) (*ir.Upstream, *Problem) {
 	if u.TLS == nil {
 		return u, nil
 	}
+	f := &fleet.Upstream
 	if f.Failure != "" {
-		return nil, &Problem{Reason: reason.ClientCertificateInvalid, Type: reason.TLSError,
-			Category: reason.SecretNotValid, Message: f.Failure}
+		why := reason.Reason(f.FailureReason)
+		return nil, &Problem{Reason: why, Type: reason.TLSError, Category: fleetCategory(why),
+			Message: fmt.Sprintf("fleet %q: %s", fleet.Name, f.Failure)}
 	}
 	if f.RequireValidation && u.TLS.Verify == nil {
 		return nil, &Problem{Reason: reason.ValidationRequired, Type: reason.ServiceError,
 			Category: reason.TLSUpstreamValidation,
 			Message: reason.FormatUpstreamValidation.With(u.Service.Name.Name, u.Service.Port,
-				"the fleet requires validation of TLS backends: set validation with caSecret and subjectName")}
+				fmt.Sprintf("fleet %q requires validation of TLS backends: set validation with caSecret and subjectName", fleet.Name))}
 	}
 	out, tls := *u, *u.TLS
 	tls.ClientCertificate = f.ClientCertificate

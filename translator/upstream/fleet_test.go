@@ -39,43 +39,43 @@ func TestFleetTLS(t *testing.T) {
 		"Client": {reason: "a good certificate", settings: client, want: ir.FleetUpstreamTLS{Profile: standard, ClientCertificate: &pairRef}},
 		"ClientNotFound": {
 			reason: "a reason of its own", settings: client, objects: broken(reason.SecretNotFound),
-			want:     ir.FleetUpstreamTLS{Profile: standard, ClientCertificate: &pairRef, Failure: broke},
+			want:     ir.FleetUpstreamTLS{Profile: standard, ClientCertificate: &pairRef, Failure: broke, FailureReason: "ClientCertificateNotFound"},
 			problems: []Problem{{Reason: reason.ClientCertificateNotFound, Type: reason.TLSError, Category: reason.SecretNotValid, Message: broke, Until: now}},
 		},
 		"ClientExpired": {
 			reason: "a reason of its own", settings: client, objects: broken(reason.Expired),
-			want:     ir.FleetUpstreamTLS{Profile: standard, ClientCertificate: &pairRef, Failure: broke},
+			want:     ir.FleetUpstreamTLS{Profile: standard, ClientCertificate: &pairRef, Failure: broke, FailureReason: "ClientCertificateExpired"},
 			problems: []Problem{{Reason: reason.ClientCertificateExpired, Type: reason.TLSError, Category: reason.SecretNotValid, Message: broke, Until: now}},
 		},
 		"ClientNotYetValid": {
 			reason: "a reason of its own", settings: client, objects: broken(reason.NotYetValid),
-			want:     ir.FleetUpstreamTLS{Profile: standard, ClientCertificate: &pairRef, Failure: broke},
+			want:     ir.FleetUpstreamTLS{Profile: standard, ClientCertificate: &pairRef, Failure: broke, FailureReason: "ClientCertificateNotYetValid"},
 			problems: []Problem{{Reason: reason.ClientCertificateNotYetValid, Type: reason.TLSError, Category: reason.SecretNotValid, Message: broke, Until: now}},
 		},
 		"ClientBroken": {
 			reason: "all else", settings: client, objects: broken(reason.KeyMismatch),
-			want:     ir.FleetUpstreamTLS{Profile: standard, ClientCertificate: &pairRef, Failure: broke},
+			want:     ir.FleetUpstreamTLS{Profile: standard, ClientCertificate: &pairRef, Failure: broke, FailureReason: "ClientCertificateInvalid"},
 			problems: []Problem{{Reason: reason.ClientCertificateInvalid, Type: reason.TLSError, Category: reason.SecretNotValid, Message: broke, Until: now}},
 		},
 		"BadMin": {
 			reason: "never the default instead", settings: &FleetSettings{Min: "1.1"},
-			want:     ir.FleetUpstreamTLS{Profile: ir.TLSProfile{Ciphers: defaultCiphers}, Failure: badMin},
+			want:     ir.FleetUpstreamTLS{Profile: ir.TLSProfile{Ciphers: defaultCiphers}, Failure: badMin, FailureReason: "TLSVersionInvalid"},
 			problems: []Problem{{Reason: reason.TLSVersionInvalid, Type: reason.TLSError, Category: reason.TLSConfigNotValid, Message: badMin}},
 		},
 		"BadMax": {
 			reason: "never the default instead", settings: &FleetSettings{Max: "TLSv1_3"},
-			want:     ir.FleetUpstreamTLS{Profile: ir.TLSProfile{Ciphers: defaultCiphers}, Failure: badMax},
+			want:     ir.FleetUpstreamTLS{Profile: ir.TLSProfile{Ciphers: defaultCiphers}, Failure: badMax, FailureReason: "TLSVersionInvalid"},
 			problems: []Problem{{Reason: reason.TLSVersionInvalid, Type: reason.TLSError, Category: reason.TLSConfigNotValid, Message: badMax}},
 		},
 		"MinAboveMax": {
 			reason: "no version is left", settings: &FleetSettings{Min: "1.3", Max: "1.2"},
-			want:     ir.FleetUpstreamTLS{Profile: ir.TLSProfile{Ciphers: defaultCiphers}, Failure: crossed},
+			want:     ir.FleetUpstreamTLS{Profile: ir.TLSProfile{Ciphers: defaultCiphers}, Failure: crossed, FailureReason: "TLSVersionInvalid"},
 			problems: []Problem{{Reason: reason.TLSVersionInvalid, Type: reason.TLSError, Category: reason.TLSConfigNotValid, Message: crossed}},
 		},
 		"AllAtOnce": {
 			reason:   "every fault is reported, the first stands for the upstreams",
 			settings: &FleetSettings{Min: "1.1", Ciphers: []string{"RC4", "AES128-SHA", "[AES128-SHA|]", "[]"}, Curves: []string{"P-257"}},
-			want:     ir.FleetUpstreamTLS{Profile: ir.TLSProfile{Ciphers: defaultCiphers}, Failure: badMin},
+			want:     ir.FleetUpstreamTLS{Profile: ir.TLSProfile{Ciphers: defaultCiphers}, Failure: badMin, FailureReason: "TLSVersionInvalid"},
 			problems: []Problem{
 				{Reason: reason.TLSVersionInvalid, Type: reason.TLSError, Category: reason.TLSConfigNotValid, Message: badMin},
 				{
@@ -143,7 +143,7 @@ func TestFinish(t *testing.T) {
 			fault: &Problem{
 				Reason: reason.ValidationRequired, Type: reason.ServiceError, Category: reason.TLSUpstreamValidation,
 				Message: "Service [good:443] TLS upstream validation policy error: " +
-					"the fleet requires validation of TLS backends: set validation with caSecret and subjectName",
+					`fleet "signet/edge" requires validation of TLS backends: set validation with caSecret and subjectName`,
 			},
 		},
 		"VerifiedRequired": {
@@ -151,8 +151,19 @@ func TestFinish(t *testing.T) {
 			want: with(verified(), nil, profile),
 		},
 		"Failure": {
-			reason: "a broken client certificate fails TLS upstreams", in: verified, fleet: ir.FleetUpstreamTLS{Failure: "why", Profile: profile},
-			fault: &Problem{Reason: reason.ClientCertificateInvalid, Type: reason.TLSError, Category: reason.SecretNotValid, Message: "why"},
+			reason: "a broken client certificate fails TLS upstreams", in: verified,
+			fleet: ir.FleetUpstreamTLS{Failure: "why", FailureReason: "ClientCertificateExpired", Profile: profile},
+			fault: &Problem{
+				Reason: reason.ClientCertificateExpired, Type: reason.TLSError, Category: reason.SecretNotValid,
+				Message: `fleet "signet/edge": why`,
+			},
+		},
+		"FailureOfSettings": {
+			reason: "ciphers are no Secret", in: verified, fleet: ir.FleetUpstreamTLS{Failure: "why", FailureReason: "CiphersInvalid"},
+			fault: &Problem{
+				Reason: reason.CiphersInvalid, Type: reason.TLSError, Category: reason.TLSConfigNotValid,
+				Message: `fleet "signet/edge": why`,
+			},
 		},
 		"Cleartext": {
 			reason: "and no others", in: plain, want: plain(),
@@ -162,7 +173,7 @@ func TestFinish(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			in := tc.in()
-			got, p := Finish(in, &tc.fleet)
+			got, p := Finish(in, &ir.Fleet{Name: ir.Name{Namespace: "signet", Name: "edge"}, Upstream: tc.fleet})
 			if diff := cmp.Diff(tc.fault, p); diff != "" {
 				t.Errorf("%s: Finish() problem -want, +got:\n%s", tc.reason, diff)
 			}

@@ -24,7 +24,7 @@ import (
 //
 // Validity is not judged, so the time is not read: an expired serving
 // certificate is presented all the same, and the client decides. Whoever needs
-// a valid one asks CheckClientCertificate.
+// a valid one, or is to warn, asks CheckValidity.
 func ParseKeyPair(ref ir.CertificateRef, secret *corev1.Secret, _ time.Time) (*ir.KeyPair, *Problem) {
 	out, f := keyPair(secret)
 	if f != nil {
@@ -34,9 +34,10 @@ func ParseKeyPair(ref ir.CertificateRef, secret *corev1.Secret, _ time.Time) (*i
 	return out, nil
 }
 
-// CheckClientCertificate says why backends would refuse the certificate of a
-// key pair at now; nil when they need not.
-func CheckClientCertificate(k *ir.KeyPair, now time.Time) *Problem {
+// CheckValidity says why peers would refuse the certificate of a key pair at
+// now: backends a client certificate, clients a serving one; nil when they need
+// not.
+func CheckValidity(k *ir.KeyPair, now time.Time) *Problem {
 	v := validity(k.NotBefore, k.NotAfter, now)
 	if v == "" {
 		return nil
@@ -240,7 +241,7 @@ func NextTrustChange(b *ir.TrustBundle, p *Problem, now time.Time) time.Time {
 	return NextChange(now, bounds...)
 }
 
-// NextKeyPairChange is when time alone may change what CheckClientCertificate
+// NextKeyPairChange is when time alone may change what CheckValidity
 // answers for the key pair. Zero is never.
 func NextKeyPairChange(k *ir.KeyPair, p *Problem, now time.Time) time.Time {
 	if p != nil {

@@ -211,7 +211,7 @@ func TestParseKeyPairAccepts(t *testing.T) {
 	}
 }
 
-func TestCheckClientCertificate(t *testing.T) {
+func TestCheckValidity(t *testing.T) {
 	k := &ir.KeyPair{Ref: pairRef, Subject: "CN=a", NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour)}
 	cases := map[string]struct {
 		reason string
@@ -236,10 +236,10 @@ func TestCheckClientCertificate(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tc.want, CheckClientCertificate(k, tc.at)); diff != "" {
+			if diff := cmp.Diff(tc.want, CheckValidity(k, tc.at)); diff != "" {
 				t.Errorf("%s: -want, +got:\n%s", tc.reason, diff)
 			}
-			if p := CheckClientCertificate(k, tc.at); p != nil && !NextKeyPairChange(nil, p, tc.at).Equal(tc.next) {
+			if p := CheckValidity(k, tc.at); p != nil && !NextKeyPairChange(nil, p, tc.at).Equal(tc.next) {
 				t.Errorf("%s: NextKeyPairChange() of the problem is not %v", tc.reason, tc.next)
 			}
 			if got := NextKeyPairChange(k, nil, tc.at); !got.Equal(tc.next) {

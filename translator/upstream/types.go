@@ -18,6 +18,9 @@ type Objects interface {
 	Trust(ref ir.TrustRef) *Problem
 	// KeyPair returns why a certificate cannot be used; nil when it can.
 	KeyPair(ref ir.CertificateRef) *Problem
+	// Validity returns why peers may refuse a certificate that can be used, by
+	// its dates; nil when they need not.
+	Validity(ref ir.CertificateRef) *Problem
 	// Delegated reports whether a TLSCertificateDelegation in the Secret's
 	// namespace names the Secret and either the namespace to or "*".
 	Delegated(secret ir.Name, to string) bool
