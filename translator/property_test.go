@@ -56,6 +56,11 @@ func material(t *testing.T) (pems [][]byte, pairs []*pki.Pair) {
 		}
 		pairs = append(pairs, p)
 	}
+	p, err := good.Issue(pki.Leaf{CommonName: "brief", DNS: []string{"brief.test"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(90 * time.Minute)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pairs = append(pairs, p)
 	return [][]byte{good.PEM(), brief.PEM(), later.PEM(), append(good.PEM(), brief.PEM()...), []byte("junk"), {}}, pairs
 }
 
