@@ -73,7 +73,9 @@ fix: tool-golangci-lint ## Repair what the linters can repair, gofmt included.
 .PHONY: unit
 unit: tool-envoy tool-golangci-lint ## All tests with the race detector (PACKAGES=./translator/... RUN=TestName).
 	@echo '== test: unit tests, golden cases, suites with a real Envoy'
-	go test -race -shuffle=on -timeout 20m $(if $(RUN),-run '$(RUN)') $(PACKAGES)
+	go test -race -shuffle=on -timeout 20m $(if $(RUN),-run '$(RUN)') $(if $(RUN)$(filter-out ./...,$(PACKAGES)),$(PACKAGES),$$(go list ./... | grep -v /test/upstreamtls$$))
+	$(if $(RUN)$(filter-out ./...,$(PACKAGES)),,@echo '== test: the rules of upstream TLS, S1 to S16, by name')
+	$(if $(RUN)$(filter-out ./...,$(PACKAGES)),,go test -race -shuffle=on -timeout 20m -v ./test/upstreamtls)
 
 .PHONY: bench
 bench: tool-envoy ## Benchmarks (PACKAGES=./translator/graph BENCH=pattern).

@@ -5,6 +5,7 @@ package upstreamtls
 
 import (
 	"crypto/x509"
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/go-logr/zapr"
 	. "github.com/onsi/ginkgo/v2"
+	ginkgotypes "github.com/onsi/ginkgo/v2/types"
 	. "github.com/onsi/gomega"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -30,6 +32,15 @@ func TestUpstreamTLS(t *testing.T) {
 	SetDefaultEventuallyPollingInterval(5 * time.Millisecond)
 	RunSpecs(t, "Upstream TLS")
 }
+
+// The rules are listed by name, with or without Ginkgo's own verbosity.
+var _ = ReportAfterSuite("the rules by name", func(r Report) {
+	for _, s := range r.SpecReports {
+		if s.LeafNodeText != "" && s.LeafNodeType.Is(ginkgotypes.NodeTypeIt) {
+			fmt.Printf("%-7s %s\n", s.State, s.LeafNodeText)
+		}
+	}
+})
 
 // The certificates of the suite.
 var (
