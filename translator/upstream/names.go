@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/signetproxy/signet/translator/ir"
@@ -17,7 +18,8 @@ const (
 
 // subjectName reads an accepted name as written: an IP address, a URI, or else
 // a DNS name. DNS names become lower case without a final dot, addresses take
-// their shortest form, as certificates are compared. The fault, when there is
+// their shortest form, schemes become lower case (RFC 5280, 7.4), as
+// certificates are compared. The fault, when there is
 // one, completes "subjectNames[0] "x" ...".
 func subjectName(written string) (name ir.SubjectName, fault string) {
 	if written == "" {
@@ -30,10 +32,11 @@ func subjectName(written string) (name ir.SubjectName, fault string) {
 		return ir.SubjectName{Kind: ir.IPName, Value: addr.Unmap().String()}, ""
 	}
 	if strings.Contains(written, "://") || strings.HasPrefix(written, "urn:") {
-		if fault := uriFault(written); fault != "" {
+		uri := lowerScheme(written)
+		if fault := uriFault(uri); fault != "" {
 			return name, fault
 		}
-		return ir.SubjectName{Kind: ir.URIName, Value: written}, ""
+		return ir.SubjectName{Kind: ir.URIName, Value: uri}, ""
 	}
 	dns := strings.ToLower(strings.TrimSuffix(written, "."))
 	if fault := dnsNameFault(strings.TrimPrefix(dns, "*.")); fault != "" {
@@ -84,6 +87,18 @@ func dnsByteFault(c byte) string {
 	}
 }
 
+func lowerScheme(uri string) string {
+	scheme, rest, _ := strings.Cut(uri, ":")
+	return strings.Map(lowerASCII, scheme) + ":" + rest
+}
+
+func lowerASCII(c rune) rune {
+	if c >= 'A' && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
 // uriFault says why a URI can be no subject alternative name (RFC 5280,
 // 4.2.1.6; SPIFFE-ID 2). Envoy compares it byte by byte.
 func uriFault(written string) string {
@@ -101,6 +116,8 @@ func uriFault(written string) string {
 		return "is not a URI"
 	case u.Scheme == "":
 		return "has no scheme"
+	case u.String() != written:
+		return "is not the normal form of its URI, which is " + strconv.Quote(clip(u.String()))
 	case u.Scheme == "urn":
 		return ""
 	case u.Hostname() == "":
