@@ -42,6 +42,9 @@ func subjectName(written string) (name ir.SubjectName, fault string) {
 	if fault := dnsNameFault(strings.TrimPrefix(dns, "*.")); fault != "" {
 		return name, fault
 	}
+	if _, err := netip.ParseAddr(dns); err == nil {
+		return name, "is an IP address with a final dot: write it without"
+	}
 	return ir.SubjectName{Kind: ir.DNSName, Value: dns}, ""
 }
 

@@ -54,6 +54,7 @@ func TestSubjectName(t *testing.T) {
 		"URINoHost":     {reason: "matches nothing sensible", in: "spiffe:///x", fault: "has no host"},
 		"URINoScheme":   {reason: "matches nothing", in: "://a", fault: "is not a URI"},
 		"URIBadHost":    {reason: "X.509 refuses it", in: "spiffe://a..b/x", fault: "has a host that has an empty label: it is not a DNS name"},
+		"AddressDot":    {reason: "no certificate has an address as a DNS name", in: "10.0.0.1.", fault: "is an IP address with a final dot: write it without"},
 		"URINormal":     {reason: "Envoy compares bytes, and certificates have the normal form", in: "a://0#", fault: `is not the normal form of its URI, which is "a://0"`},
 		"URILong":       {reason: "bounded", in: "https://a/" + strings.Repeat("x", 2048), fault: "is longer than 2048 bytes"},
 		"SPIFFEPort":    {reason: "SPIFFE-ID 2.1", in: "spiffe://td:1/x", fault: "is no SPIFFE ID: it has nothing but a trust domain and a path"},
