@@ -83,8 +83,8 @@ type assembly struct {
 	scopes      []*routev3.ScopedRouteConfiguration
 	assignments map[string]*endpointv3.ClusterLoadAssignment
 	secrets     map[string]bool
-	// managers are the connection managers' filters by listener.
-	managers map[string]*listenerv3.Filter
+	// managed are the listeners with a connection manager, which holds scopes.
+	managed map[string]bool
 }
 
 func static(resources []*envoy.Resource) (*assembly, error) {
@@ -92,7 +92,7 @@ func static(resources []*envoy.Resource) (*assembly, error) {
 		out:         &bootstrapv3.Bootstrap_StaticResources{},
 		assignments: map[string]*endpointv3.ClusterLoadAssignment{},
 		secrets:     map[string]bool{},
-		managers:    map[string]*listenerv3.Filter{},
+		managed:     map[string]bool{},
 	}
 	for _, r := range resources {
 		if err := a.take(r); err != nil {
@@ -111,8 +111,8 @@ func static(resources []*envoy.Resource) (*assembly, error) {
 		}
 	}
 	for _, s := range a.scopes {
-		if err := a.addScope(s); err != nil {
-			return nil, fmt.Errorf("scope %s: %w", s.GetRouteConfiguration().GetName(), err)
+		if !a.managed[listenerOf(s)] {
+			return nil, fmt.Errorf("scope %s: its listener has no connection manager", s.GetRouteConfiguration().GetName())
 		}
 	}
 	return a, nil
@@ -196,7 +196,7 @@ func (a *assembly) addListener(l *listenerv3.Listener) error {
 			if !f.GetTypedConfig().MessageIs(m) {
 				continue
 			}
-			a.managers[l.GetName()] = proto.CloneOf(f)
+			a.managed[l.GetName()] = true
 			if err := f.GetTypedConfig().UnmarshalTo(m); err != nil {
 				return fmt.Errorf("connection manager: %w", err)
 			}
@@ -219,31 +219,4 @@ func (a *assembly) addListener(l *listenerv3.Listener) error {
 func listenerOf(s *routev3.ScopedRouteConfiguration) string {
 	name, _, _ := strings.Cut(s.GetKey().GetFragments()[0].GetStringKey(), "|")
 	return name
-}
-
-// addScope makes a listener with the scope's routes alone, and else the
-// connection manager of the scope's listener: Envoy does not look into scopes
-// that are inline.
-func (a *assembly) addScope(s *routev3.ScopedRouteConfiguration) error {
-	f, ok := a.managers[listenerOf(s)]
-	if !ok {
-		return fmt.Errorf("its listener %q has no connection manager", listenerOf(s))
-	}
-	m := &hcmv3.HttpConnectionManager{}
-	if err := f.GetTypedConfig().UnmarshalTo(m); err != nil {
-		return fmt.Errorf("connection manager: %w", err)
-	}
-	m.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: s.GetRouteConfiguration()}
-	packed, err := anypb.New(m)
-	if err != nil {
-		return fmt.Errorf("connection manager: %w", err)
-	}
-	f = proto.CloneOf(f)
-	f.ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: packed}
-	a.out.Listeners = append(a.out.GetListeners(), &listenerv3.Listener{
-		Name:         "scope/" + s.GetName(),
-		Address:      &corev3.Address{Address: &corev3.Address_Pipe{Pipe: &corev3.Pipe{}}},
-		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{f}}},
-	})
-	return nil
 }

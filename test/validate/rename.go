@@ -21,10 +21,6 @@ func (a *assembly) rename(prefix string) error {
 			m.Name = prefix + m.GetName()
 		case *listenerv3.Listener:
 			m.Name = prefix + m.GetName()
-			// A name in the abstract namespace: a port may be taken twice.
-			if p := m.GetAddress().GetPipe(); p != nil {
-				p.Path = "@" + m.GetName()
-			}
 		case *tlsv3.Secret:
 			m.Name = prefix + m.GetName()
 		case *tlsv3.SdsSecretConfig:
