@@ -68,7 +68,9 @@ func run(ctx context.Context, signet string, once bool) error {
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			fmt.Printf("stopping signet: %v\n", err)
 		}
-		<-ended
+		if err := <-ended; err != nil {
+			fmt.Printf("signet ended: %v\n", err)
+		}
 	}()
 
 	if err := w.firstAnswers(ctx, httpPort, ended); err != nil {

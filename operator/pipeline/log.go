@@ -34,7 +34,8 @@ func (p *Pipeline) logStatuses(rev *graph.Revision) {
 		if c.New.CurrentStatus == string(reason.StatusValid) && !c.HadOld {
 			continue
 		}
-		p.options.Log.Info("HTTPProxy "+c.New.CurrentStatus, "object", c.Key.String(), "description", c.New.Description, "errors", messages(&c.New))
+		p.options.Log.Info("HTTPProxy "+c.New.CurrentStatus, "object", c.Key.String(),
+			"description", c.New.Description, "errors", messages(&c.New))
 	}
 }
 

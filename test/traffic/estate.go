@@ -165,7 +165,9 @@ func (e *estate) close() {
 		if err := e.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			fmt.Printf("stopping signet: %v\n", err)
 		}
-		<-e.ended
+		if err := <-e.ended; err != nil {
+			fmt.Printf("signet ended: %v\n", err)
+		}
 	}
 	for _, b := range e.backends {
 		if b != nil {
