@@ -152,7 +152,7 @@ func (s *store) commit() source.Batch {
 			s.changed[path] = true
 		}
 	}
-	clear(s.touched)
+	s.touched = map[source.Key]bool{} // clearing costs what the map once held
 	if s.complain() {
 		b.Problems = s.allProblems()
 	}
@@ -202,7 +202,7 @@ func (s *store) complain() bool {
 			s.problems[path] = problems
 		}
 	}
-	clear(s.changed)
+	s.changed = map[string]bool{}
 	return differ
 }
 
