@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
+	"time"
 
 	"github.com/cilium/statedb/part"
 )
@@ -25,6 +26,8 @@ type draft struct {
 	queues  [][]*cell // by table: units to settle
 	counts  []counts
 	changes []any // by table: *[]Change
+	notes   []any
+	begun   time.Time
 	reader  Reader
 	rec     recording
 	wrote   bool
@@ -70,13 +73,13 @@ func (g *Graph) open(kind int) *draft {
 	if g.fingerprint != nil {
 		d.rec.check = &witness{fingerprint: g.fingerprint}
 	}
-	d.wrote, d.urgent = false, nil
+	d.wrote, d.urgent, d.begun = false, nil, time.Now()
 	return d
 }
 
 // close lets go of everything that only this draft needed.
 func (d *draft) close() {
-	d.number, d.counts, d.changes, d.urgent = nil, nil, nil, nil
+	d.number, d.counts, d.changes, d.urgent, d.notes = nil, nil, nil, nil, nil
 	d.overtaken = nil
 	clear(d.roots)
 	clear(d.rec.deps)
@@ -91,6 +94,15 @@ func (d *draft) close() {
 		if cap(q) > keepCapacity {
 			d.queues[i] = nil
 		}
+	}
+}
+
+// begin plays what a commit is made for, and takes its notes. What is played later
+// on a draft under way has left its notes in a revision of its own.
+func (d *draft) begin(list []*Changes) {
+	d.play(list)
+	for _, c := range list {
+		d.notes = append(d.notes, c.notes...)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Graph holds tables and the revisions made of them. See New.
@@ -87,7 +88,7 @@ func (g *Graph) commitAlone(c *Changes) *Revision {
 func (g *Graph) commit(list []*Changes, urgent func(d *draft)) *Revision {
 	d := g.open(mainDraft)
 	defer d.close()
-	d.play(list)
+	d.begin(list)
 	if !d.wrote {
 		return g.Current()
 	}
@@ -106,7 +107,7 @@ func (g *Graph) commit(list []*Changes, urgent func(d *draft)) *Revision {
 func (g *Graph) commitFast(list []*Changes) *Revision {
 	d := g.open(fastDraft)
 	defer d.close()
-	d.play(list)
+	d.begin(list)
 	if !d.wrote {
 		return g.Current()
 	}
@@ -128,7 +129,7 @@ func (g *Graph) publish(d *draft) *Revision {
 		d.counts[t.info().id].changed = t.changed(d.changes)
 	}
 	*d.number = prev.number + 1
-	rev := &Revision{g: g, number: *d.number, counts: d.counts, changes: d.changes}
+	rev := &Revision{g: g, number: *d.number, counts: d.counts, changes: d.changes, notes: d.notes, took: time.Since(d.begun)}
 	rev.reader.roots = slices.Clone(d.roots)
 	g.current.Store(rev)
 	if !g.underWay {

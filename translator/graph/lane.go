@@ -82,6 +82,18 @@ func (in *inbox) takeFast() []*Changes {
 	return list
 }
 
+func (in *inbox) length() int {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	n := 0
+	for _, list := range [][]*Changes{in.fast, in.rest} {
+		for _, c := range list {
+			n += c.Len()
+		}
+	}
+	return n
+}
+
 // takeAll takes both at once: a fast change that is put later than a change of the
 // rest must not be played before it.
 func (in *inbox) takeAll() (fast, rest []*Changes) {

@@ -1,5 +1,7 @@
 package graph
 
+import "time"
+
 // Revision is one committed state of all tables. It never changes and may be read
 // by any number of goroutines. Keep only those that are needed: what a revision
 // shares with no other stays in memory as long as it does.
@@ -9,6 +11,8 @@ type Revision struct {
 	reader  Reader
 	counts  []counts
 	changes []any // by table: *[]Change
+	notes   []any
+	took    time.Duration
 }
 
 func (rev *Revision) failures() []Failure {

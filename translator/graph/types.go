@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"iter"
+	"time"
 )
 
 // Key is the key of a row. Two keys are the same row if and only if they are
@@ -229,6 +230,7 @@ type Reader struct {
 // use and must be left alone after Commit or Submit.
 type Changes struct {
 	batches []batch
+	notes   []any
 	length  int
 	main    bool
 	fast    bool
@@ -236,6 +238,10 @@ type Changes struct {
 
 // NewChanges returns an empty collection.
 func NewChanges() *Changes { return &Changes{} }
+
+// Note attaches a note, such as when the changes came about. It decides nothing:
+// Revision.Notes hands it out again. A note must not be changed any more.
+func (c *Changes) Note(note any) { c.notes = append(c.notes, note) }
 
 // Len returns the number of puts and deletes.
 func (c *Changes) Len() int { return c.length }
@@ -253,6 +259,10 @@ func (g *Graph) Current() *Revision { return g.current.Load() }
 // goroutine, also before Run. Changes that touch only Fast inputs may be
 // committed before others, though never before one that touches the same row.
 func (g *Graph) Submit(c *Changes) { g.inbox.put(c) }
+
+// Pending returns the number of puts and deletes that were submitted and are in no
+// commit yet.
+func (g *Graph) Pending() int { return g.inbox.length() }
 
 // Run commits what is submitted until ctx ends, then returns nil. Everything that
 // is pending goes into one commit, at once. Changes of the Fast lane are committed
@@ -281,6 +291,15 @@ func ChangesOf[K Key, V any](rev *Revision, t Table[K, V]) []Change[K, V] {
 // Number is 0 for the empty revision of a new graph and grows by 1 with each
 // revision.
 func (rev *Revision) Number() uint64 { return rev.number }
+
+// Notes are the notes of all changes that went into this revision, in the order of
+// submission. Those of changes that changed nothing are among them when another
+// made the revision, and are lost when there was none. The slice is shared.
+func (rev *Revision) Notes() []any { return rev.notes }
+
+// Took is how long the commit took, of the commits of the Fast lane that overtook
+// it included; 0 for the empty revision.
+func (rev *Revision) Took() time.Duration { return rev.took }
 
 // Reader returns a reader of this revision.
 func (rev *Revision) Reader() *Reader { return &rev.reader }
