@@ -175,7 +175,9 @@ func named(r *row, name string) *row {
 	if r == nil || r.Name == name {
 		return r
 	}
-	return newRow(secrets, envoy.RenamedSecret(r.Resource, name))
+	renamed := newRow(secrets, envoy.RenamedSecret(r.Resource, name))
+	renamed.origin = r
+	return renamed
 }
 
 // decorate replaces the listeners that are new to Envoy by what FirstListener
@@ -191,6 +193,7 @@ func (s *stream) decorate(rows []*row, isNew func(*row) bool) {
 		}
 		if d := hook(s.fleet.name, r.Resource); d != nil && d != r.Resource {
 			rows[i] = newRow(listeners, &envoy.Resource{Type: r.Type, Name: r.Name, Version: r.Version, Body: d.Body})
+			rows[i].origin = r
 		}
 	}
 }

@@ -13,6 +13,8 @@
 //   - A stream costs what changed, not what exists; the bytes of a resource
 //     are made once and shared by all streams; a stuck stream delays no other.
 //   - A reconnecting Envoy gets the difference alone: versions are digests.
+//   - A rejection comes with the bytes that some Envoy of the fleet acknowledged
+//     last, as long as nothing newer is acknowledged.
 //
 // It never looks into a resource, except for the names that a cluster uses; it
 // never waits for an acknowledgement before it sends (Envoy withholds that of

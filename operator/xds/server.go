@@ -62,6 +62,23 @@ type Observer interface {
 	OnNack(Nack)
 }
 
+// Observers tell each of several in turn.
+type Observers []Observer
+
+// OnAck implements Observer.
+func (all Observers) OnAck(a Ack) {
+	for _, o := range all {
+		o.OnAck(a)
+	}
+}
+
+// OnNack implements Observer.
+func (all Observers) OnNack(n Nack) {
+	for _, o := range all {
+		o.OnNack(n)
+	}
+}
+
 // Ack is a stream's progress. There is one for each revision that changed the
 // fleet, or for the last of several; a FleetUpdate without a change counts, a
 // revision that does not name the fleet causes none (State counts it in).
@@ -83,9 +100,14 @@ type Nack struct {
 	// Resources and Removed are what the response held. With more than one
 	// Envoy may have taken some of them and refused good ones: the server then
 	// sends each again in a response of its own, and a Nack of one follows for
-	// each that is bad.
+	// each that is bad. A resource is the one that was published, also where a
+	// wildcard's secret was sent under the name of a host.
 	Resources []*envoy.Resource
-	Removed   []string
+	// LastGood is parallel to Resources: of each the bytes that some Envoy of
+	// the fleet acknowledged last, or nil where there are none. One that equals
+	// the refused resource says that another Envoy has taken that.
+	LastGood []*envoy.Resource
+	Removed  []string
 	// Message is Envoy's, cut to a bound and without key material.
 	Message string
 }

@@ -171,6 +171,8 @@ func (s *stream) owedNames(k kind, had map[string]string) (rows []*row, none []s
 			delete(s.lingering[k], name)
 		case r.Version != had[name]:
 			rows = append(rows, r)
+		default:
+			r.accept()
 		}
 	}
 	return rows, none
@@ -181,9 +183,11 @@ func (s *stream) owedNames(k kind, had map[string]string) (rows []*row, none []s
 func (s *stream) whole(k kind, had map[string]string) (rows []*row, removed []string) {
 	rows = make([]*row, 0, max(0, s.cursor.rows[k].Len()-len(had)))
 	for _, r := range s.cursor.rows[k].All {
-		if had == nil || had[r.Name] != r.Version {
-			rows = append(rows, r)
+		if had != nil && had[r.Name] == r.Version {
+			r.accept() // Envoy counts what it has taken alone
+			continue
 		}
+		rows = append(rows, r)
 	}
 	for _, name := range slices.Sorted(maps.Keys(had)) {
 		switch {
