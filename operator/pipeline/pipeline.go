@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/signetproxy/signet/operator/report"
+	"github.com/signetproxy/signet/operator/rollout"
 	"github.com/signetproxy/signet/operator/source"
 	"github.com/signetproxy/signet/operator/xds"
 	"github.com/signetproxy/signet/translator"
@@ -29,6 +30,8 @@ type Options struct {
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	Log logr.Logger
+	// Rollout, if not nil, follows changes to their acknowledgement.
+	Rollout *rollout.Tracker
 	// Committed is called with every revision after it was handed to the xDS
 	// server, in order, from one goroutine; it must not block. It may be nil.
 	Committed func(*graph.Revision)
@@ -117,6 +120,7 @@ func (p *Pipeline) Apply(b source.Batch) {
 	select {
 	case <-p.complete:
 		c := graph.NewChanges()
+		p.delivered(c, b)
 		p.intake.add(c, b)
 		p.translator.Submit(c)
 		return
@@ -126,6 +130,7 @@ func (p *Pipeline) Apply(b source.Batch) {
 		p.held = graph.NewChanges()
 		p.translator.Clock.Put(p.held, translator.ClockKey, p.options.Now())
 	}
+	p.delivered(p.held, b)
 	p.intake.add(p.held, b)
 	if b.Complete {
 		p.translator.Submit(p.held)
@@ -135,7 +140,9 @@ func (p *Pipeline) Apply(b source.Batch) {
 }
 
 func (p *Pipeline) publish(rev *graph.Revision) {
-	p.options.XDS.Publish(p.update(rev))
+	u := p.update(rev)
+	p.follow(rev, &u)
+	p.options.XDS.Publish(u)
 	p.logStatuses(rev)
 	p.logWithheld(rev)
 	p.served.Store(rev.Number())

@@ -212,7 +212,7 @@ func (s *stream) settle() {
 	if now <= s.status.Acknowledged {
 		return
 	}
-	ack := Ack{Fleet: s.fleet.name, Node: s.status.Node, Revision: now, First: s.status.Ready == 0}
+	ack := Ack{Fleet: s.fleet.name, Node: s.status.Node, Stream: s.id, Revision: now, First: s.status.Ready == 0}
 	s.status.Acknowledged = now
 	if ack.First {
 		s.status.Ready = now

@@ -54,9 +54,9 @@ func TestObserverHearsOfAcknowledgements(t *testing.T) {
 	c.silent() // the observer is called before the next request is read
 	acks, _ := o.seen()
 	want := []Ack{
-		{Fleet: edge, Node: "envoy-1", Revision: 1, First: true},
-		{Fleet: edge, Node: "envoy-1", Revision: 2},
-		{Fleet: edge, Node: "envoy-1", Revision: 3},
+		{Fleet: edge, Node: "envoy-1", Stream: 1, Revision: 1, First: true},
+		{Fleet: edge, Node: "envoy-1", Stream: 1, Revision: 2},
+		{Fleet: edge, Node: "envoy-1", Stream: 1, Revision: 3},
 	}
 	if diff := cmp.Diff(want, acks); diff != "" {
 		t.Errorf("-want, +got:\n%s", diff)

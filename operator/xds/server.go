@@ -83,8 +83,10 @@ func (all Observers) OnNack(n Nack) {
 // fleet, or for the last of several; a FleetUpdate without a change counts, a
 // revision that does not name the fleet causes none (State counts it in).
 type Ack struct {
-	Fleet    ir.Name
-	Node     string
+	Fleet ir.Name
+	Node  string
+	// Stream is the ID of the stream, see [Stream].
+	Stream   uint64
 	Revision uint64
 	// First is set on the first complete revision of the stream: its Envoy is
 	// ready.
@@ -294,5 +296,6 @@ func (s *service) DeltaAggregatedResources(conn discoveryv3.AggregatedDiscoveryS
 		return status.Errorf(codes.ResourceExhausted, "there are %d streams already, which is the limit", s.server.opts.MaxStreams)
 	}
 	defer s.server.leave(st)
+	defer st.present()()
 	return st.run(s.stop)
 }
