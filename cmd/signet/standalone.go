@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -29,7 +30,7 @@ func newStandalone(log *logOptions) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cfg.Log, cfg.Stdout = logger, cmd.OutOrStdout()
+			cfg.Log, cfg.Stdout, cfg.Version = logger, cmd.OutOrStdout(), version
 			s, err := standalone.New(cfg)
 			if err != nil {
 				return fmt.Errorf("standalone: %w", err)
@@ -54,6 +55,9 @@ func newStandalone(log *logOptions) *cobra.Command {
 	f.StringVar(&cfg.Envoy, "envoy", "", "path of the Envoy binary; default: $"+host.EnvoyVariable+", the tools cache, $PATH")
 	f.Uint32Var(&cfg.Concurrency, "concurrency", 0, "worker threads of Envoy; 0 is one per processor")
 	f.DurationVar(&cfg.DrainTimeout, "drain-timeout", 0, "how long open requests may take at the end; 0 is 5s")
+	f.StringVar(&cfg.MetricsAddress, "metrics-address", "",
+		"host:port for /healthz, /readyz and /metrics, such as 127.0.0.1:8081; empty or 0 serves none")
+	f.BoolVar(&cfg.Profiles, "pprof", false, "serve /debug/pprof/ on --metrics-address too")
 	_ = cmd.MarkFlagRequired("manifests") // the flag exists
 	_ = cmd.MarkFlagDirname("manifests")
 	return cmd
@@ -72,12 +76,32 @@ func checkStandalone(cfg *standalone.Config) error {
 	if cfg.HTTPPort == cfg.HTTPSPort {
 		return fmt.Errorf("--http-port and --https-port are both %d: give two ports", cfg.HTTPPort)
 	}
+	if err := checkMetrics(cfg); err != nil {
+		return err
+	}
 	info, err := os.Stat(cfg.Manifests)
 	if err != nil {
 		return fmt.Errorf("--manifests: %w", err)
 	}
 	if !info.IsDir() {
 		return fmt.Errorf("--manifests %s is not a folder", cfg.Manifests)
+	}
+	return nil
+}
+
+// checkMetrics takes "0" for none, as controller-runtime does.
+func checkMetrics(cfg *standalone.Config) error {
+	if cfg.MetricsAddress == "0" {
+		cfg.MetricsAddress = ""
+	}
+	if cfg.MetricsAddress == "" {
+		if cfg.Profiles {
+			return errors.New("--pprof needs --metrics-address, such as 127.0.0.1:8081")
+		}
+		return nil
+	}
+	if _, _, err := net.SplitHostPort(cfg.MetricsAddress); err != nil {
+		return fmt.Errorf("--metrics-address %q is not host:port, such as 127.0.0.1:8081: %w", cfg.MetricsAddress, err)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/signetproxy/signet/operator/report"
@@ -49,6 +50,7 @@ type Pipeline struct {
 	complete chan struct{}
 	held     *graph.Changes
 	served   atomic.Uint64 // the last revision handed to the xDS server
+	commits  prometheus.Histogram
 	wake     chan time.Time
 	// Of the publishing goroutine.
 	appointment time.Time
@@ -65,6 +67,7 @@ func New(o Options) *Pipeline {
 		options: o, translator: t,
 		intake:   intake{inputs: &t.Inputs, fleets: newFleets(o.Fleet)},
 		complete: make(chan struct{}),
+		commits:  newCommitSeconds(),
 		wake:     make(chan time.Time, 1),
 	}
 }
@@ -74,6 +77,19 @@ func (p *Pipeline) Translator() *translator.Translator { return p.translator }
 
 // Complete is closed when the source has given its complete first list.
 func (p *Pipeline) Complete() <-chan struct{} { return p.complete }
+
+// IsComplete says whether Complete is closed.
+func (p *Pipeline) IsComplete() bool {
+	select {
+	case <-p.complete:
+		return true
+	default:
+		return false
+	}
+}
+
+// Served is the last revision that was handed to the xDS server, 0 for none.
+func (p *Pipeline) Served() uint64 { return p.served.Load() }
 
 // Problems are what the source could not read, as of now.
 func (p *Pipeline) Problems() []source.Problem {
@@ -140,6 +156,7 @@ func (p *Pipeline) Apply(b source.Batch) {
 }
 
 func (p *Pipeline) publish(rev *graph.Revision) {
+	p.commits.Observe(rev.Took().Seconds())
 	u := p.update(rev)
 	p.follow(rev, &u)
 	p.options.XDS.Publish(u)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/signetproxy/signet/operator/rollout"
 	"github.com/signetproxy/signet/operator/xds"
 	"github.com/signetproxy/signet/translator"
 	"github.com/signetproxy/signet/translator/graph"
@@ -18,13 +19,18 @@ type Builder struct {
 	Fleets []FleetObject
 	// Envoys is what the xDS server knows of them.
 	Envoys xds.State
+	// Rollout knows what Envoys have acknowledged; nil where there are none.
+	Rollout *rollout.Tracker
 }
 
 // Build reports a revision. The caller adds the problems of the source.
 func (b Builder) Build(rev *graph.Revision) *Report {
 	v := view{t: b.Translator, r: rev.Reader()}
 	out := &Report{Revision: rev.Number(), Fleets: v.fleets(), Hosts: v.hosts()}
-	out.Statuses = append(v.fleetStatuses(b), v.proxyStatuses()...)
+	if b.Rollout != nil {
+		out.Time = b.Rollout.Now().UTC()
+	}
+	out.Statuses = append(v.fleetStatuses(b), v.proxyStatuses(b)...)
 	out.addEnvoys(b.Envoys)
 	for _, f := range rev.Failures() {
 		out.Withheld = append(out.Withheld, Withheld{Unit: f.Table, Key: f.Key, Error: f.Err.Error()})

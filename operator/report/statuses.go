@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
+	"github.com/signetproxy/signet/operator/rollout"
 	"github.com/signetproxy/signet/operator/source"
 	"github.com/signetproxy/signet/operator/xds"
 	"github.com/signetproxy/signet/translator"
@@ -21,8 +22,8 @@ import (
 )
 
 const (
-	proxyKind = "HTTPProxy"
-	fleetKind = "EnvoyFleet"
+	proxyKind = string(rollout.HTTPProxy)
+	fleetKind = string(rollout.EnvoyFleet)
 )
 
 // UnmarshalJSON gives statuses of kinds that are known their own type.
@@ -55,10 +56,13 @@ func decode[T any](b []byte) (T, error) {
 	return out, nil
 }
 
-func (v view) proxyStatuses() []Status {
+func (v view) proxyStatuses(b Builder) []Status {
 	var out []Status
 	for n, s := range v.t.ProxyStatuses.All(v.r) {
-		out = append(out, Status{contourv1.GroupVersion.String(), proxyKind, n.Namespace, n.Name, s})
+		out = append(out, Status{
+			APIVersion: contourv1.GroupVersion.String(), Kind: proxyKind, Namespace: n.Namespace, Name: n.Name, Status: s,
+			Programmed: b.programmed(rollout.HTTPProxy, n, v.t.FleetsOf(v.r, n)),
+		})
 	}
 	return out
 }
@@ -76,29 +80,43 @@ func (v view) fleetStatuses(b Builder) []Status {
 	var out []Status
 	for _, o := range b.Fleets {
 		s := v.fleetStatus(o)
-		s.Envoys = count(b.Envoys, o.Fleet)
-		out = append(out, Status{v1alpha1.GroupVersion.String(), fleetKind, o.Object.Namespace, o.Object.Name, s})
+		x := Status{
+			APIVersion: v1alpha1.GroupVersion.String(), Kind: fleetKind,
+			Namespace: o.Object.Namespace, Name: o.Object.Name,
+		}
+		if f := fleetState(b.Envoys, o.Fleet); f != nil {
+			s.Envoys = count(f)
+			c := programmedCondition(f)
+			c.ObservedGeneration = o.Object.Generation
+			s.Conditions = append(s.Conditions, c)
+			x.Programmed = b.programmed(rollout.EnvoyFleet, o.Fleet, []ir.Name{o.Fleet})
+		}
+		x.Status = s
+		out = append(out, x)
 	}
 	return out
 }
 
-// count counts the Envoys of a fleet, nil where nobody serves it.
-func count(s xds.State, fleet ir.Name) *v1alpha1.EnvoyCounts {
+// fleetState is what the xDS server knows of a fleet, nil where nobody serves
+// it.
+func fleetState(s xds.State, fleet ir.Name) *xds.FleetState {
 	for i := range s.Fleets {
-		f := &s.Fleets[i]
-		if f.Fleet != fleet {
-			continue
+		if s.Fleets[i].Fleet == fleet {
+			return &s.Fleets[i]
 		}
-		var out v1alpha1.EnvoyCounts
-		for j := range f.Streams {
-			out.Connected++
-			if f.Streams[j].Acknowledged >= f.Revision {
-				out.Acknowledged++
-			}
-		}
-		return &out
 	}
 	return nil
+}
+
+func count(f *xds.FleetState) *v1alpha1.EnvoyCounts {
+	var out v1alpha1.EnvoyCounts
+	for i := range f.Streams {
+		out.Connected++
+		if s := &f.Streams[i]; s.Acknowledged > 0 && s.Acknowledged >= f.Revision {
+			out.Acknowledged++
+		}
+	}
+	return &out
 }
 
 func (v view) fleetStatus(o FleetObject) v1alpha1.EnvoyFleetStatus {

@@ -18,7 +18,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	for i := range r.Hosts {
 		p.host(&r.Hosts[i])
 	}
-	p.statuses(r.Statuses)
+	p.statuses(r.Statuses, r.Time)
 	for _, x := range r.Withheld {
 		p.line(0, "WITHHELD %s %s: %s", x.Unit, x.Key, x.Error)
 	}
@@ -145,7 +145,7 @@ func notes(n []string) string {
 	return " (" + strings.Join(n, ", ") + ")"
 }
 
-func (p *printer) statuses(statuses []Status) {
+func (p *printer) statuses(statuses []Status, now time.Time) {
 	for i := range statuses {
 		s := &statuses[i]
 		switch st := s.Status.(type) {
@@ -162,6 +162,9 @@ func (p *printer) statuses(statuses []Status) {
 			}
 		default:
 			p.line(0, "%s %s/%s: %v", s.Kind, s.Namespace, s.Name, s.Status)
+		}
+		if s.Programmed != nil {
+			p.line(1, "%s", s.Programmed.text(now))
 		}
 	}
 }

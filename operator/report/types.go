@@ -5,6 +5,8 @@ import "time"
 // Report is one state of the world.
 type Report struct {
 	Revision uint64 `json:"revision"`
+	// Time at which it was made; only of what is running.
+	Time time.Time `json:"time,omitzero"`
 	// Fleets that are served, with their Envoys.
 	Fleets []Fleet `json:"fleets"`
 	Hosts  []Host  `json:"hosts"`
@@ -123,6 +125,8 @@ type Status struct {
 	Namespace  string `json:"namespace"`
 	Name       string `json:"name"`
 	Status     any    `json:"status"`
+	// Programmed is which Envoys serve it; only of what is running.
+	Programmed *Programmed `json:"programmed,omitempty"`
 }
 
 // Problem is a document that could not be read or was refused.

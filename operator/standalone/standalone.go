@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/signetproxy/signet/operator/pipeline"
 	"github.com/signetproxy/signet/operator/report"
+	"github.com/signetproxy/signet/operator/rollout"
 	"github.com/signetproxy/signet/operator/source/folder"
 	"github.com/signetproxy/signet/operator/xds"
 	"github.com/signetproxy/signet/provisioner/certificate"
@@ -53,6 +55,12 @@ type Config struct {
 	Log          logr.Logger
 	// Stdout takes Envoy's standard output, its access log; nil is Log.
 	Stdout io.Writer
+	// MetricsAddress is the host:port that probes and metrics are served on;
+	// empty serves none. Profiles adds pprof to them.
+	MetricsAddress string
+	Profiles       bool
+	// Version of the program, for the metrics.
+	Version string
 	// Committed is called with every revision; it must not block; may be nil.
 	Committed func(*graph.Revision)
 }
@@ -62,7 +70,10 @@ type Standalone struct {
 	cfg      Config
 	keeper   *certificate.Keeper
 	xds      *xds.Server
+	rollout  *rollout.Tracker
 	pipeline *pipeline.Pipeline
+	// process is the Envoy that was started last; nil before the first.
+	process atomic.Pointer[host.Process]
 
 	ready     chan struct{}
 	readyOnce sync.Once
@@ -78,11 +89,14 @@ func New(cfg Config) (*Standalone, error) {
 		return nil, fmt.Errorf("identities: %w", err)
 	}
 	s := &Standalone{cfg: cfg, keeper: keeper, ready: make(chan struct{}), folder: make(chan string, 1)}
-	s.xds = xds.New(xds.Options{Log: cfg.Log.WithName("xds"), Identity: certificate.ParseFleetURI})
+	s.rollout = rollout.New(rollout.Options{Log: cfg.Log.WithName("rollout")})
+	s.xds = xds.New(xds.Options{
+		Log: cfg.Log.WithName("xds"), Identity: certificate.ParseFleetURI, Observer: xds.Observers{s.rollout},
+	})
 	s.pipeline = pipeline.New(pipeline.Options{
 		Source: folder.New(cfg.Manifests, folder.Options{Log: cfg.Log.WithName("folder")}),
 		XDS:    s.xds, Fleet: FleetSpec(cfg.Address, cfg.HTTPPort, cfg.HTTPSPort),
-		Log: cfg.Log.WithName("pipeline"), Committed: cfg.Committed,
+		Log: cfg.Log.WithName("pipeline"), Committed: cfg.Committed, Rollout: s.rollout,
 	})
 	return s, nil
 }
@@ -105,7 +119,7 @@ func (s *Standalone) Ready() <-chan struct{} { return s.ready }
 // Report says what is served now.
 func (s *Standalone) Report() *report.Report {
 	t := s.pipeline.Translator()
-	r := report.Builder{Translator: t, Fleets: s.pipeline.Fleets(), Envoys: s.xds.State()}.Build(t.Current())
+	r := report.Builder{Translator: t, Fleets: s.pipeline.Fleets(), Envoys: s.xds.State(), Rollout: s.rollout}.Build(t.Current())
 	r.AddProblems(s.pipeline.Problems())
 	return r
 }
@@ -116,6 +130,13 @@ func (s *Standalone) Run(ctx context.Context) error {
 	listener, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("xDS listener: %w", err)
+	}
+	var probes net.Listener
+	if s.cfg.MetricsAddress != "" {
+		if probes, err = lc.Listen(ctx, "tcp", s.cfg.MetricsAddress); err != nil {
+			_ = listener.Close() // nothing was accepted
+			return fmt.Errorf("probes and metrics: %w", err)
+		}
 	}
 	// The xDS server outlives Envoy, which drains while it is still told.
 	serverCtx, stopServer := context.WithCancel(context.WithoutCancel(ctx))
@@ -136,6 +157,9 @@ func (s *Standalone) Run(ctx context.Context) error {
 	g.Go(func() error { return s.keeper.Run(gctx) })
 	g.Go(func() error { return s.pipeline.Run(gctx) })
 	g.Go(func() error { return s.serveControl(gctx) })
+	if probes != nil {
+		g.Go(func() error { return s.serveHealth(gctx, probes) })
+	}
 	g.Go(func() error { return host.Run(gctx, s.hostConfig(listener.Addr().String())) })
 	err = g.Wait()
 	stopServer()
@@ -153,7 +177,10 @@ func (s *Standalone) hostConfig(address string) host.Config {
 		Envoy: s.cfg.Envoy, Fleet: Fleet, XDSAddress: address, Identities: s.keeper,
 		Folder: s.cfg.RuntimeRoot, Concurrency: s.cfg.Concurrency, DrainTimeout: s.cfg.DrainTimeout,
 		Log: s.cfg.Log, Stdout: s.cfg.Stdout,
-		OnStart: func(p host.Process) { s.folderOnce.Do(func() { s.folder <- p.Folder }) },
+		OnStart: func(p host.Process) {
+			s.process.Store(&p)
+			s.folderOnce.Do(func() { s.folder <- p.Folder })
+		},
 		OnReady: func(host.Process) { s.readyOnce.Do(func() { close(s.ready) }) },
 	}
 }

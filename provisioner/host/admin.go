@@ -56,6 +56,13 @@ func (a *admin) do(ctx context.Context, method, path string) ([]byte, error) {
 	return body, nil
 }
 
+// Answers says whether the Envoy serves: nil, or why it does not. It asks
+// Envoy's admin interface once.
+func (p Process) Answers(ctx context.Context) error {
+	_, err := newAdmin(p.AdminSocket).do(ctx, http.MethodGet, "/ready")
+	return err
+}
+
 // ready waits until Envoy has all of its first configuration.
 func (a *admin) ready(ctx context.Context) error {
 	return poll(ctx, func() bool {

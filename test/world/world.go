@@ -38,6 +38,8 @@ type World struct {
 	t                   TB
 	dir                 string
 	HTTPPort, HTTPSPort int
+	// Metrics is the host:port of probes and metrics.
+	Metrics string
 	signet              *standalone.Standalone
 	client              *http.Client
 }
@@ -56,10 +58,11 @@ func Start(t TB, log logr.Logger, files map[string]string) *World {
 	for name, content := range files {
 		w.Write(name, content)
 	}
+	w.Metrics = fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	var err error
 	w.signet, err = standalone.New(standalone.Config{
 		Manifests: w.dir, Address: "127.0.0.1", HTTPPort: w.HTTPPort, HTTPSPort: w.HTTPSPort,
-		RuntimeRoot: shortTempDir(t), Log: log, Concurrency: 1,
+		RuntimeRoot: shortTempDir(t), Log: log, Concurrency: 1, MetricsAddress: w.Metrics,
 	})
 	if err != nil {
 		t.Fatalf("signet standalone: %v", err)

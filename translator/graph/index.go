@@ -51,6 +51,7 @@ type touched[IK, K Key, P any] struct{ before, after *head[IK, K, P] }
 type interned[IK Key, P any] interface {
 	Liveness[IK]
 	payload(r *Reader, ik IK) (P, bool)
+	all(r *Reader) iter.Seq[IK]
 }
 
 // placed joins an index to the type of its rows.

@@ -217,6 +217,10 @@ func NewInterned[IK Key, P any, K Key, V any](
 // that calls it is recomputed when ik appears or disappears.
 func (x *Interned[IK, P]) Payload(r *Reader, ik IK) (P, bool) { return x.payload(r, ik) }
 
+// All yields every key that a row lists, in order. It is for readers of revisions:
+// a unit that calls it is withheld with ErrLayer.
+func (x *Interned[IK, P]) All(r *Reader) iter.Seq[IK] { return x.all(r) }
+
 // Reader reads one state of the graph. A unit's reader records what it reads and
 // is good only until Compute returns; a revision's reader records nothing, never
 // blocks, and may be used by any number of goroutines.

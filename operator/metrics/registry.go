@@ -1,0 +1,52 @@
+package metrics
+
+import (
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/signetproxy/signet/operator/pipeline"
+	"github.com/signetproxy/signet/operator/rollout"
+	"github.com/signetproxy/signet/operator/xds"
+)
+
+// Sources are the parts that have metrics. All but Now are required.
+type Sources struct {
+	// Version of the program.
+	Version  string
+	Pipeline *pipeline.Pipeline
+	XDS      *xds.Server
+	Rollout  *rollout.Tracker
+	// Now is the clock that expiries are counted from; nil is time.Now.
+	Now func() time.Time
+}
+
+// Registry makes the registry of all metrics.
+func Registry(s Sources) *prometheus.Registry {
+	if s.Now == nil {
+		s.Now = time.Now
+	}
+	r := prometheus.NewRegistry()
+	for _, c := range own(s) {
+		r.MustRegister(c)
+	}
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// own are the collectors of Signet's own metrics.
+func own(s Sources) []prometheus.Collector {
+	return []prometheus.Collector{
+		newBuildInfo(s.Version), s.Pipeline, s.XDS, s.Rollout,
+		&translation{translator: s.Pipeline.Translator(), now: s.Now},
+	}
+}
+
+func newBuildInfo(version string) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: buildName, Help: "1, with the version of Signet and of Go.",
+		ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()},
+	}, func() float64 { return 1 })
+}
