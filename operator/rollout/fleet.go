@@ -11,8 +11,8 @@ import (
 
 // fleet is a fleet that has resources or Envoys.
 type fleet struct {
-	name ir.Name
-	gone bool // it has no resources
+	name   ir.Name
+	gone   bool              // it has no resources
 	envoys map[uint64]*envoy // by stream
 	// queue are the revisions that some Envoy has yet to acknowledge, in order.
 	// Who waits for one waits for all behind it, so they are done in order too.

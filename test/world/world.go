@@ -40,8 +40,8 @@ type World struct {
 	HTTPPort, HTTPSPort int
 	// Metrics is the host:port of probes and metrics.
 	Metrics string
-	signet              *standalone.Standalone
-	client              *http.Client
+	signet  *standalone.Standalone
+	client  *http.Client
 }
 
 // Patience is how long a world waits for something that must happen.
