@@ -22,10 +22,10 @@ func TestControlPlane(t *testing.T) {
 		committed uint64
 		want      error
 	}{
-		"Starts":     {"it has seen nothing", false, 0, ErrSourceIncomplete},
-		"Incomplete": {"half a list would answer 404 for the other half", false, 3, ErrSourceIncomplete},
-		"Uncommited": {"what was listed is not served yet", true, 0, ErrNoRevision},
-		"Ready":      {"both", true, 1, nil},
+		"Starts":      {"it has seen nothing", false, 0, ErrSourceIncomplete},
+		"Incomplete":  {"half a list would answer 404 for the other half", false, 3, ErrSourceIncomplete},
+		"Uncommitted": {"what was listed is not served yet", true, 0, ErrNoRevision},
+		"Ready":       {"both", true, 1, nil},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -63,7 +63,7 @@ func TestHandlers(t *testing.T) {
 	good := Check{"source", func(context.Context) error { return nil }}
 	bad := Check{"envoy", func(context.Context) error { return errors.Join(ErrNoEnvoy, ErrNotAcknowledged) }}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "a_gauge", Help: "A."}, func() float64 { return 7 }))
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "some_rows", Help: "Rows."}, func() float64 { return 7 }))
 	cases := map[string]struct {
 		reason string
 		h      Handlers
@@ -77,7 +77,7 @@ func TestHandlers(t *testing.T) {
 		"Ready":    {"all holds", Handlers{Ready: []Check{good}}, "GET", ReadyPath, 200, "ok"},
 		"Verbose":  {"as kubectl get --raw does", Handlers{Ready: []Check{good}}, "GET", ReadyPath + "?verbose", 200, "[+]source ok\n"},
 		"NotReady": {"it says what fails", Handlers{Ready: []Check{good, bad}}, "GET", ReadyPath, 503, "[+]source ok\n[-]envoy failed: no Envoy is connected; no complete revision is acknowledged\n"},
-		"Metrics":  {"as text", Handlers{Metrics: registry}, "GET", MetricsPath, 200, "# HELP a_gauge A.\n# TYPE a_gauge gauge\na_gauge 7\n"},
+		"Metrics":  {"as text", Handlers{Metrics: registry}, "GET", MetricsPath, 200, "# HELP some_rows Rows.\n# TYPE some_rows gauge\nsome_rows 7\n"},
 		"None":     {"no registry", Handlers{}, "GET", MetricsPath, 404, "404 page not found\n"},
 		"Profiles": {"only on request", Handlers{}, "GET", ProfilesPath, 404, "404 page not found\n"},
 		"Post":     {"a probe reads", Handlers{}, "POST", ReadyPath, 405, "Method Not Allowed\n"},

@@ -126,7 +126,8 @@ func (f *fleet) arrived() []*pending {
 			f.buried--
 			continue
 		}
-		if x.left--; x.left == 0 {
+		x.left--
+		if x.left == 0 {
 			out = append(out, x.pending)
 		}
 	}

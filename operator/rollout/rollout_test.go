@@ -34,11 +34,11 @@ type play struct {
 	log   []string
 }
 
-func newPlay(max int) *play {
+func newPlay(limit int) *play {
 	p := &play{start: time.Unix(1000, 0)}
 	p.clock = testingclock.NewFakePassiveClock(p.start)
 	log := funcr.New(func(_, args string) { p.log = append(p.log, args) }, funcr.Options{Verbosity: 1})
-	p.Tracker = New(Options{Clock: p.clock, MaxPending: max, Log: log})
+	p.Tracker = New(Options{Clock: p.clock, MaxPending: limit, Log: log})
 	return p
 }
 
@@ -113,7 +113,7 @@ func only(f ir.Name) []ir.Name { return []ir.Name{f} }
 func TestPropagationIsMeasuredToTheLastAcknowledgement(t *testing.T) {
 	cases := map[string]struct {
 		reason string
-		max    int
+		limit  int
 		play   func(p *play)
 		want   []string
 	}{
@@ -310,7 +310,7 @@ func TestPropagationIsMeasuredToTheLastAcknowledgement(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			p := newPlay(c.max)
+			p := newPlay(c.limit)
 			p.commit(1, both(), web) // the state at start is no change
 			c.play(p)
 			if diff := cmp.Diff(c.want, p.measured(t)); diff != "" {
@@ -430,7 +430,7 @@ func TestArrivalIsLogged(t *testing.T) {
 // each change is either measured or counted, and progress tells what a slow
 // model tells.
 func TestRandomHistories(t *testing.T) {
-	for seed := range uint64(200) {
+	for seed := range uint64(50) {
 		h := &history{play: newPlay(1 << 20), rand: rand.New(rand.NewPCG(seed, 2)), acked: map[xds.Stream]uint64{}, heads: map[xds.Stream]uint64{}}
 		h.commit(1, both())
 		for range 300 {
@@ -469,7 +469,7 @@ func (h *history) step(t *testing.T) {
 	for s := range h.acked {
 		streams = append(streams, s)
 	}
-	slices.SortFunc(streams, func(a, b xds.Stream) int { return int(a.ID) - int(b.ID) }) //nolint:gosec // few
+	slices.SortFunc(streams, func(a, b xds.Stream) int { return int(a.ID) - int(b.ID) })
 	switch n := h.rand.IntN(10); {
 	case n < 4:
 		fleets := [][]ir.Name{nil, only(edge), only(inner), both()}[h.rand.IntN(4)]
@@ -492,7 +492,7 @@ func (h *history) step(t *testing.T) {
 		h.leave(s.Fleet, s.ID)
 	case len(streams) > 0:
 		s := streams[h.rand.IntN(len(streams))]
-		r := max(h.acked[s]+1, h.heads[s]) + uint64(h.rand.IntN(4)) //nolint:gosec // small
+		r := max(h.acked[s]+1, h.heads[s]) + uint64(h.rand.IntN(4))
 		if r <= h.revision() {
 			h.acked[s] = r
 			h.ack(s.Fleet, s.ID, r)

@@ -296,6 +296,7 @@ func (s *service) DeltaAggregatedResources(conn discoveryv3.AggregatedDiscoveryS
 		return status.Errorf(codes.ResourceExhausted, "there are %d streams already, which is the limit", s.server.opts.MaxStreams)
 	}
 	defer s.server.leave(st)
-	defer st.present()()
+	gone := st.present()
+	defer gone()
 	return st.run(s.stop)
 }
