@@ -49,6 +49,10 @@ type Options struct {
 	// MaxUnacknowledged bounds the responses that a stream has not answered
 	// (4,096). No new revision is sent beyond it until Envoy answers.
 	MaxUnacknowledged int
+
+	// WarmingTimeout is how long clusters may be without acknowledgement, while
+	// Envoy answers otherwise, before they are named as not getting warm (5 s).
+	WarmingTimeout time.Duration
 }
 
 // Observer is told what Envoys say. Each method is called by the goroutine of
@@ -127,6 +131,13 @@ type Server struct {
 
 var errNoIdentity = errors.New("the server was made without Options.Identity: it knows no fleet's name")
 
+// A peer that is silent for keepaliveTime is asked, and is cut off when it has
+// not answered after keepaliveTimeout.
+const (
+	keepaliveTime    = 30 * time.Second
+	keepaliveTimeout = 10 * time.Second
+)
+
 // stopGrace is how long Serve waits for streams that do not read to end.
 const stopGrace = 2 * time.Second
 
@@ -136,6 +147,7 @@ func New(o Options) *Server {
 	o.MaxMessage = orDefault(o.MaxMessage, 32<<20)
 	o.MaxNames = orDefault(o.MaxNames, 200_000)
 	o.MaxUnacknowledged = orDefault(o.MaxUnacknowledged, 4096)
+	o.WarmingTimeout = orDefault(o.WarmingTimeout, 5*time.Second)
 	if o.Log.GetSink() == nil {
 		o.Log = logr.Discard()
 	}
@@ -145,7 +157,7 @@ func New(o Options) *Server {
 	return &Server{opts: o, fleets: map[ir.Name]*fleet{}}
 }
 
-func orDefault(n, otherwise int) int {
+func orDefault[T int | time.Duration](n, otherwise T) T {
 	if n <= 0 {
 		return otherwise
 	}
@@ -246,7 +258,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, conf *tls.Config) er
 		grpc.MaxRecvMsgSize(s.opts.MaxMessage),
 		grpc.MaxConcurrentStreams(8),
 		grpc.ConnectionTimeout(10*time.Second),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(g, &service{server: s, stop: ctx.Done()})

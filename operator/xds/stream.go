@@ -48,8 +48,14 @@ type stream struct {
 	lingering [kindCount]map[string]uint64
 	names     int // of all subscriptions
 
-	nonce       uint64
-	outstanding int
+	nonce         uint64
+	answeredNonce uint64 // the newest that Envoy has answered
+	outstanding   int
+	warmth        warmth
+	// serving says that what is sent now was asked for, or is for new clusters.
+	serving bool
+	// due is when to take a turn though nothing has come; zero: never.
+	due time.Time
 
 	status  StreamState // what goes into view
 	events  []func(Observer)
@@ -73,6 +79,7 @@ func newStream(s *Server, who identity, conn wire) *stream {
 		st.subs[k].rejected = map[string]rejection{}
 		st.lingering[k] = map[string]uint64{}
 	}
+	st.warmth.suspects = map[string]WarmingCluster{}
 	st.show()
 	return st
 }
@@ -85,11 +92,20 @@ func (s *stream) run(stop <-chan struct{}) error {
 	go s.read(ctx, requests, ended)
 
 	s.log.V(1).Info("Stream opened")
-	defer func() { s.log.V(1).Info("Stream closed", "node", s.status.Node) }()
+	defer func() {
+		s.closeWarming()
+		s.log.V(1).Info("Stream closed", "node", s.status.Node)
+	}()
 	if err := s.turn(nil, requests); err != nil {
 		return err
 	}
+	alarm := time.NewTimer(0)
+	defer alarm.Stop()
 	for {
+		alarm.Stop()
+		if !s.due.IsZero() {
+			alarm.Reset(time.Until(s.due))
+		}
 		var req *discoveryv3.DeltaDiscoveryRequest
 		select {
 		case <-ctx.Done():
@@ -99,6 +115,7 @@ func (s *stream) run(stop <-chan struct{}) error {
 		case err := <-ended:
 			return err
 		case <-s.wake:
+		case <-alarm.C:
 		case req = <-requests:
 		}
 		if err := s.turn(req, requests); err != nil {
@@ -141,14 +158,20 @@ func (s *stream) turn(req *discoveryv3.DeltaDiscoveryRequest, more <-chan *disco
 		return err
 	}
 	s.settle()
+	s.due = s.warm(time.Now())
 	s.show()
+	s.tell()
+	return nil
+}
+
+// tell passes what has happened on to the observer.
+func (s *stream) tell() {
 	if o := s.server.opts.Observer; o != nil {
-		for _, tell := range s.events {
-			tell(o)
+		for _, event := range s.events {
+			event(o)
 		}
 	}
 	s.events = s.events[:0]
-	return nil
 }
 
 // handle takes one request: an answer to a response, a subscription, or both.
@@ -185,7 +208,7 @@ func (s *stream) send(k kind, rows []*row, removed []string) error {
 	}
 	s.nonce++
 	r := &response{kind: k, nonce: s.nonce, revision: s.cursor.revision, rows: rows, removed: removed}
-	s.subs[k].expect(r)
+	s.subs[k].expect(r, s.serving)
 	s.outstanding++
 
 	buffers := r.marshal()
