@@ -80,6 +80,16 @@ func (u *subscription) oldest() *expectation {
 	return nil
 }
 
+// owesAnswer says whether Envoy owes an answer to any response.
+func (s *stream) owesAnswer() bool {
+	for k := range s.subs {
+		if s.subs[k].oldest() != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // removing says whether a removal is not answered yet.
 func (u *subscription) removing() bool {
 	return slices.ContainsFunc(u.queue, func(e *expectation) bool { return !e.done && len(e.removed) > 0 })

@@ -174,8 +174,10 @@ func restart(t *testing.T, h *harness, fleet []*envoy.Resource) {
 	}
 }
 
-// load sends requests one after another on two connections.
+// load sends requests one after another on two connections, 100 a second in
+// all if it is paced.
 type load struct {
+	paced    bool
 	stopping atomic.Bool
 	done     sync.WaitGroup
 	total    atomic.Int64
@@ -186,11 +188,22 @@ type load struct {
 func startLoad(t *testing.T, url, host string) *load {
 	t.Helper()
 	l := &load{}
+	l.start(t, url, host)
+	return l
+}
+
+func (l *load) start(t *testing.T, url, host string) {
+	t.Helper()
 	for range 2 {
 		l.done.Go(func() {
 			c := &http.Client{Transport: &http.Transport{}}
 			defer c.CloseIdleConnections()
+			tick := time.NewTicker(20 * time.Millisecond)
+			defer tick.Stop()
 			for !l.stopping.Load() {
+				if l.paced {
+					<-tick.C
+				}
 				got := fetch(t.Context(), c, url, host)
 				l.total.Add(1)
 				if !strings.HasPrefix(got, "200 ") {
@@ -201,7 +214,6 @@ func startLoad(t *testing.T, url, host string) *load {
 			}
 		})
 	}
-	return l
 }
 
 func (l *load) stop() (int64, []string) {

@@ -8,7 +8,8 @@ import (
 
 type counters struct {
 	byType  [kindCount]struct{ responses, bytes, acks, nacks atomic.Uint64 }
-	refused struct{ identity, limit atomic.Uint64 }
+	refused struct{ identity, limit, fleetLimit atomic.Uint64 }
+	ended   struct{ age, expiry, distrusted atomic.Uint64 }
 	ignored struct{ unknownType, nonces, names atomic.Uint64 }
 }
 
@@ -29,6 +30,8 @@ var (
 	nacksDesc     = typedDesc("signet_xds_nacks_total", "Responses that Envoys refused.")
 	refusedDesc   = prometheus.NewDesc("signet_xds_refused_streams_total",
 		"Streams refused, by reason.", []string{"reason"}, nil)
+	endedDesc = prometheus.NewDesc("signet_xds_ended_streams_total",
+		"Streams that the server ended so that Envoy comes back with its newest certificate, by reason.", []string{"reason"}, nil)
 	ignoredDesc = prometheus.NewDesc("signet_xds_ignored_total",
 		"Requests, or parts of them, without effect, by reason.", []string{"reason"}, nil)
 )
@@ -41,7 +44,7 @@ func typedDesc(name, help string) *prometheus.Desc {
 func (s *Server) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		streamsDesc, revisionDesc, rejectedDesc, behindDesc, warmingDesc,
-		responsesDesc, bytesDesc, acksDesc, nacksDesc, refusedDesc, ignoredDesc,
+		responsesDesc, bytesDesc, acksDesc, nacksDesc, refusedDesc, endedDesc, ignoredDesc,
 	} {
 		to <- d
 	}
@@ -87,6 +90,10 @@ func (s *Server) Collect(to chan<- prometheus.Metric) {
 	}
 	count(refusedDesc, &c.refused.identity, "identity")
 	count(refusedDesc, &c.refused.limit, "limit")
+	count(refusedDesc, &c.refused.fleetLimit, "fleet limit")
+	count(endedDesc, &c.ended.age, "age")
+	count(endedDesc, &c.ended.expiry, "expiry")
+	count(endedDesc, &c.ended.distrusted, "distrusted")
 	count(ignoredDesc, &c.ignored.unknownType, "unknown type")
 	count(ignoredDesc, &c.ignored.nonces, "nonce")
 	count(ignoredDesc, &c.ignored.names, "names")

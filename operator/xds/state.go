@@ -34,6 +34,8 @@ type StreamState struct {
 	// Identity is the URI name of its certificate, Address where it calls from.
 	Identity, Address string
 	Since             time.Time
+	// Expires is when its certificate does: the stream ends before.
+	Expires time.Time
 	// Resumed says that Envoy had resources when the stream began.
 	Resumed bool
 

@@ -3,6 +3,7 @@ package xds
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,8 @@ type stream struct {
 	id     uint64
 
 	wake chan struct{} // of size 1
+	// distrusted says that the authority of its certificate is trusted no more.
+	distrusted atomic.Bool
 
 	// cursor is the snapshot that Envoy has been sent, as far as it subscribes;
 	// nil before the fleet's first revision. What differs is in lingering.
@@ -74,6 +77,9 @@ func newStream(s *Server, who identity, conn wire) *stream {
 		dependents: map[string]map[string]struct{}{},
 		status:     StreamState{Identity: who.uri, Address: who.address, Since: time.Now()},
 	}
+	if who.connection != nil {
+		st.status.Expires = who.connection.expires
+	}
 	for k := range st.subs {
 		st.subs[k].names = map[string]struct{}{}
 		st.subs[k].rejected = map[string]rejection{}
@@ -102,9 +108,15 @@ func (s *stream) run(stop <-chan struct{}) error {
 	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 	for {
+		over, due := s.over(time.Now())
+		if over {
+			s.who.connection.retire()
+			s.log.V(1).Info("The connection is at its end: Envoy comes back")
+			return nil
+		}
 		alarm.Stop()
-		if !s.due.IsZero() {
-			alarm.Reset(time.Until(s.due))
+		if due = earlier(due, s.due); !due.IsZero() {
+			alarm.Reset(time.Until(due))
 		}
 		var req *discoveryv3.DeltaDiscoveryRequest
 		select {
@@ -122,6 +134,54 @@ func (s *stream) run(stop <-chan struct{}) error {
 			return err
 		}
 	}
+}
+
+// earlier returns the earlier of two times; a zero time is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// awake makes the stream take a turn.
+func (s *stream) awake() {
+	select {
+	case s.wake <- struct{}{}:
+	default: // it is awake already
+	}
+}
+
+// check ends the stream when its certificate leads to none of the authorities.
+func (s *stream) check(roots *x509.CertPool) {
+	if err := s.who.connection.trusted(roots); err != nil {
+		s.server.opts.Log.Info("Ending a stream: its authority is trusted no more",
+			"fleet", s.who.fleet, "peer", s.who.address, "reason", err.Error())
+		s.distrusted.Store(true)
+		s.awake()
+		s.who.connection.retire() // it may be stuck
+	}
+}
+
+// over says whether the connection is at its end, and when to ask again.
+func (s *stream) over(now time.Time) (bool, time.Time) {
+	c, ended := s.who.connection, &s.server.counters.ended
+	switch {
+	case s.distrusted.Load():
+		ended.distrusted.Add(1)
+		return true, now
+	case c == nil: // no connection has no end
+		return false, time.Time{}
+	case now.Before(c.soft):
+		return false, c.soft
+	case now.Before(c.hard) && s.owesAnswer():
+		return false, c.hard
+	case c.byAge:
+		ended.age.Add(1)
+	default:
+		ended.expiry.Add(1)
+	}
+	return true, now
 }
 
 // read hands requests over until the stream ends.

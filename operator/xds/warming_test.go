@@ -58,6 +58,8 @@ type bubble struct {
 	heard    *warmRecord
 	revision uint64
 	sinks    []*bubbleWire
+	// connection is that of the streams; it may be nil.
+	connection *connection
 }
 
 // bubbleWire is a scripted Envoy; what it is sent it can answer by type.
@@ -117,8 +119,10 @@ func (b *bubble) publish(changed []*envoy.Resource, removed ...*envoy.Resource) 
 func (b *bubble) connect() *bubbleWire {
 	w := &bubbleWire{requests: make(chan *discoveryv3.DeltaDiscoveryRequest), ended: make(chan error, 1)}
 	w.ctx, w.hangUp = context.WithCancel(b.t.Context())
-	st := newStream(b.server, identity{fleet: edge}, w)
-	b.server.join(st)
+	st := newStream(b.server, identity{fleet: edge, connection: b.connection}, w)
+	if err := b.server.join(st); err != nil {
+		b.t.Fatal(err)
+	}
 	go func() {
 		defer b.server.leave(st)
 		w.ended <- st.run(nil)
