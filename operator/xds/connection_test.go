@@ -6,11 +6,15 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/peer"
 
 	"github.com/signetproxy/signet/provisioner/certificate"
 	"github.com/signetproxy/signet/translator/envoy"
@@ -295,4 +299,123 @@ func TestTheEndOfAConnectionLosesNoAnswer(t *testing.T) {
 			})
 		})
 	}
+}
+
+// serveAs is a server of an authority that signs anything.
+func serveAs(t *testing.T, a *authority, o Options) *harness {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Identity = certificate.ParseFleetURI
+	h := &harness{Server: New(o), addr: l.Addr().String()}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	served := make(chan error, 1)
+	conf := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{a.leaf()}, ClientCAs: a.pool()}
+	go func() { served <- h.Serve(ctx, l, conf) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return h
+}
+
+// as are the settings of a client with a certificate of the fleet edge.
+func (a *authority) as(end time.Time) *tls.Config {
+	return &tls.Config{
+		Certificates: []tls.Certificate{a.leafUntil(end, certificate.FleetURI(edge))}, RootCAs: a.pool(), ServerName: "xds.test",
+		MinVersion: tls.VersionTLS13,
+	}
+}
+
+// gone waits until a client's connection has ended.
+func (c *client) gone() {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), deadline)
+	defer cancel()
+	for state := c.conn.GetState(); state == connectivity.Ready; state = c.conn.GetState() {
+		if !c.conn.WaitForStateChange(ctx, state) {
+			c.t.Fatal("the connection does not end")
+		}
+	}
+}
+
+// An authority that is dropped takes its streams with it, also that of an Envoy
+// that reads nothing; those of other authorities stay.
+func TestADroppedAuthorityEndsItsStreams(t *testing.T) {
+	old, fresh := newAuthority(t), newAuthority(t)
+	both := old.pool()
+	both.AddCert(fresh.cert)
+	var now atomic.Pointer[x509.CertPool]
+	now.Store(both)
+	dropped, never := make(chan struct{}), make(chan struct{})
+	h := serveAs(t, old, Options{Trust: func() (*x509.CertPool, <-chan struct{}) {
+		if pool := now.Load(); pool != both {
+			return pool, never
+		}
+		return both, dropped
+	}})
+	h.publish(1, append(world(), scope("http|big", strings.Repeat("x", 1<<20))))
+	idle, stuck := h.connectTLS(t, old.as(time.Now().Add(time.Hour))), h.connectTLS(t, old.as(time.Now().Add(time.Hour)))
+	idle.subscribe(envoy.ClusterType)
+	idle.want("clusters +a")
+	stuck.subscribe(envoy.ScopeType)
+	stuck.subscribe(envoy.ClusterType)
+	h.until(t, "it is stuck", func(s StreamState) bool { return !s.BlockedSince.IsZero() })
+	h.publish(2, nil)
+	now.Store(fresh.pool())
+	close(dropped)
+	if _, err := idle.stream.Recv(); err == nil {
+		t.Error("a stream of a dropped authority lives on")
+	}
+	idle.gone()
+	stuck.gone()
+	h.untilAll(t, "all streams are gone", func(s State) bool { return len(s.Fleets[0].Streams) == 0 })
+	if n := h.counters.ended.distrusted.Load(); n == 0 {
+		t.Error("no stream is counted as distrusted")
+	}
+	// The handshake still accepts the old authority here: the stream is not.
+	late := h.connectTLS(t, old.as(time.Now().Add(time.Hour)))
+	late.subscribe(envoy.ClusterType)
+	if r, err := late.stream.Recv(); err == nil {
+		t.Errorf("a stream of a dropped authority is sent %s", describe(r))
+	}
+}
+
+// An Envoy that reads nothing when its certificate expires is cut off, and one
+// whose connection is at its end gets no other stream on it.
+func TestAnExpiredCertificateEndsAStuckStream(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	h := serveAs(t, a, Options{})
+	h.publish(1, list(scope("http|big", strings.Repeat("x", 1<<20))))
+	end := time.Now().Add(4 * time.Second)
+	stuck := h.connectTLS(t, a.as(end))
+	stuck.subscribe(envoy.ScopeType)
+	stuck.subscribe(envoy.ClusterType)
+	st := h.until(t, "it is stuck", func(s StreamState) bool { return !s.BlockedSince.IsZero() })
+	if !st.Expires.Equal(end.Truncate(time.Second)) {
+		t.Errorf("the certificate is shown to expire at %v, want %v", st.Expires, end.Truncate(time.Second))
+	}
+	stuck.gone()
+	h.untilAll(t, "its stream is gone", func(s State) bool { return len(s.Fleets[0].Streams) == 0 })
+	if _, err := identify(peerContext(t, &connection{Conn: closed(t), chain: []*x509.Certificate{a.cert}, expires: time.Now()}),
+		certificate.ParseFleetURI); err == nil || !strings.Contains(err.Error(), "expired") {
+		t.Errorf("a stream on an expired connection: %v", err)
+	}
+}
+
+func closed(t *testing.T) net.Conn {
+	t.Helper()
+	near, far := net.Pipe()
+	_ = far.Close() // never fails
+	return near
+}
+
+func peerContext(t *testing.T, c *connection) context.Context {
+	t.Helper()
+	return peer.NewContext(t.Context(), &peer.Peer{AuthInfo: peerInfo{connection: c}})
 }

@@ -45,7 +45,10 @@ func (a *authority) sign(c *x509.Certificate) (*x509.Certificate, *ecdsa.Private
 		a.t.Fatal(err)
 	}
 	c.SerialNumber = big.NewInt(time.Now().UnixNano())
-	c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	c.NotBefore = time.Now().Add(-time.Hour)
+	if c.NotAfter.IsZero() {
+		c.NotAfter = time.Now().Add(time.Hour)
+	}
 	parent, signer := a.cert, a.key
 	if parent == nil {
 		parent, signer = c, key
@@ -69,7 +72,13 @@ func (a *authority) pool() *x509.CertPool {
 
 func (a *authority) leaf(uris ...string) tls.Certificate {
 	a.t.Helper()
+	return a.leafUntil(time.Now().Add(time.Hour), uris...)
+}
+
+func (a *authority) leafUntil(end time.Time, uris ...string) tls.Certificate {
+	a.t.Helper()
 	c := &x509.Certificate{
+		NotAfter:    end,
 		DNSNames:    []string{"xds.test"},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
@@ -97,6 +106,7 @@ func TestStrangersGetNothing(t *testing.T) {
 		"right":                {"the control: this one is served", &tls.Config{Certificates: []tls.Certificate{ours.leaf(good)}}, codes.OK},
 		"no certificate":       {"a client must show who it is", &tls.Config{}, codes.Unavailable},
 		"unknown authority":    {"anybody can sign a name", &tls.Config{Certificates: []tls.Certificate{theirs.leaf(good)}}, codes.Unavailable},
+		"expired":              {"an identity has an end", &tls.Config{Certificates: []tls.Certificate{ours.leafUntil(time.Now().Add(-time.Minute), good)}}, codes.Unavailable},
 		"TLS 1.2":              {"only TLS 1.3", &tls.Config{Certificates: []tls.Certificate{ours.leaf(good)}, MaxVersion: tls.VersionTLS12}, codes.Unavailable},
 		"no URI":               {"a DNS name is no identity", &tls.Config{Certificates: []tls.Certificate{ours.leaf()}}, codes.PermissionDenied},
 		"two URIs":             {"it must be clear which", &tls.Config{Certificates: []tls.Certificate{ours.leaf(good, good+"2")}}, codes.PermissionDenied},
