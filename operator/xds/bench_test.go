@@ -41,9 +41,9 @@ func (w *sink) SendMsg(m any) error {
 	return nil
 }
 
-// Sent bytes and time per stream follow the change, not the number of streams
-// or of hosts.
-func BenchmarkOneChange(b *testing.B) {
+// Flat are sent bytes and time per stream: they follow the change, not the
+// number of streams or of hosts.
+func BenchmarkFlat_OneChangePerStream(b *testing.B) {
 	for _, hosts := range []int{100, 10_000} {
 		for _, streams := range []int{10, 200} {
 			b.Run(fmt.Sprintf("hosts=%d/streams=%d", hosts, streams), func(b *testing.B) { benchmarkChange(b, hosts, streams) })
