@@ -1,8 +1,6 @@
 package xds
 
 import (
-	"context"
-	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -75,9 +73,12 @@ func TestEnvoy(t *testing.T) {
 	if _, nacks := o.seen(); len(nacks) != 0 {
 		t.Errorf("Envoy refused %+v", nacks)
 	}
-	restart(t, h, join(s.listener("http"), s.cluster(ups[0], a), list(trusts[0], s.route("http", "shop.test", ups[0]))))
+	next := h.restarted(t, join(s.listener("http"), s.cluster(ups[0], a), list(trusts[0], s.route("http", "shop.test", ups[0]))))
 	if got := fetch(t.Context(), client, url, "shop.test"); got != "200 a" {
 		t.Errorf("after the restart: %q, want 200 a", got)
+	}
+	if st := next.acknowledged(t, 77); st.Names != 2 || st.Responses != 0 {
+		t.Errorf("an untouched Envoy was sent %d responses, want none; it asks for %d names", st.Responses, st.Names)
 	}
 }
 
@@ -144,33 +145,6 @@ func TestEnvoyRotation(t *testing.T) {
 	b.CloseConnections()
 	if got := fetch(t.Context(), client, "http://"+p.address("http")+"/", "shop.test"); got != "503 " {
 		t.Errorf("an authority that is trusted no more: %q, want 503", got)
-	}
-}
-
-// restart replaces the control plane by a fresh one on the same port, with the
-// same authority, as another process would be.
-func restart(t *testing.T, h *harness, fleet []*envoy.Resource) {
-	t.Helper()
-	h.stop()
-	var l net.Listener
-	var err error
-	if l, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", h.addr); err != nil {
-		t.Fatal(err)
-	}
-	next := &harness{Server: New(Options{Identity: certificate.ParseFleetURI}), keeper: h.keeper, addr: h.addr}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	served := make(chan error, 1)
-	go func() { served <- next.Serve(ctx, l, h.keeper.ServerTLS()) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-served; err != nil {
-			t.Errorf("Serve: %v", err)
-		}
-	})
-	next.publish(77, fleet)
-	st := next.acknowledged(t, 77)
-	if !st.Resumed || st.Responses != 0 {
-		t.Errorf("resumed: %v; an untouched Envoy was sent %d responses, want none", st.Resumed, st.Responses)
 	}
 }
 
@@ -249,49 +223,6 @@ func TestEnvoyRefusesOneOfMany(t *testing.T) {
 	}
 	h.publish(3, nil, &twin)
 	h.acknowledged(t, 3)
-}
-
-// Certificates are fetched by SNI: a host of its own, one of a wildcard, and
-// one that nobody serves.
-func TestEnvoyServesCertificatesOnDemand(t *testing.T) {
-	h := serve(t, Options{})
-	s := newSite(t)
-	up, b := s.upstream("a", "ca"), s.backend("a")
-	certificateOf := func(host string) *envoy.Resource {
-		pair, err := s.ca.Issue(pki.Leaf{DNS: []string{host}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s.ok(envoy.CertificateSecret(host, &ir.KeyPair{Chain: pair.CertPEM, Key: pair.KeyPEM}))
-	}
-	h.publish(1, join(s.listener("https"), s.cluster(up, b), list(s.trust("ca", s.ca), certificateOf("own.test"),
-		certificateOf("*.wild.test"), s.route("https", "own.test", up), s.route("https", "x.wild.test", up))))
-	p := h.envoy(t, edge)
-	h.acknowledged(t, 1)
-	addr := p.address("https")
-	handshake := func(host string) (string, error) {
-		d := tls.Dialer{Config: &tls.Config{RootCAs: s.ca.Pool(), ServerName: host, MinVersion: tls.VersionTLS12}}
-		c, err := d.DialContext(t.Context(), "tcp", addr)
-		if err != nil {
-			return "", err
-		}
-		defer c.Close()
-		return c.(*tls.Conn).ConnectionState().PeerCertificates[0].DNSNames[0], nil
-	}
-	for host, want := range map[string]string{"own.test": "own.test", "x.wild.test": "*.wild.test"} {
-		if got, err := handshake(host); err != nil || got != want {
-			t.Errorf("%s: certificate of %q (%v), want %q", host, got, err, want)
-		}
-	}
-	if got, err := handshake("unknown.test"); err == nil {
-		t.Errorf("an unknown host was shown the certificate of %q", got)
-	}
-	// A host whose certificate appears later is served at once.
-	h.publish(2, list(certificateOf("unknown.test")))
-	h.acknowledged(t, 2)
-	if got, err := handshake("unknown.test"); err != nil || got != "unknown.test" {
-		t.Errorf("certificate of %q (%v), want unknown.test", got, err)
-	}
 }
 
 func TestEnvoyOfAnotherFleetGetsNothing(t *testing.T) {

@@ -1,7 +1,9 @@
 package xds
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 
@@ -10,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/signetproxy/signet/provisioner/certificate"
 	"github.com/signetproxy/signet/translator/envoy"
 )
 
@@ -175,6 +178,24 @@ func TestServeEndsStuckStreams(t *testing.T) {
 	h.stop()
 	if got := h.State(); len(got.Fleets[0].Streams) != 0 {
 		t.Errorf("streams outlive Serve: %+v", got)
+	}
+}
+
+func TestServeOfAnEndedContext(t *testing.T) {
+	keeper, err := certificate.NewKeeper(certificate.KeeperConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 50 { // it may be stopped before or after it begins
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := New(Options{}).Serve(ctx, l, keeper.ServerTLS()); err != nil {
+			t.Fatalf("Serve: %v, want nil", err)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -154,6 +155,38 @@ func (p *proxy) address(name string) string {
 		case <-tick.C:
 		case <-ctx.Done():
 			p.t.Fatalf("Envoy has no listener %q: %s", name, last)
+		}
+	}
+}
+
+// until waits until a statistic is there and not zero.
+func (p *proxy) until(filter, name string) {
+	p.t.Helper()
+	p.wait("/stats?filter="+filter, func(body string) bool {
+		return strings.Contains(body, name) && !strings.Contains(body, name+"0\n")
+	})
+}
+
+func (p *proxy) untilReady() {
+	p.t.Helper()
+	p.wait("/ready", func(body string) bool { return strings.Contains(body, "LIVE") })
+}
+
+func (p *proxy) wait(path string, ok func(body string) bool) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), deadline)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		body := p.get(ctx, path)
+		if ok(body) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			p.t.Fatalf("%s of Envoy: %s", path, body)
 		}
 	}
 }

@@ -312,7 +312,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, conf *tls.Config) er
 	force := time.AfterFunc(stopGrace, g.Stop)
 	defer force.Stop()
 	g.GracefulStop()
-	if err := <-failed; err != nil {
+	// It says that it is stopped when that happens before it has begun.
+	if err := <-failed; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("serve xDS on %s: %w", l.Addr(), err)
 	}
 	return nil
