@@ -4,16 +4,25 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+	"weak"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
 	"github.com/signetproxy/signet/provisioner/certificate"
 	"github.com/signetproxy/signet/translator/envoy"
+	"github.com/signetproxy/signet/translator/ir"
 )
 
 func TestTooManyStreams(t *testing.T) {
@@ -102,6 +111,150 @@ func TestTooLongARequest(t *testing.T) {
 	if _, err := c.stream.Recv(); status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("error %v, want ResourceExhausted", err)
 	}
+	h.untilAll(t, "it is counted", func(State) bool { return h.counters.ended.request.Load() == 1 })
+}
+
+// rawCodec sends bytes as they are.
+type rawCodec struct{ encoding.CodecV2 }
+
+func (rawCodec) Marshal(any) (mem.BufferSlice, error) {
+	return mem.BufferSlice{mem.SliceBuffer("\xff\xff\xff")}, nil
+}
+
+func TestWhatIsNoRequest(t *testing.T) {
+	h := serve(t, Options{})
+	h.publish(1, world())
+	good := h.connect(t, edge)
+	good.start(world()...)
+	conn, err := grpc.NewClient("passthrough:///"+h.addr, grpc.WithTransportCredentials(credentials.NewTLS(h.identity(t, edge))),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{encoding.GetCodecV2("proto")})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	st, err := discoveryv3.NewAggregatedDiscoveryServiceClient(conn).DeltaAggregatedResources(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = st.Send(&discoveryv3.DeltaDiscoveryRequest{}) // an error of Send is that of Recv
+	if _, err := st.Recv(); status.Code(err) != codes.Internal {
+		t.Errorf("error %v, want Internal", err)
+	}
+	h.untilAll(t, "it is counted", func(State) bool { return h.counters.ended.request.Load() == 1 })
+	good.silent()
+}
+
+// The streams of one fleet that come back all at once leave room for others.
+func TestAFleetShutsNoOtherOut(t *testing.T) {
+	h := serve(t, Options{MaxStreams: 3, MaxFleetStreams: 2})
+	h.publish(1, world())
+	other := ir.Name{Namespace: "prod", Name: "other"}
+	h.Publish(Update{Revision: 2, Fleets: []FleetUpdate{{Fleet: other, Changed: world()}}})
+	for range 2 {
+		h.connect(t, edge).start(world()...)
+	}
+	for range 5 {
+		if got, _ := ask(t, h.addr, h.identity(t, edge)); got != codes.ResourceExhausted {
+			t.Errorf("code %v, want ResourceExhausted", got)
+		}
+	}
+	h.connect(t, other).start(world()...)
+	if got := h.counters.refused.fleetLimit.Load(); got != 5 {
+		t.Errorf("%d refusals are counted, want 5", got)
+	}
+	if got := gather(t, h.Server)["signet_xds_refused_streams_total"]; got != 5 {
+		t.Errorf("the metric is %v, want 5", got)
+	}
+}
+
+// A peer that vanishes without a word is noticed.
+func TestKeepalive(t *testing.T) {
+	h := serve(t, Options{KeepaliveTime: time.Second, KeepaliveTimeout: time.Second})
+	h.publish(1, world())
+	direct := h.addr
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	lost := make(chan struct{})
+	var copies sync.WaitGroup
+	copies.Go(func() {
+		near, err := l.Accept()
+		if err != nil {
+			return // the test has failed
+		}
+		far, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", direct)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for _, way := range [][2]net.Conn{{near, far}, {far, near}} {
+			copies.Go(func() { relay(way[0], way[1], lost) })
+		}
+	})
+	h.addr = l.Addr().String()
+	c := h.connect(t, edge)
+	c.start(world()...)
+	h.acknowledged(t, 1)
+	close(lost)
+	h.untilAll(t, "the stream is gone", func(s State) bool { return len(s.Fleets[0].Streams) == 0 })
+	c.close()
+	copies.Wait()
+}
+
+// relay copies until one side ends, and drops everything once the way is lost.
+func relay(from, to net.Conn, lost <-chan struct{}) {
+	defer from.Close()
+	buffer := make([]byte, 4096)
+	for {
+		n, err := from.Read(buffer)
+		if err != nil {
+			break
+		}
+		select {
+		case <-lost:
+			continue
+		default:
+		}
+		if _, err := to.Write(buffer[:n]); err != nil {
+			break
+		}
+	}
+	_ = to.Close() // it may be closed already
+}
+
+// What a stuck Envoy misses is not kept for it.
+func TestAStuckEnvoyCostsNoMemory(t *testing.T) {
+	h := serve(t, Options{})
+	h.publish(1, world())
+	c := h.connect(t, edge).node("stuck")
+	c.start(world()...)
+	h.publish(2, list(scope("http|big", strings.Repeat("x", 1<<20))))
+	h.until(t, "it is sent", func(s StreamState) bool { return s.Sent == 2 })
+	h.publish(3, list(listener("http", "2")))
+	h.until(t, "it is stuck", func(s StreamState) bool { return !s.BlockedSince.IsZero() })
+	const missed = 1000
+	var kept [missed]weak.Pointer[envoy.Resource]
+	for i := range kept {
+		r := scope("http|a", fmt.Sprint("missed ", i))
+		kept[i] = weak.Make(r)
+		h.publish(uint64(4+i), list(r))
+	}
+	runtime.GC()
+	alive := 0
+	for _, p := range kept {
+		if p.Value() != nil {
+			alive++
+		}
+	}
+	if alive > 2 { // the fleet has the newest
+		t.Errorf("%d of %d resources that a stuck Envoy missed are kept", alive, missed)
+	}
+	if got := h.State().Fleets[0].Streams[0]; got.Unacknowledged > 3 {
+		t.Errorf("%d responses are owed an answer, want those that were sent", got.Unacknowledged)
+	}
+	c.want("scopes +http|big", "listeners +http", "scopes +http|a")
 }
 
 func TestAnEnvoyThatNeverAcknowledges(t *testing.T) {
@@ -138,6 +291,9 @@ func TestAnEnvoyThatNeverAcknowledges(t *testing.T) {
 		if _, err := c.stream.Recv(); err != nil {
 			if status.Code(err) != codes.ResourceExhausted {
 				t.Errorf("the stream ends with %v, want ResourceExhausted", err)
+			}
+			if got := h.counters.ended.unacknowledged.Load(); got != 1 {
+				t.Errorf("%d streams are counted, want 1", got)
 			}
 			return
 		}

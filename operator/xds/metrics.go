@@ -9,7 +9,7 @@ import (
 type counters struct {
 	byType  [kindCount]struct{ responses, bytes, acks, nacks atomic.Uint64 }
 	refused struct{ identity, limit, fleetLimit atomic.Uint64 }
-	ended   struct{ age, expiry, distrusted atomic.Uint64 }
+	ended   struct{ age, expiry, distrusted, request, unacknowledged atomic.Uint64 }
 	ignored struct{ unknownType, nonces, names atomic.Uint64 }
 }
 
@@ -31,7 +31,7 @@ var (
 	refusedDesc   = prometheus.NewDesc("signet_xds_refused_streams_total",
 		"Streams refused, by reason.", []string{"reason"}, nil)
 	endedDesc = prometheus.NewDesc("signet_xds_ended_streams_total",
-		"Streams that the server ended so that Envoy comes back with its newest certificate, by reason.", []string{"reason"}, nil)
+		"Streams that the server ended, by reason: for age and expiry Envoy comes back with its newest certificate.", []string{"reason"}, nil)
 	ignoredDesc = prometheus.NewDesc("signet_xds_ignored_total",
 		"Requests, or parts of them, without effect, by reason.", []string{"reason"}, nil)
 )
@@ -94,6 +94,8 @@ func (s *Server) Collect(to chan<- prometheus.Metric) {
 	count(endedDesc, &c.ended.age, "age")
 	count(endedDesc, &c.ended.expiry, "expiry")
 	count(endedDesc, &c.ended.distrusted, "distrusted")
+	count(endedDesc, &c.ended.request, "request")
+	count(endedDesc, &c.ended.unacknowledged, "unacknowledged")
 	count(ignoredDesc, &c.ignored.unknownType, "unknown type")
 	count(ignoredDesc, &c.ignored.nonces, "nonce")
 	count(ignoredDesc, &c.ignored.names, "names")

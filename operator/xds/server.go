@@ -64,6 +64,9 @@ type Options struct {
 	// (4,096). No new revision is sent beyond it until Envoy answers.
 	MaxUnacknowledged int
 
+	// A peer that is silent for KeepaliveTime (30 s) is asked, and is cut off when
+	// it has not answered after KeepaliveTimeout (10 s). Below 1 s the first is 1 s.
+	KeepaliveTime, KeepaliveTimeout time.Duration
 	// WarmingTimeout is how long clusters may be without acknowledgement, while
 	// Envoy answers otherwise, before they are named as not getting warm (5 s).
 	WarmingTimeout time.Duration
@@ -145,17 +148,12 @@ type Server struct {
 
 var errNoIdentity = errors.New("the server was made without Options.Identity: it knows no fleet's name")
 
-// A peer that is silent for keepaliveTime is asked, and is cut off when it has
-// not answered after keepaliveTimeout.
 const (
-	keepaliveTime    = 30 * time.Second
-	keepaliveTimeout = 10 * time.Second
+	// stopGrace is how long Serve waits for streams that do not read to end.
+	stopGrace = 2 * time.Second
 	// maxIdle is how long a connection may be without a stream.
 	maxIdle = time.Minute
 )
-
-// stopGrace is how long Serve waits for streams that do not read to end.
-const stopGrace = 2 * time.Second
 
 // New makes a server that knows no fleet yet.
 func New(o Options) *Server {
@@ -165,6 +163,8 @@ func New(o Options) *Server {
 	o.MaxMessage = orDefault(o.MaxMessage, 32<<20)
 	o.MaxNames = orDefault(o.MaxNames, 200_000)
 	o.MaxUnacknowledged = orDefault(o.MaxUnacknowledged, 4096)
+	o.KeepaliveTime = orDefault(o.KeepaliveTime, 30*time.Second)
+	o.KeepaliveTimeout = orDefault(o.KeepaliveTimeout, 10*time.Second)
 	o.WarmingTimeout = orDefault(o.WarmingTimeout, 5*time.Second)
 	if o.Log.GetSink() == nil {
 		o.Log = logr.Discard()
@@ -285,7 +285,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, conf *tls.Config) er
 		grpc.MaxConcurrentStreams(8),
 		grpc.ConnectionTimeout(10*time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
-			Time: keepaliveTime, Timeout: keepaliveTimeout, MaxConnectionIdle: maxIdle,
+			Time: s.opts.KeepaliveTime, Timeout: s.opts.KeepaliveTimeout, MaxConnectionIdle: maxIdle,
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)

@@ -189,6 +189,12 @@ func (s *stream) read(ctx context.Context, to chan<- *discoveryv3.DeltaDiscovery
 	for {
 		req, err := s.conn.Recv()
 		if err != nil {
+			// With another code Envoy or its connection has gone.
+			if code := status.Code(err); code == codes.ResourceExhausted || code == codes.Internal {
+				s.server.counters.ended.request.Add(1)
+				s.server.opts.Log.Info("Ended a stream over a request that cannot be read",
+					"fleet", s.who.fleet, "peer", s.who.address, "reason", printable(err.Error(), maxMessage))
+			}
 			ended <- err
 			return
 		}
@@ -264,6 +270,8 @@ func (s *stream) ignore(counter *atomic.Uint64, why string) {
 // does not read.
 func (s *stream) send(k kind, rows []*row, removed []string) error {
 	if s.outstanding >= 2*s.server.opts.MaxUnacknowledged+s.names+requestBuffer {
+		s.server.counters.ended.unacknowledged.Add(1)
+		s.log.Info("Ending a stream that asks and does not answer", "unacknowledged", s.outstanding)
 		return status.Errorf(codes.ResourceExhausted, "%d responses are not acknowledged", s.outstanding)
 	}
 	s.nonce++

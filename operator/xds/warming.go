@@ -191,7 +191,7 @@ func (s *stream) oldestClusters() *expectation {
 func (s *stream) overdue(e *expectation) time.Time {
 	timeout := s.server.opts.WarmingTimeout
 	if s.answeredNonce < e.nonce && !s.warmth.progress.After(e.sent) {
-		return e.sent.Add(max(timeout, keepaliveTime+keepaliveTimeout))
+		return e.sent.Add(max(timeout, s.server.opts.KeepaliveTime+s.server.opts.KeepaliveTimeout))
 	}
 	start := e.sent
 	if s.warmth.progress.After(start) {
