@@ -403,6 +403,10 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%s is %v (present: %v), want %v", name, v, ok, want)
 		}
 	}
+	expires := h.State().Fleets[0].Streams[0].Expires
+	if v := got["signet_xds_client_certificate_expiry_timestamp_seconds"]; v != float64(expires.Unix()) || expires.Before(time.Now()) {
+		t.Errorf("the certificate expires at %v by the metric, want %v", v, expires)
+	}
 	if got["signet_xds_sent_bytes_total"] < 100 {
 		t.Errorf("%v bytes were sent", got["signet_xds_sent_bytes_total"])
 	}
