@@ -10,6 +10,7 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc/mem"
 
+	"github.com/signetproxy/signet/operator/xds/peer"
 	"github.com/signetproxy/signet/translator/envoy"
 )
 
@@ -62,7 +63,7 @@ func benchmarkChange(b *testing.B, hosts, streams int) {
 	var bytes atomic.Int64
 	sts := make([]*stream, streams)
 	for i := range sts {
-		sts[i] = newStream(s, identity{fleet: edge}, &sink{ctx: b.Context(), bytes: &bytes})
+		sts[i] = newStream(s, peer.Identity{Fleet: edge}, &sink{ctx: b.Context(), bytes: &bytes})
 		if err := errors.Join(s.join(sts[i]), sts[i].turn(nil, nil), sts[i].turn(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: string(envoy.ScopeType)}, nil)); err != nil {
 			b.Fatal(err)
 		}
@@ -106,7 +107,7 @@ func bytesOfAChange(t *testing.T, hosts int) int64 {
 	var bytes atomic.Int64
 	sts := make([]*stream, 200)
 	for i := range sts {
-		sts[i] = newStream(s, identity{fleet: edge}, &sink{ctx: t.Context(), bytes: &bytes})
+		sts[i] = newStream(s, peer.Identity{Fleet: edge}, &sink{ctx: t.Context(), bytes: &bytes})
 		if err := errors.Join(s.join(sts[i]), sts[i].turn(nil, nil), sts[i].turn(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: string(envoy.ScopeType)}, nil)); err != nil {
 			t.Fatal(err)
 		}

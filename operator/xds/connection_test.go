@@ -14,8 +14,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/peer"
 
+	"github.com/signetproxy/signet/operator/xds/peer"
 	"github.com/signetproxy/signet/provisioner/certificate"
 	"github.com/signetproxy/signet/translator/envoy"
 )
@@ -218,50 +218,9 @@ func TestEnvoyOutlivesItsIdentity(t *testing.T) {
 	}
 }
 
-// A connection ends within its bounds, and no two at the same moment.
-func TestLifeOfAConnection(t *testing.T) {
-	now := time.Now()
-	cert := func(left time.Duration) *x509.Certificate { return &x509.Certificate{NotAfter: now.Add(left)} }
-	cases := map[string]struct {
-		reason      string
-		chain       []*x509.Certificate
-		age         time.Duration
-		first, last time.Duration // of soft
-		grace       time.Duration // at least, from soft to hard
-		latest      time.Duration // of hard
-	}{
-		"expiry": {"before the certificate expires, by a twentieth and up to a tenth more", []*x509.Certificate{cert(100 * time.Hour)},
-			1000 * time.Hour, 85 * time.Hour, 95 * time.Hour, 5 * time.Hour, 100 * time.Hour},
-		"authority": {"one that expires first counts", []*x509.Certificate{cert(100 * time.Hour), cert(10 * time.Hour)},
-			1000 * time.Hour, 8*time.Hour + 30*time.Minute, 9*time.Hour + 30*time.Minute, 30 * time.Minute, 10 * time.Hour},
-		"age": {"a fifth early", []*x509.Certificate{cert(100 * time.Hour)},
-			10 * time.Hour, 8 * time.Hour, 10 * time.Hour, ageGrace, 10*time.Hour + ageGrace},
-		"both": {"the grace of age does not outlive the certificate", []*x509.Certificate{cert(time.Minute)},
-			52 * time.Second, 41 * time.Second, 57 * time.Second, 0, time.Minute},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			soft := map[time.Time]bool{}
-			for range 100 {
-				var c connection
-				c.begin(tc.chain, now, tc.age)
-				soft[c.soft] = true
-				if got := c.soft.Sub(now); got < tc.first || got > tc.last {
-					t.Errorf("%s: the soft end is after %s, want %s to %s", tc.reason, got, tc.first, tc.last)
-				}
-				if c.hard.Sub(c.soft) < tc.grace || c.hard.Sub(now) > tc.latest {
-					t.Errorf("%s: hard end after %s, %s behind the soft one", tc.reason, c.hard.Sub(now), c.hard.Sub(c.soft))
-				}
-			}
-			if len(soft) < 50 {
-				t.Errorf("100 connections end at %d moments", len(soft))
-			}
-		})
-	}
-}
-
 // Its end waits for the answers that Envoy owes, up to the hard end.
 func TestTheEndOfAConnectionLosesNoAnswer(t *testing.T) {
+	const grace = 10 * time.Second
 	cases := map[string]struct {
 		reason string
 		answer time.Duration // of the owed response; 0: never
@@ -269,7 +228,7 @@ func TestTheEndOfAConnectionLosesNoAnswer(t *testing.T) {
 	}{
 		"quiet":     {"nothing is owed", -1, time.Hour},
 		"answering": {"the answer comes late", 3 * time.Second, time.Hour + 3*time.Second},
-		"silent":    {"the hard end", 0, time.Hour + ageGrace},
+		"silent":    {"the hard end", 0, time.Hour + grace},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -277,7 +236,9 @@ func TestTheEndOfAConnectionLosesNoAnswer(t *testing.T) {
 				near, far := net.Pipe()
 				defer far.Close()
 				start := time.Now()
-				b.connection = &connection{Conn: near, soft: start.Add(time.Hour), hard: start.Add(time.Hour + ageGrace), byAge: true}
+				b.connection = &peer.Connection{Conn: near, Life: peer.Life{
+					Soft: start.Add(time.Hour), Hard: start.Add(time.Hour + grace), ByAge: true,
+				}}
 				b.publish(world())
 				w := b.connect()
 				wait(time.Hour - time.Second)
@@ -385,8 +346,7 @@ func TestADroppedAuthorityEndsItsStreams(t *testing.T) {
 	}
 }
 
-// An Envoy that reads nothing when its certificate expires is cut off, and one
-// whose connection is at its end gets no other stream on it.
+// An Envoy that reads nothing when its certificate expires is cut off.
 func TestAnExpiredCertificateEndsAStuckStream(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -402,20 +362,4 @@ func TestAnExpiredCertificateEndsAStuckStream(t *testing.T) {
 	}
 	stuck.gone()
 	h.untilAll(t, "its stream is gone", func(s State) bool { return len(s.Fleets[0].Streams) == 0 })
-	if _, err := identify(peerContext(t, &connection{Conn: closed(t), chain: []*x509.Certificate{a.cert}, expires: time.Now()}),
-		certificate.ParseFleetURI); err == nil || !strings.Contains(err.Error(), "expired") {
-		t.Errorf("a stream on an expired connection: %v", err)
-	}
-}
-
-func closed(t *testing.T) net.Conn {
-	t.Helper()
-	near, far := net.Pipe()
-	_ = far.Close() // never fails
-	return near
-}
-
-func peerContext(t *testing.T, c *connection) context.Context {
-	t.Helper()
-	return peer.NewContext(t.Context(), &peer.Peer{AuthInfo: peerInfo{connection: c}})
 }

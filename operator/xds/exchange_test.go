@@ -18,12 +18,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/signetproxy/signet/operator/xds/peer"
 	"github.com/signetproxy/signet/provisioner/certificate"
 	"github.com/signetproxy/signet/translator/envoy"
 	"github.com/signetproxy/signet/translator/ir"
@@ -139,7 +139,7 @@ func (p *replay) play(e *event, seen map[string]int) {
 	case e.Connect:
 		seen["connect"]++
 		p.wire, p.nonces = &fakeWire{ctx: p.t.Context()}, map[string]string{}
-		p.stream = newStream(p.server, identity{fleet: edge}, p.wire)
+		p.stream = newStream(p.server, peer.Identity{Fleet: edge}, p.wire)
 		if err := p.server.join(p.stream); err != nil {
 			p.t.Fatal(err)
 		}
@@ -270,7 +270,7 @@ type recorder struct {
 }
 
 func (r *recorder) DeltaAggregatedResources(conn discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
-	who, err := identify(conn.Context(), certificate.ParseFleetURI)
+	who, err := peer.Identify(conn.Context(), certificate.ParseFleetURI)
 	if err != nil {
 		return status.Error(codes.PermissionDenied, err.Error())
 	}
@@ -311,7 +311,7 @@ func recordExchanges(t *testing.T) {
 	}
 	r := &recorder{server: New(Options{}), tape: &tape{t: t, to: file}, next: make(chan chan struct{})}
 	h := &harness{Server: r.server, addr: l.Addr().String(), keeper: keeper}
-	g := grpc.NewServer(grpc.Creds(handshaker{credentials.NewTLS(strict(keeper.ServerTLS())), h.opts.MaxAge}), grpc.ForceServerCodecV2(newCodec()))
+	g := grpc.NewServer(grpc.Creds(peer.Credentials(keeper.ServerTLS(), h.opts.MaxAge)), grpc.ForceServerCodecV2(newCodec()))
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(g, r)
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(l) }()

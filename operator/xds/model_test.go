@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/signetproxy/signet/operator/xds/peer"
 	"github.com/signetproxy/signet/translator/envoy"
 )
 
@@ -77,7 +78,7 @@ func (m *envoyModel) connect() {
 	}
 	m.owed = nil
 	m.wire = &fakeWire{ctx: m.t.Context()}
-	m.stream = newStream(m.server, identity{fleet: edge}, m.wire)
+	m.stream = newStream(m.server, peer.Identity{Fleet: edge}, m.wire)
 	if err := m.server.join(m.stream); err != nil {
 		m.t.Fatal(err)
 	}
@@ -380,7 +381,7 @@ func FuzzRequests(f *testing.F) {
 		s := New(Options{MaxNames: 8, MaxUnacknowledged: 4})
 		s.Publish(Update{Revision: 1, Fleets: []FleetUpdate{{Fleet: edge, Changed: world()}}})
 		w := &fakeWire{ctx: t.Context()}
-		st := newStream(s, identity{fleet: edge}, w)
+		st := newStream(s, peer.Identity{Fleet: edge}, w)
 		if err := s.join(st); err != nil {
 			t.Fatal(err)
 		}

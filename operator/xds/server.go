@@ -18,10 +18,10 @@ import (
 	"github.com/go-logr/logr"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
+	"github.com/signetproxy/signet/operator/xds/peer"
 	"github.com/signetproxy/signet/translator/envoy"
 	"github.com/signetproxy/signet/translator/ir"
 )
@@ -243,7 +243,7 @@ func (s *Server) forgetLocked(f *fleet) {
 func (s *Server) join(st *stream) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.fleetLocked(st.who.fleet)
+	f := s.fleetLocked(st.who.Fleet)
 	var err error
 	switch {
 	case s.streams >= s.opts.MaxStreams:
@@ -279,7 +279,7 @@ func (s *Server) leave(st *stream) {
 // authorities anew for each handshake (tls.Config.GetConfigForClient).
 func (s *Server) Serve(ctx context.Context, l net.Listener, conf *tls.Config) error {
 	g := grpc.NewServer(
-		grpc.Creds(handshaker{credentials.NewTLS(strict(conf)), s.opts.MaxAge}),
+		grpc.Creds(peer.Credentials(conf, s.opts.MaxAge)),
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(s.opts.MaxMessage),
 		grpc.MaxConcurrentStreams(8),
@@ -356,22 +356,22 @@ type service struct {
 
 // DeltaAggregatedResources implements the one method that is served.
 func (s *service) DeltaAggregatedResources(conn discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
-	who, err := identify(conn.Context(), s.server.opts.Identity)
+	who, err := peer.Identify(conn.Context(), s.server.opts.Identity)
 	if err != nil {
 		s.server.counters.refused.identity.Add(1)
 		s.server.opts.Log.Info("Refused a stream without a valid identity", "reason", err.Error())
 		return status.Error(codes.PermissionDenied, err.Error())
 	}
-	if who.connection.retired.Load() {
+	if who.Connection.Retired() {
 		return status.Error(codes.Unavailable, "the connection is at its end")
 	}
 	st := newStream(s.server, who, conn)
 	if err := s.server.join(st); err != nil {
-		s.server.opts.Log.Info("Refused a stream: there are too many", "fleet", who.fleet, "reason", err.Error())
+		s.server.opts.Log.Info("Refused a stream: there are too many", "fleet", who.Fleet, "reason", err.Error())
 		return status.Error(codes.ResourceExhausted, err.Error())
 	}
 	defer s.server.leave(st)
-	defer who.connection.limit().Stop()
+	defer who.Connection.Limit().Stop()
 	if trust := s.server.opts.Trust; trust != nil { // it may have changed since the handshake
 		roots, _ := trust()
 		st.check(roots)

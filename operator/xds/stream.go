@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/signetproxy/signet/operator/xds/peer"
 	"github.com/signetproxy/signet/translator/envoy"
 )
 
@@ -29,7 +30,7 @@ type wire interface {
 type stream struct {
 	server *Server
 	fleet  *fleet
-	who    identity
+	who    peer.Identity
 	conn   wire
 	log    logr.Logger
 	id     uint64
@@ -69,16 +70,16 @@ type stream struct {
 // requestBuffer is how many requests a stream reads ahead.
 const requestBuffer = 16
 
-func newStream(s *Server, who identity, conn wire) *stream {
+func newStream(s *Server, who peer.Identity, conn wire) *stream {
 	st := &stream{
 		server: s, who: who, conn: conn,
-		log:        s.opts.Log.WithValues("fleet", who.fleet, "peer", who.address),
+		log:        s.opts.Log.WithValues("fleet", who.Fleet, "peer", who.Address),
 		wake:       make(chan struct{}, 1),
 		dependents: map[string]map[string]struct{}{},
-		status:     StreamState{Identity: who.uri, Address: who.address, Since: time.Now()},
+		status:     StreamState{Identity: who.URI, Address: who.Address, Since: time.Now()},
 	}
-	if who.connection != nil {
-		st.status.Expires = who.connection.expires
+	if who.Connection != nil {
+		st.status.Expires = who.Connection.Expires
 	}
 	for k := range st.subs {
 		st.subs[k].names = map[string]struct{}{}
@@ -110,7 +111,7 @@ func (s *stream) run(stop <-chan struct{}) error {
 	for {
 		over, due := s.over(time.Now())
 		if over {
-			s.who.connection.retire()
+			s.who.Connection.Retire()
 			s.log.V(1).Info("The connection is at its end: Envoy comes back")
 			return nil
 		}
@@ -154,29 +155,29 @@ func (s *stream) awake() {
 
 // check ends the stream when its certificate leads to none of the authorities.
 func (s *stream) check(roots *x509.CertPool) {
-	if err := s.who.connection.trusted(roots); err != nil {
+	if err := s.who.Connection.Trusted(roots); err != nil {
 		s.server.opts.Log.Info("Ending a stream: its authority is trusted no more",
-			"fleet", s.who.fleet, "peer", s.who.address, "reason", err.Error())
+			"fleet", s.who.Fleet, "peer", s.who.Address, "reason", err.Error())
 		s.distrusted.Store(true)
 		s.awake()
-		s.who.connection.retire() // it may be stuck
+		s.who.Connection.Retire() // it may be stuck
 	}
 }
 
 // over says whether the connection is at its end, and when to ask again.
 func (s *stream) over(now time.Time) (bool, time.Time) {
-	c, ended := s.who.connection, &s.server.counters.ended
+	c, ended := s.who.Connection, &s.server.counters.ended
 	switch {
 	case s.distrusted.Load():
 		ended.distrusted.Add(1)
 		return true, now
 	case c == nil: // no connection has no end
 		return false, time.Time{}
-	case now.Before(c.soft):
-		return false, c.soft
-	case now.Before(c.hard) && s.owesAnswer():
-		return false, c.hard
-	case c.byAge:
+	case now.Before(c.Soft):
+		return false, c.Soft
+	case now.Before(c.Hard) && s.owesAnswer():
+		return false, c.Hard
+	case c.ByAge:
 		ended.age.Add(1)
 	default:
 		ended.expiry.Add(1)
@@ -193,7 +194,7 @@ func (s *stream) read(ctx context.Context, to chan<- *discoveryv3.DeltaDiscovery
 			if code := status.Code(err); code == codes.ResourceExhausted || code == codes.Internal {
 				s.server.counters.ended.request.Add(1)
 				s.server.opts.Log.Info("Ended a stream over a request that cannot be read",
-					"fleet", s.who.fleet, "peer", s.who.address, "reason", printable(err.Error(), maxMessage))
+					"fleet", s.who.Fleet, "peer", s.who.Address, "reason", printable(err.Error(), maxMessage))
 			}
 			ended <- err
 			return

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 
+	"github.com/signetproxy/signet/operator/xds/peer"
 	"github.com/signetproxy/signet/translator/envoy"
 )
 
@@ -59,7 +60,7 @@ type bubble struct {
 	revision uint64
 	sinks    []*bubbleWire
 	// connection is that of the streams; it may be nil.
-	connection *connection
+	connection *peer.Connection
 }
 
 // bubbleWire is a scripted Envoy; what it is sent it can answer by type.
@@ -119,7 +120,7 @@ func (b *bubble) publish(changed []*envoy.Resource, removed ...*envoy.Resource) 
 func (b *bubble) connect() *bubbleWire {
 	w := &bubbleWire{requests: make(chan *discoveryv3.DeltaDiscoveryRequest), ended: make(chan error, 1)}
 	w.ctx, w.hangUp = context.WithCancel(b.t.Context())
-	st := newStream(b.server, identity{fleet: edge, connection: b.connection}, w)
+	st := newStream(b.server, peer.Identity{Fleet: edge, Connection: b.connection}, w)
 	if err := b.server.join(st); err != nil {
 		b.t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package xds
+package peer
 
 import (
 	"context"
@@ -12,39 +12,39 @@ import (
 	"github.com/signetproxy/signet/translator/ir"
 )
 
-// identity is who is at the far end of a stream, by its verified certificate.
-type identity struct {
-	fleet      ir.Name
-	uri        string
-	address    string
-	connection *connection
+// Identity is who is at the far end of a stream, by its verified certificate.
+type Identity struct {
+	Fleet ir.Name
+	// URI is the one URI name of the certificate, Address where it calls from.
+	URI, Address string
+	Connection   *Connection
 }
 
-// identify reads the one URI name of the verified client certificate, which was
+// Identify reads the one URI name of the verified client certificate, which was
 // valid when the connection began and must still be.
-func identify(ctx context.Context, parse func(*url.URL) (ir.Name, error)) (identity, error) {
+func Identify(ctx context.Context, parse func(*url.URL) (ir.Name, error)) (Identity, error) {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
-		return identity{}, errNotVerified
+		return Identity{}, errNotVerified
 	}
 	info, ok := p.AuthInfo.(peerInfo)
 	if !ok {
-		return identity{}, errNotVerified
+		return Identity{}, errNotVerified
 	}
 	conn := info.connection
-	if !time.Now().Before(conn.expires) {
-		conn.retire()
-		return identity{}, fmt.Errorf("the client certificate has expired at %s", conn.expires.Format(time.RFC3339))
+	if !time.Now().Before(conn.Expires) {
+		conn.Retire()
+		return Identity{}, fmt.Errorf("the client certificate has expired at %s", conn.Expires.Format(time.RFC3339))
 	}
 	leaf := conn.chain[0]
 	if len(leaf.URIs) != 1 {
-		return identity{}, fmt.Errorf("the client certificate has %d URI names: it must have exactly one, that of its fleet", len(leaf.URIs))
+		return Identity{}, fmt.Errorf("the client certificate has %d URI names: it must have exactly one, that of its fleet", len(leaf.URIs))
 	}
 	fleet, err := parse(leaf.URIs[0])
 	if err != nil {
-		return identity{}, fmt.Errorf("the URI name of the client certificate: %w", err)
+		return Identity{}, fmt.Errorf("the URI name of the client certificate: %w", err)
 	}
-	return identity{fleet: fleet, uri: leaf.URIs[0].String(), address: p.Addr.String(), connection: conn}, nil
+	return Identity{Fleet: fleet, URI: leaf.URIs[0].String(), Address: p.Addr.String(), Connection: conn}, nil
 }
 
 // strict returns a configuration that accepts nothing below the rules of this

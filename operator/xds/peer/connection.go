@@ -1,6 +1,7 @@
-package xds
+package peer
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -27,60 +28,72 @@ const (
 	closeAfter = time.Second
 )
 
-// connection is a TLS connection that can be ended from within: a stream alone
+// Connection is a TLS connection that can be ended from within: a stream alone
 // would come back on the same connection, with the same certificate.
-type connection struct {
+type Connection struct {
 	net.Conn
-	retired atomic.Bool
+	Life
 
+	retired atomic.Bool
 	chain   []*x509.Certificate // verified; leaf first
-	expires time.Time           // when the first of the chain does
-	soft    time.Time
-	hard    time.Time
-	byAge   bool // what soft and hard are for
 }
 
-// begin sets the life of the connection of a verified chain.
-func (c *connection) begin(chain []*x509.Certificate, now time.Time, maxAge time.Duration) {
-	c.chain, c.expires = chain, chain[0].NotAfter
+// Life is when a connection ends.
+type Life struct {
+	// Expires is when the first certificate of the client's chain does.
+	Expires time.Time
+	// Soft is when the connection is to end as soon as the client owes no
+	// answer, Hard when it ends anyhow.
+	Soft, Hard time.Time
+	// ByAge says that both are for its age, and not for the certificate.
+	ByAge bool
+}
+
+// lifeOf a connection that begins now with a verified chain.
+func lifeOf(chain []*x509.Certificate, now time.Time, maxAge time.Duration) Life {
+	c := Life{Expires: chain[0].NotAfter}
 	for _, cert := range chain[1:] {
-		if cert.NotAfter.Before(c.expires) {
-			c.expires = cert.NotAfter
+		if cert.NotAfter.Before(c.Expires) {
+			c.Expires = cert.NotAfter
 		}
 	}
 	part := func(d time.Duration, share float64) time.Duration { return time.Duration(share * float64(d)) }
 	chance := rand.Float64() //nolint:gosec // spreads load; nothing secret depends on it
-	left := c.expires.Sub(now)
-	c.soft, c.hard = c.expires.Add(-part(left, expiryGrace+chance*expirySpread)), c.expires
-	if aged := now.Add(part(maxAge, 1-chance*ageSpread)); aged.Before(c.soft) {
-		c.soft, c.hard, c.byAge = aged, aged.Add(ageGrace), true
-		if c.expires.Before(c.hard) {
-			c.hard = c.expires
+	left := c.Expires.Sub(now)
+	c.Soft, c.Hard = c.Expires.Add(-part(left, expiryGrace+chance*expirySpread)), c.Expires
+	if aged := now.Add(part(maxAge, 1-chance*ageSpread)); aged.Before(c.Soft) {
+		c.Soft, c.Hard, c.ByAge = aged, aged.Add(ageGrace), true
+		if c.Expires.Before(c.Hard) {
+			c.Hard = c.Expires
 		}
 	}
+	return c
 }
 
-// retire closes the connection behind the next frame, which is the end of the
+// Retire closes the connection behind the next frame, which is the end of the
 // stream.
-func (c *connection) retire() {
+func (c *Connection) Retire() {
 	if c.retired.Swap(true) {
 		return
 	}
 	time.AfterFunc(closeAfter, c.end)
 }
 
-// limit ends a connection whose stream cannot end by itself, since its Envoy
+// Limit ends a connection whose stream cannot end by itself, since its Envoy
 // reads nothing.
-func (c *connection) limit() *time.Timer {
-	last := c.hard.Add(closeAfter)
-	if c.expires.Before(last) {
-		last = c.expires
+func (c *Connection) Limit() *time.Timer {
+	last := c.Hard.Add(closeAfter)
+	if c.Expires.Before(last) {
+		last = c.Expires
 	}
 	return time.AfterFunc(time.Until(last), c.end)
 }
 
+// Retired says whether the connection is at its end: no stream may begin on it.
+func (c *Connection) Retired() bool { return c.retired.Load() }
+
 // Write implements net.Conn.
-func (c *connection) Write(b []byte) (int, error) {
+func (c *Connection) Write(b []byte) (int, error) {
 	last := c.retired.Load()
 	n, err := c.Conn.Write(b)
 	if last {
@@ -90,11 +103,11 @@ func (c *connection) Write(b []byte) (int, error) {
 }
 
 // end closes the connection; it may be closed already.
-func (c *connection) end() { _ = c.Close() }
+func (c *Connection) end() { _ = c.Close() }
 
-// trusted says whether the client's certificate leads to one of the
+// Trusted returns an error when the client's certificate leads to none of the
 // authorities.
-func (c *connection) trusted(roots *x509.CertPool) error {
+func (c *Connection) Trusted(roots *x509.CertPool) error {
 	between := x509.NewCertPool()
 	for _, cert := range c.chain[1:] {
 		between.AddCert(cert)
@@ -108,6 +121,14 @@ func (c *connection) trusted(roots *x509.CertPool) error {
 	return nil
 }
 
+// Credentials return the transport of a server: TLS as conf says, but never
+// below TLS 1.3 with a verified client certificate. A connection lives for
+// maxAge at most, and never longer than that certificate. [Identify] reads what
+// it makes.
+func Credentials(conf *tls.Config, maxAge time.Duration) credentials.TransportCredentials {
+	return handshaker{credentials.NewTLS(strict(conf)), maxAge}
+}
+
 // handshaker is TLS that keeps hold of its connections.
 type handshaker struct {
 	credentials.TransportCredentials
@@ -117,7 +138,7 @@ type handshaker struct {
 // peerInfo is what a handler knows of its connection.
 type peerInfo struct {
 	credentials.TLSInfo
-	connection *connection
+	connection *Connection
 }
 
 var errNotVerified = errors.New("the connection has no verified client certificate")
@@ -128,13 +149,13 @@ func (h handshaker) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInf
 	if err != nil {
 		return nil, nil, err //nolint:wrapcheck // gRPC looks into it
 	}
-	tls, ok := info.(credentials.TLSInfo)
-	if !ok || len(tls.State.VerifiedChains) == 0 || len(tls.State.VerifiedChains[0]) == 0 {
+	secure, ok := info.(credentials.TLSInfo)
+	if !ok || len(secure.State.VerifiedChains) == 0 || len(secure.State.VerifiedChains[0]) == 0 {
 		return nil, nil, errors.Join(errNotVerified, conn.Close())
 	}
-	c := &connection{Conn: conn}
-	c.begin(tls.State.VerifiedChains[0], time.Now(), h.maxAge)
-	return c, peerInfo{TLSInfo: tls, connection: c}, nil
+	chain := secure.State.VerifiedChains[0]
+	c := &Connection{Conn: conn, Life: lifeOf(chain, time.Now(), h.maxAge), chain: chain}
+	return c, peerInfo{TLSInfo: secure, connection: c}, nil
 }
 
 // Clone implements credentials.TransportCredentials.
