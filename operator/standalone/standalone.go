@@ -91,7 +91,8 @@ func New(cfg Config) (*Standalone, error) {
 	s := &Standalone{cfg: cfg, keeper: keeper, ready: make(chan struct{}), folder: make(chan string, 1)}
 	s.rollout = rollout.New(rollout.Options{Log: cfg.Log.WithName("rollout")})
 	s.xds = xds.New(xds.Options{
-		Log: cfg.Log.WithName("xds"), Identity: certificate.ParseFleetURI, Observer: xds.Observers{s.rollout},
+		Log: cfg.Log.WithName("xds"), Identity: certificate.ParseFleetURI, Trust: keeper.Authorities,
+		Observer: xds.Observers{s.rollout},
 	})
 	s.pipeline = pipeline.New(pipeline.Options{
 		Source: folder.New(cfg.Manifests, folder.Options{Log: cfg.Log.WithName("folder")}),

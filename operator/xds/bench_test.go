@@ -10,6 +10,7 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc/mem"
 
+	"github.com/signetproxy/signet/operator/xds/peer"
 	"github.com/signetproxy/signet/translator/envoy"
 )
 
@@ -41,9 +42,9 @@ func (w *sink) SendMsg(m any) error {
 	return nil
 }
 
-// Sent bytes and time per stream follow the change, not the number of streams
-// or of hosts.
-func BenchmarkOneChange(b *testing.B) {
+// Flat are sent bytes and time per stream: they follow the change, not the
+// number of streams or of hosts.
+func BenchmarkFlat_OneChangePerStream(b *testing.B) {
 	for _, hosts := range []int{100, 10_000} {
 		for _, streams := range []int{10, 200} {
 			b.Run(fmt.Sprintf("hosts=%d/streams=%d", hosts, streams), func(b *testing.B) { benchmarkChange(b, hosts, streams) })
@@ -62,9 +63,8 @@ func benchmarkChange(b *testing.B, hosts, streams int) {
 	var bytes atomic.Int64
 	sts := make([]*stream, streams)
 	for i := range sts {
-		sts[i] = newStream(s, identity{fleet: edge}, &sink{ctx: b.Context(), bytes: &bytes})
-		s.join(sts[i])
-		if err := errors.Join(sts[i].turn(nil, nil), sts[i].turn(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: string(envoy.ScopeType)}, nil)); err != nil {
+		sts[i] = newStream(s, peer.Identity{Fleet: edge}, &sink{ctx: b.Context(), bytes: &bytes})
+		if err := errors.Join(s.join(sts[i]), sts[i].turn(nil, nil), sts[i].turn(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: string(envoy.ScopeType)}, nil)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -107,9 +107,8 @@ func bytesOfAChange(t *testing.T, hosts int) int64 {
 	var bytes atomic.Int64
 	sts := make([]*stream, 200)
 	for i := range sts {
-		sts[i] = newStream(s, identity{fleet: edge}, &sink{ctx: t.Context(), bytes: &bytes})
-		s.join(sts[i])
-		if err := errors.Join(sts[i].turn(nil, nil), sts[i].turn(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: string(envoy.ScopeType)}, nil)); err != nil {
+		sts[i] = newStream(s, peer.Identity{Fleet: edge}, &sink{ctx: t.Context(), bytes: &bytes})
+		if err := errors.Join(s.join(sts[i]), sts[i].turn(nil, nil), sts[i].turn(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: string(envoy.ScopeType)}, nil)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,16 +1,28 @@
 package xds
 
 import (
+	"context"
 	"fmt"
+	"net"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+	"weak"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
+	"github.com/signetproxy/signet/provisioner/certificate"
 	"github.com/signetproxy/signet/translator/envoy"
+	"github.com/signetproxy/signet/translator/ir"
 )
 
 func TestTooManyStreams(t *testing.T) {
@@ -99,6 +111,150 @@ func TestTooLongARequest(t *testing.T) {
 	if _, err := c.stream.Recv(); status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("error %v, want ResourceExhausted", err)
 	}
+	h.untilAll(t, "it is counted", func(State) bool { return h.counters.ended.request.Load() == 1 })
+}
+
+// rawCodec sends bytes as they are.
+type rawCodec struct{ encoding.CodecV2 }
+
+func (rawCodec) Marshal(any) (mem.BufferSlice, error) {
+	return mem.BufferSlice{mem.SliceBuffer("\xff\xff\xff")}, nil
+}
+
+func TestWhatIsNoRequest(t *testing.T) {
+	h := serve(t, Options{})
+	h.publish(1, world())
+	good := h.connect(t, edge)
+	good.start(world()...)
+	conn, err := grpc.NewClient("passthrough:///"+h.addr, grpc.WithTransportCredentials(credentials.NewTLS(h.identity(t, edge))),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{encoding.GetCodecV2("proto")})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	st, err := discoveryv3.NewAggregatedDiscoveryServiceClient(conn).DeltaAggregatedResources(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = st.Send(&discoveryv3.DeltaDiscoveryRequest{}) // an error of Send is that of Recv
+	if _, err := st.Recv(); status.Code(err) != codes.Internal {
+		t.Errorf("error %v, want Internal", err)
+	}
+	h.untilAll(t, "it is counted", func(State) bool { return h.counters.ended.request.Load() == 1 })
+	good.silent()
+}
+
+// The streams of one fleet that come back all at once leave room for others.
+func TestAFleetShutsNoOtherOut(t *testing.T) {
+	h := serve(t, Options{MaxStreams: 3, MaxFleetStreams: 2})
+	h.publish(1, world())
+	other := ir.Name{Namespace: "prod", Name: "other"}
+	h.Publish(Update{Revision: 2, Fleets: []FleetUpdate{{Fleet: other, Changed: world()}}})
+	for range 2 {
+		h.connect(t, edge).start(world()...)
+	}
+	for range 5 {
+		if got, _ := ask(t, h.addr, h.identity(t, edge)); got != codes.ResourceExhausted {
+			t.Errorf("code %v, want ResourceExhausted", got)
+		}
+	}
+	h.connect(t, other).start(world()...)
+	if got := h.counters.refused.fleetLimit.Load(); got != 5 {
+		t.Errorf("%d refusals are counted, want 5", got)
+	}
+	if got := gather(t, h.Server)["signet_xds_refused_streams_total"]; got != 5 {
+		t.Errorf("the metric is %v, want 5", got)
+	}
+}
+
+// A peer that vanishes without a word is noticed.
+func TestKeepalive(t *testing.T) {
+	h := serve(t, Options{KeepaliveTime: time.Second, KeepaliveTimeout: time.Second})
+	h.publish(1, world())
+	direct := h.addr
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	lost := make(chan struct{})
+	var copies sync.WaitGroup
+	copies.Go(func() {
+		near, err := l.Accept()
+		if err != nil {
+			return // the test has failed
+		}
+		far, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", direct)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for _, way := range [][2]net.Conn{{near, far}, {far, near}} {
+			copies.Go(func() { relay(way[0], way[1], lost) })
+		}
+	})
+	h.addr = l.Addr().String()
+	c := h.connect(t, edge)
+	c.start(world()...)
+	h.acknowledged(t, 1)
+	close(lost)
+	h.untilAll(t, "the stream is gone", func(s State) bool { return len(s.Fleets[0].Streams) == 0 })
+	c.close()
+	copies.Wait()
+}
+
+// relay copies until one side ends, and drops everything once the way is lost.
+func relay(from, to net.Conn, lost <-chan struct{}) {
+	defer from.Close()
+	buffer := make([]byte, 4096)
+	for {
+		n, err := from.Read(buffer)
+		if err != nil {
+			break
+		}
+		select {
+		case <-lost:
+			continue
+		default:
+		}
+		if _, err := to.Write(buffer[:n]); err != nil {
+			break
+		}
+	}
+	_ = to.Close() // it may be closed already
+}
+
+// What a stuck Envoy misses is not kept for it.
+func TestAStuckEnvoyCostsNoMemory(t *testing.T) {
+	h := serve(t, Options{})
+	h.publish(1, world())
+	c := h.connect(t, edge).node("stuck")
+	c.start(world()...)
+	h.publish(2, list(scope("http|big", strings.Repeat("x", 1<<20))))
+	h.until(t, "it is sent", func(s StreamState) bool { return s.Sent == 2 })
+	h.publish(3, list(listener("http", "2")))
+	h.until(t, "it is stuck", func(s StreamState) bool { return !s.BlockedSince.IsZero() })
+	const missed = 1000
+	var kept [missed]weak.Pointer[envoy.Resource]
+	for i := range kept {
+		r := scope("http|a", fmt.Sprint("missed ", i))
+		kept[i] = weak.Make(r)
+		h.publish(uint64(4+i), list(r))
+	}
+	runtime.GC()
+	alive := 0
+	for _, p := range kept {
+		if p.Value() != nil {
+			alive++
+		}
+	}
+	if alive > 2 { // the fleet has the newest
+		t.Errorf("%d of %d resources that a stuck Envoy missed are kept", alive, missed)
+	}
+	if got := h.State().Fleets[0].Streams[0]; got.Unacknowledged > 3 {
+		t.Errorf("%d responses are owed an answer, want those that were sent", got.Unacknowledged)
+	}
+	c.want("scopes +http|big", "listeners +http", "scopes +http|a")
 }
 
 func TestAnEnvoyThatNeverAcknowledges(t *testing.T) {
@@ -135,6 +291,9 @@ func TestAnEnvoyThatNeverAcknowledges(t *testing.T) {
 		if _, err := c.stream.Recv(); err != nil {
 			if status.Code(err) != codes.ResourceExhausted {
 				t.Errorf("the stream ends with %v, want ResourceExhausted", err)
+			}
+			if got := h.counters.ended.unacknowledged.Load(); got != 1 {
+				t.Errorf("%d streams are counted, want 1", got)
 			}
 			return
 		}
@@ -178,6 +337,24 @@ func TestServeEndsStuckStreams(t *testing.T) {
 	}
 }
 
+func TestServeOfAnEndedContext(t *testing.T) {
+	keeper, err := certificate.NewKeeper(certificate.KeeperConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 50 { // it may be stopped before or after it begins
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := New(Options{}).Serve(ctx, l, keeper.ServerTLS()); err != nil {
+			t.Fatalf("Serve: %v, want nil", err)
+		}
+	}
+}
+
 func TestStoppingSaysSo(t *testing.T) {
 	h := serve(t, Options{})
 	h.publish(1, world())
@@ -189,14 +366,11 @@ func TestStoppingSaysSo(t *testing.T) {
 	}
 }
 
-func TestMetrics(t *testing.T) {
-	h := serve(t, Options{})
-	h.publish(4, world())
-	c := h.connect(t, edge)
-	c.start(world()...)
-	h.acknowledged(t, 4)
+// gather returns the metrics, summed over their labels.
+func gather(t *testing.T, s *Server) map[string]float64 {
+	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
-	if err := registry.Register(h.Server); err != nil {
+	if err := registry.Register(s); err != nil {
 		t.Fatal(err)
 	}
 	families, err := registry.Gather()
@@ -209,14 +383,29 @@ func TestMetrics(t *testing.T) {
 			got[f.GetName()] += m.GetGauge().GetValue() + m.GetCounter().GetValue()
 		}
 	}
+	return got
+}
+
+func TestMetrics(t *testing.T) {
+	h := serve(t, Options{})
+	h.publish(4, world())
+	c := h.connect(t, edge)
+	c.start(world()...)
+	h.acknowledged(t, 4)
+	got := gather(t, h.Server)
 	for name, want := range map[string]float64{
 		"signet_xds_streams": 1, "signet_xds_revision": 4, "signet_xds_responses_total": 5, "signet_xds_acks_total": 5,
 		"signet_xds_nacks_total": 0, "signet_xds_streams_behind": 0, "signet_xds_rejected_resources": 0,
+		"signet_xds_warming_clusters":      0,
 		"signet_xds_refused_streams_total": 0, "signet_xds_ignored_total": 0,
 	} {
 		if v, ok := got[name]; !ok || v != want {
 			t.Errorf("%s is %v (present: %v), want %v", name, v, ok, want)
 		}
+	}
+	expires := h.State().Fleets[0].Streams[0].Expires
+	if v := got["signet_xds_client_certificate_expiry_timestamp_seconds"]; v != float64(expires.Unix()) || expires.Before(time.Now()) {
+		t.Errorf("the certificate expires at %v by the metric, want %v", v, expires)
 	}
 	if got["signet_xds_sent_bytes_total"] < 100 {
 		t.Errorf("%v bytes were sent", got["signet_xds_sent_bytes_total"])

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/signetproxy/signet/operator/xds/peer"
 	"github.com/signetproxy/signet/translator/envoy"
 )
 
@@ -77,9 +78,9 @@ func (m *envoyModel) connect() {
 	}
 	m.owed = nil
 	m.wire = &fakeWire{ctx: m.t.Context()}
-	m.stream = newStream(m.server, identity{fleet: edge}, m.wire)
-	if !m.server.join(m.stream) {
-		m.t.Fatal("no room for a stream")
+	m.stream = newStream(m.server, peer.Identity{Fleet: edge}, m.wire)
+	if err := m.server.join(m.stream); err != nil {
+		m.t.Fatal(err)
 	}
 	m.request(nil)
 	for k := range kindCount {
@@ -380,8 +381,10 @@ func FuzzRequests(f *testing.F) {
 		s := New(Options{MaxNames: 8, MaxUnacknowledged: 4})
 		s.Publish(Update{Revision: 1, Fleets: []FleetUpdate{{Fleet: edge, Changed: world()}}})
 		w := &fakeWire{ctx: t.Context()}
-		st := newStream(s, identity{fleet: edge}, w)
-		s.join(st)
+		st := newStream(s, peer.Identity{Fleet: edge}, w)
+		if err := s.join(st); err != nil {
+			t.Fatal(err)
+		}
 		defer s.leave(st)
 		for rev := uint64(2); len(data) > 0 && rev < 100; rev++ {
 			n := min(int(data[0]), len(data)-1)

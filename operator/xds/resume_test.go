@@ -150,3 +150,83 @@ func TestAFleetGoesAndComesBack(t *testing.T) {
 		t.Errorf("fleets that nobody has are kept: %+v", got)
 	}
 }
+
+// While the fleet is gone an Envoy that comes back is told nothing: it serves on
+// with what it has, and is sent nothing when the same fleet is there again.
+func TestReconnectWhileTheFleetIsGone(t *testing.T) {
+	h := serve(t, Options{})
+	h.publish(1, world())
+	h.Publish(Update{Revision: 2, Fleets: []FleetUpdate{{Fleet: edge, Gone: true}}})
+	c := h.connect(t, edge)
+	c.resume(byType(world()...))
+	got := h.until(t, "it has asked for all", func(s StreamState) bool { return s.Names == 2 && s.Resumed })
+	if got.Responses != 0 || got.Ready != 0 {
+		t.Errorf("%d responses of a fleet that is gone, ready at %d", got.Responses, got.Ready)
+	}
+	h.publish(3, world())
+	if got := h.acknowledged(t, 3); got.Responses != 0 {
+		t.Errorf("%d responses of a fleet that is as it was", got.Responses)
+	}
+	c.silent()
+}
+
+// The stream ends when a refused response is being sent again one by one: the
+// next stream begins with the whole difference, and finds the bad one too.
+func TestReconnectAmidTheSearchForABadResource(t *testing.T) {
+	o := &record{}
+	h := serve(t, Options{Observer: o})
+	h.publish(1, world())
+	c := h.connect(t, edge)
+	c.start(world()...)
+	h.acknowledged(t, 1)
+	h.publish(2, list(scope("http|bad", "1"), scope("http|good", "1")))
+	c.want("scopes +http|bad +http|good")
+	c.nack("one of them")
+	c.want("scopes +http|bad", "scopes +http|good")
+	c.close()
+	h.untilAll(t, "it is gone", func(s State) bool { return len(s.Fleets[0].Streams) == 0 })
+
+	c = h.connect(t, edge)
+	c.resume(byType(world()...))
+	c.want("scopes +http|bad +http|good")
+	c.nack("one of them")
+	c.want("scopes +http|bad", "scopes +http|good")
+	c.nack("this one")
+	c.ack()
+	c.silent()
+	got := h.until(t, "one is refused", func(s StreamState) bool { return len(s.Rejected) == 1 && s.Unacknowledged == 0 })
+	if got.Rejected[0].Name != "http|bad" {
+		t.Errorf("%s is refused, want http|bad", got.Rejected[0].Name)
+	}
+	nack := h.refused(t, o, 3)
+	if len(nack.Resources) != 1 || nack.Resources[0].Name != "http|bad" || nack.LastGood[0] != nil {
+		t.Errorf("the observer heard %+v", nack)
+	}
+	// Envoy comes back with the good one alone.
+	c.close()
+	c = h.connect(t, edge)
+	c.resume(byType(append(world(), scope("http|good", "1"))...))
+	c.want("scopes +http|bad")
+}
+
+// A removal that waits for its users when the stream ends waits on the next one.
+func TestReconnectWhileARemovalWaits(t *testing.T) {
+	h := serve(t, Options{})
+	h.publish(1, world())
+	c := h.connect(t, edge)
+	c.start(world()...)
+	h.publish(2, list(cluster("b", "svc/b", "", "1"), assignment("svc/b", "1"), scope("http|a", "2")),
+		cluster("a", "", "", ""), assignment("svc/a", ""), secret("trust/a", ""))
+	c.want("clusters +b", "endpoints +svc/b", "scopes +http|a")
+	c.close()
+	c = h.connect(t, edge)
+	c.resume(byType(append(world(), cluster("b", "svc/b", "", "1"), assignment("svc/b", "1"))...))
+	// Envoy keeps using the endpoints and the secret of a live cluster when they
+	// are removed: the cluster is what waits.
+	c.want("endpoints -svc/a", "secrets -trust/a", "scopes +http|a")
+	c.silent()
+	c.ack()
+	c.want("clusters -a")
+	c.ack()
+	h.acknowledged(t, 2)
+}

@@ -3,6 +3,7 @@ package xds
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/signetproxy/signet/operator/xds/peer"
 	"github.com/signetproxy/signet/translator/envoy"
 )
 
@@ -28,12 +30,14 @@ type wire interface {
 type stream struct {
 	server *Server
 	fleet  *fleet
-	who    identity
+	who    peer.Identity
 	conn   wire
 	log    logr.Logger
 	id     uint64
 
 	wake chan struct{} // of size 1
+	// distrusted says that the authority of its certificate is trusted no more.
+	distrusted atomic.Bool
 
 	// cursor is the snapshot that Envoy has been sent, as far as it subscribes;
 	// nil before the fleet's first revision. What differs is in lingering.
@@ -48,8 +52,14 @@ type stream struct {
 	lingering [kindCount]map[string]uint64
 	names     int // of all subscriptions
 
-	nonce       uint64
-	outstanding int
+	nonce         uint64
+	answeredNonce uint64 // the newest that Envoy has answered
+	outstanding   int
+	warmth        warmth
+	// serving says that what is sent now was asked for, or is for new clusters.
+	serving bool
+	// due is when to take a turn though nothing has come; zero: never.
+	due time.Time
 
 	status  StreamState // what goes into view
 	events  []func(Observer)
@@ -60,19 +70,23 @@ type stream struct {
 // requestBuffer is how many requests a stream reads ahead.
 const requestBuffer = 16
 
-func newStream(s *Server, who identity, conn wire) *stream {
+func newStream(s *Server, who peer.Identity, conn wire) *stream {
 	st := &stream{
 		server: s, who: who, conn: conn,
-		log:        s.opts.Log.WithValues("fleet", who.fleet, "peer", who.address),
+		log:        s.opts.Log.WithValues("fleet", who.Fleet, "peer", who.Address),
 		wake:       make(chan struct{}, 1),
 		dependents: map[string]map[string]struct{}{},
-		status:     StreamState{Identity: who.uri, Address: who.address, Since: time.Now()},
+		status:     StreamState{Identity: who.URI, Address: who.Address, Since: time.Now()},
+	}
+	if who.Connection != nil {
+		st.status.Expires = who.Connection.Expires
 	}
 	for k := range st.subs {
 		st.subs[k].names = map[string]struct{}{}
 		st.subs[k].rejected = map[string]rejection{}
 		st.lingering[k] = map[string]uint64{}
 	}
+	st.warmth.suspects = map[string]WarmingCluster{}
 	st.show()
 	return st
 }
@@ -85,11 +99,26 @@ func (s *stream) run(stop <-chan struct{}) error {
 	go s.read(ctx, requests, ended)
 
 	s.log.V(1).Info("Stream opened")
-	defer func() { s.log.V(1).Info("Stream closed", "node", s.status.Node) }()
+	defer func() {
+		s.closeWarming()
+		s.log.V(1).Info("Stream closed", "node", s.status.Node)
+	}()
 	if err := s.turn(nil, requests); err != nil {
 		return err
 	}
+	alarm := time.NewTimer(0)
+	defer alarm.Stop()
 	for {
+		over, due := s.over(time.Now())
+		if over {
+			s.who.Connection.Retire()
+			s.log.V(1).Info("The connection is at its end: Envoy comes back")
+			return nil
+		}
+		alarm.Stop()
+		if due = earlier(due, s.due); !due.IsZero() {
+			alarm.Reset(time.Until(due))
+		}
 		var req *discoveryv3.DeltaDiscoveryRequest
 		select {
 		case <-ctx.Done():
@@ -99,6 +128,7 @@ func (s *stream) run(stop <-chan struct{}) error {
 		case err := <-ended:
 			return err
 		case <-s.wake:
+		case <-alarm.C:
 		case req = <-requests:
 		}
 		if err := s.turn(req, requests); err != nil {
@@ -107,11 +137,65 @@ func (s *stream) run(stop <-chan struct{}) error {
 	}
 }
 
+// earlier returns the earlier of two times; a zero time is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// awake makes the stream take a turn.
+func (s *stream) awake() {
+	select {
+	case s.wake <- struct{}{}:
+	default: // it is awake already
+	}
+}
+
+// check ends the stream when its certificate leads to none of the authorities.
+func (s *stream) check(roots *x509.CertPool) {
+	if err := s.who.Connection.Trusted(roots); err != nil {
+		s.server.opts.Log.Info("Ending a stream: its authority is trusted no more",
+			"fleet", s.who.Fleet, "peer", s.who.Address, "reason", err.Error())
+		s.distrusted.Store(true)
+		s.awake()
+		s.who.Connection.Retire() // it may be stuck
+	}
+}
+
+// over says whether the connection is at its end, and when to ask again.
+func (s *stream) over(now time.Time) (bool, time.Time) {
+	c, ended := s.who.Connection, &s.server.counters.ended
+	switch {
+	case s.distrusted.Load():
+		ended.distrusted.Add(1)
+		return true, now
+	case c == nil: // no connection has no end
+		return false, time.Time{}
+	case now.Before(c.Soft):
+		return false, c.Soft
+	case now.Before(c.Hard) && s.owesAnswer():
+		return false, c.Hard
+	case c.ByAge:
+		ended.age.Add(1)
+	default:
+		ended.expiry.Add(1)
+	}
+	return true, now
+}
+
 // read hands requests over until the stream ends.
 func (s *stream) read(ctx context.Context, to chan<- *discoveryv3.DeltaDiscoveryRequest, ended chan<- error) {
 	for {
 		req, err := s.conn.Recv()
 		if err != nil {
+			// With another code Envoy or its connection has gone.
+			if code := status.Code(err); code == codes.ResourceExhausted || code == codes.Internal {
+				s.server.counters.ended.request.Add(1)
+				s.server.opts.Log.Info("Ended a stream over a request that cannot be read",
+					"fleet", s.who.Fleet, "peer", s.who.Address, "reason", printable(err.Error(), maxMessage))
+			}
 			ended <- err
 			return
 		}
@@ -141,14 +225,20 @@ func (s *stream) turn(req *discoveryv3.DeltaDiscoveryRequest, more <-chan *disco
 		return err
 	}
 	s.settle()
+	s.due = s.warm(time.Now())
 	s.show()
+	s.tell()
+	return nil
+}
+
+// tell passes what has happened on to the observer.
+func (s *stream) tell() {
 	if o := s.server.opts.Observer; o != nil {
-		for _, tell := range s.events {
-			tell(o)
+		for _, event := range s.events {
+			event(o)
 		}
 	}
 	s.events = s.events[:0]
-	return nil
 }
 
 // handle takes one request: an answer to a response, a subscription, or both.
@@ -181,11 +271,13 @@ func (s *stream) ignore(counter *atomic.Uint64, why string) {
 // does not read.
 func (s *stream) send(k kind, rows []*row, removed []string) error {
 	if s.outstanding >= 2*s.server.opts.MaxUnacknowledged+s.names+requestBuffer {
+		s.server.counters.ended.unacknowledged.Add(1)
+		s.log.Info("Ending a stream that asks and does not answer", "unacknowledged", s.outstanding)
 		return status.Errorf(codes.ResourceExhausted, "%d responses are not acknowledged", s.outstanding)
 	}
 	s.nonce++
 	r := &response{kind: k, nonce: s.nonce, revision: s.cursor.revision, rows: rows, removed: removed}
-	s.subs[k].expect(r)
+	s.subs[k].expect(r, s.serving)
 	s.outstanding++
 
 	buffers := r.marshal()

@@ -56,11 +56,19 @@ func (s *stream) subscribe(k kind, req *discoveryv3.DeltaDiscoveryRequest) error
 			sub.all, sub.owedAll = true, true
 		}
 	}
+	var dropped []string
 	for _, name := range req.GetResourceNamesUnsubscribe() {
-		s.drop(k, name)
+		if s.drop(k, name) {
+			dropped = append(dropped, name)
+		}
 	}
 	for _, name := range req.GetResourceNamesSubscribe() {
 		s.add(k, name)
+	}
+	if sub.all {
+		// Envoy may have dropped what it no longer names, and the wildcard holds
+		// it still.
+		sub.owed = append(sub.owed, dropped...)
 	}
 	if s.cursor == nil {
 		return nil
@@ -84,6 +92,7 @@ func (s *stream) add(k kind, name string) {
 	default:
 		sub.names[name] = struct{}{}
 		s.names++
+		s.warmth.asked(k, name)
 		if k == secrets {
 			for _, row := range secretFallback(name) {
 				if s.dependents[row] == nil {
@@ -96,16 +105,17 @@ func (s *stream) add(k kind, name string) {
 	sub.owed = append(sub.owed, name)
 }
 
-func (s *stream) drop(k kind, name string) {
+// drop ends a subscription, and says whether it was one by name.
+func (s *stream) drop(k kind, name string) bool {
 	sub := &s.subs[k]
 	if name == wildcard && k.wildcard() {
 		sub.all = false
 		clear(sub.rejected)
 		clear(s.lingering[k])
-		return
+		return false
 	}
 	if _, known := sub.names[name]; !known {
-		return
+		return false
 	}
 	delete(sub.names, name)
 	s.names--
@@ -114,7 +124,7 @@ func (s *stream) drop(k kind, name string) {
 		delete(s.lingering[k], name)
 	}
 	if k != secrets {
-		return
+		return true
 	}
 	for _, row := range secretFallback(name) {
 		delete(s.dependents[row], name)
@@ -122,6 +132,7 @@ func (s *stream) drop(k kind, name string) {
 			delete(s.dependents, row)
 		}
 	}
+	return true
 }
 
 // answer sends what a request is owed: all that Envoy does not have at the
@@ -147,6 +158,8 @@ func (s *stream) answer(k kind) error {
 	if k == listeners {
 		s.decorate(rows, func(r *row) bool { return had[r.Name] == "" })
 	}
+	s.serving = true
+	defer func() { s.serving = false }()
 	// An Envoy that has nothing waits for the first answer, be it empty.
 	if all && had == nil && len(rows)+len(removed) == 0 {
 		return s.send(k, nil, nil)
