@@ -236,9 +236,7 @@ func TestTheEndOfAConnectionLosesNoAnswer(t *testing.T) {
 				near, far := net.Pipe()
 				defer far.Close()
 				start := time.Now()
-				b.connection = &peer.Connection{Conn: near, Life: peer.Life{
-					Soft: start.Add(time.Hour), Hard: start.Add(time.Hour + grace), ByAge: true,
-				}}
+				b.connection = &peer.Connection{Conn: near, Soft: start.Add(time.Hour), Hard: start.Add(time.Hour + grace), ByAge: true}
 				b.publish(world())
 				w := b.connect()
 				wait(time.Hour - time.Second)

@@ -16,6 +16,10 @@
 //   - A rejection comes with the bytes that some Envoy of the fleet acknowledged
 //     last, as long as nothing newer is acknowledged.
 //   - Clusters that do not get warm are named, and hold nothing else back.
+//   - No client has more than its bounds of streams, names, bytes and answers
+//     owed; what it does beyond them is counted, and costs no other anything.
+//   - A connection ends before its certificate expires (package peer), and at
+//     once when its authority is dropped; Envoy comes back and is sent nothing.
 //
 // It never looks into a resource, except for what a cluster needs to get warm; it
 // never waits for an acknowledgement before it sends (Envoy withholds that of
@@ -26,5 +30,6 @@
 // wakes its streams. Each stream (stream.go) holds the snapshot that it has
 // sent, asks for the changes up to the newest, and sends those that its Envoy
 // subscribes to (subscription.go) in order (delivery.go); acknowledge.go keeps
-// account of the answers.
+// account of the answers, warming.go of the clusters that get none. Every
+// metric is named in metrics.go.
 package xds

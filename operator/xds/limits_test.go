@@ -25,6 +25,22 @@ import (
 	"github.com/signetproxy/signet/translator/ir"
 )
 
+// What is asked of the server under load and abuse, and what shows it:
+//   - hundreds of streams, a change costs each what it changed:
+//     TestOneChangeCosts199EnvoysWhatItCostsOne, BenchmarkFlat_OneChangePerStream
+//   - a slow or stuck Envoy costs others nothing, and no memory:
+//     TestAStuckEnvoyDelaysNobody, TestAStuckEnvoyCostsNoMemory,
+//     TestServeEndsStuckStreams, TestAnExpiredCertificateEndsAStuckStream
+//   - the names of another fleet: TestAFleetSeesItselfAlone
+//   - malformed: TestWhatIsNoRequest, TestOddRequestsAreContained, FuzzRequests;
+//     oversized: TestTooLongARequest, TestTooManyNames; never acknowledging:
+//     TestAnEnvoyThatNeverAcknowledges; replayed nonces:
+//     TestOddRequestsAreContained, FuzzParseNonce
+//   - keepalive: TestKeepalive
+//   - a maximum of streams: TestTooManyStreams, TestAFleetShutsNoOtherOut
+//   - no valid identity: TestStrangersGetNothing, TestWithoutAParserNobodyIsServed,
+//     TestADroppedAuthorityEndsItsStreams, peer.TestAnExpiredConnectionIsNobody
+
 func TestTooManyStreams(t *testing.T) {
 	h := serve(t, Options{MaxStreams: 1})
 	h.publish(1, world())

@@ -89,8 +89,8 @@ var (
 	ofType   = []string{"type"}
 	byReason = []string{"reason"}
 
-	streamsDesc   = describeMetric(MetricStreams, "Connected Envoys, and whether they have acknowledged a complete revision.", "namespace", "fleet", "ready")
-	behindDesc    = describeMetric(MetricStreamsBehind, "Connected Envoys that have not acknowledged the newest revision of their fleet.", ofFleet...)
+	streamsDesc   = describeMetric(MetricStreams, "Connected Envoys, and whether they are ready.", "namespace", "fleet", "ready")
+	behindDesc    = describeMetric(MetricStreamsBehind, "Connected Envoys without the newest revision of their fleet.", ofFleet...)
 	revisionDesc  = describeMetric(MetricRevision, "The newest published revision.")
 	rejectedDesc  = describeMetric(MetricRejected, "Resources that an Envoy of the fleet refuses now.", ofFleet...)
 	warmingDesc   = describeMetric(MetricWarming, "Clusters that an Envoy of the fleet does not get warm.", ofFleet...)
