@@ -26,6 +26,9 @@ type Options struct {
 	XDS *xds.Server
 	// Fleet is the local fleet without an EnvoyFleet to shape it.
 	Fleet translator.FleetSpec
+	// Others are further fleets, served as they are: no EnvoyFleet of the source
+	// shapes them.
+	Others []translator.FleetSpec
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	Log logr.Logger
@@ -60,7 +63,7 @@ func New(o Options) *Pipeline {
 	t := translator.New()
 	return &Pipeline{
 		options: o, translator: t,
-		intake:   intake{inputs: &t.Inputs, fleets: newFleets(o.Fleet)},
+		intake:   intake{inputs: &t.Inputs, fleets: newFleets(o.Fleet, o.Others)},
 		complete: make(chan struct{}),
 		wake:     make(chan time.Time, 1),
 	}
