@@ -36,15 +36,19 @@ func (o *Outcome) Latency() time.Duration { return o.Done.Sub(o.Due) }
 
 const maxBody = 64 << 10
 
-// caller sends requests: by kept connections, or each by one of its own.
-type caller struct {
+// Client sends single requests as a load does: by kept connections, or each by
+// one of its own.
+type Client struct {
 	kept, fresh *http.Transport
 	http        string
 	timeout     time.Duration
 }
 
-func newCaller(cfg *Config) *caller {
-	c := &caller{http: cfg.HTTP, timeout: cfg.Timeout}
+// NewClient returns a client by the addresses, Roots, Connections and Timeout
+// of a Config. Whoever calls it calls Close.
+func NewClient(cfg Config) *Client {
+	cfg.defaults()
+	c := &Client{http: cfg.HTTP, timeout: cfg.Timeout}
 	// A host of HTTPS has a connection of its own name, so the addresses of URLs
 	// are names and all lead to one address; plain requests share connections.
 	var dialer net.Dialer
@@ -64,12 +68,16 @@ func newCaller(cfg *Config) *caller {
 	return c
 }
 
-func (c *caller) close() {
+// Close closes the connections that are kept.
+func (c *Client) Close() {
 	c.kept.CloseIdleConnections()
 	c.fresh.CloseIdleConnections()
 }
 
-func (c *caller) call(r *Request, due time.Time) *Outcome {
+// Do sends a request now; what it expects is not judged.
+func (c *Client) Do(r Request) *Outcome { return c.call(&r, time.Now()) }
+
+func (c *Client) call(r *Request, due time.Time) *Outcome {
 	o := &Outcome{Host: r.Host, Path: r.Path, Due: due, Sent: time.Now()}
 	if o.Path == "" {
 		o.Path = "/"
@@ -79,7 +87,7 @@ func (c *caller) call(r *Request, due time.Time) *Outcome {
 	return o
 }
 
-func (c *caller) ask(r *Request, o *Outcome) error {
+func (c *Client) ask(r *Request, o *Outcome) error {
 	// No caller's context: an open request is never cut off.
 	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()

@@ -36,6 +36,13 @@ type Config struct {
 	Keep int
 }
 
+func (c *Config) defaults() {
+	c.Connections = cmp.Or(c.Connections, 16)
+	c.Timeout = cmp.Or(c.Timeout, 10*time.Second)
+	c.Open = cmp.Or(c.Open, 4096)
+	c.Keep = cmp.Or(c.Keep, 100)
+}
+
 // Request is a GET.
 type Request struct {
 	// Host is the authority that is asked for, and with TLS the server name too.
@@ -76,7 +83,7 @@ func Code(code int) func(*Outcome) error {
 // Load is a running load.
 type Load struct {
 	cfg    Config
-	caller *caller
+	client *Client
 	record record
 	quit   chan struct{}
 	once   sync.Once
@@ -85,12 +92,9 @@ type Load struct {
 
 // Start begins at once. Whoever calls it calls Stop.
 func Start(cfg Config) *Load {
-	cfg.Connections = cmp.Or(cfg.Connections, 16)
-	cfg.Timeout = cmp.Or(cfg.Timeout, 10*time.Second)
-	cfg.Open = cmp.Or(cfg.Open, 4096)
-	cfg.Keep = cmp.Or(cfg.Keep, 100)
+	cfg.defaults()
 	l := &Load{
-		cfg: cfg, caller: newCaller(&cfg), record: record{keep: cfg.Keep},
+		cfg: cfg, client: NewClient(cfg), record: record{keep: cfg.Keep},
 		quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	go l.run()
@@ -112,7 +116,7 @@ func (l *Load) Result() Result { return l.record.result() }
 
 func (l *Load) run() {
 	defer close(l.done)
-	defer l.caller.close()
+	defer l.client.Close()
 	var open sync.WaitGroup
 	defer open.Wait()
 	slots := make(chan struct{}, l.cfg.Open)
@@ -133,7 +137,7 @@ func (l *Load) run() {
 		case slots <- struct{}{}:
 			open.Go(func() {
 				defer func() { <-slots }()
-				l.judge(&r, l.caller.call(&r, due))
+				l.judge(&r, l.client.call(&r, due))
 			})
 		default:
 			l.judge(&r, &Outcome{Host: r.Host, Path: r.Path, Due: due, Done: time.Now(), Err: ErrNotSent})
