@@ -36,6 +36,10 @@ type Config struct {
 	Protocols []string
 	// Delay holds each answer back.
 	Delay time.Duration
+	// CloseEach closes each HTTP/1.1 connection after one answer.
+	CloseEach bool
+	// Forget keeps no requests, so that a long load costs no memory.
+	Forget bool
 }
 
 // Request is what a backend saw of a request; it is also the JSON answer.
@@ -147,9 +151,14 @@ func (b *Backend) serve(w http.ResponseWriter, r *http.Request) {
 			req.ClientCertificate = t.PeerCertificates[0].Raw
 		}
 	}
-	b.mu.Lock()
-	b.requests = append(b.requests, req)
-	b.mu.Unlock()
+	if !b.cfg.Forget {
+		b.mu.Lock()
+		b.requests = append(b.requests, req)
+		b.mu.Unlock()
+	}
+	if b.cfg.CloseEach {
+		w.Header().Set("Connection", "close")
+	}
 	if b.cfg.Delay > 0 {
 		select {
 		case <-time.After(b.cfg.Delay):

@@ -106,6 +106,9 @@ func (w *World) Remove(name string) {
 	}
 }
 
+// Folder is the path of the folder.
+func (w *World) Folder() string { return w.dir }
+
 // Report is what Signet says of itself now.
 func (w *World) Report() *report.Report { return w.signet.Report() }
 
