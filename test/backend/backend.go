@@ -40,6 +40,8 @@ type Config struct {
 	CloseEach bool
 	// Forget keeps no requests, so that a long load costs no memory.
 	Forget bool
+	// Saw, when set, is called with each request before it is answered.
+	Saw func(*Request)
 }
 
 // Request is what a backend saw of a request; it is also the JSON answer.
@@ -57,6 +59,8 @@ type Request struct {
 	// ClientSubject and ClientCertificate (DER) are the peer's leaf.
 	ClientSubject     string `json:"clientSubject,omitempty"`
 	ClientCertificate []byte `json:"clientCertificate,omitempty"`
+	// Connected is when the connection was accepted.
+	Connected time.Time `json:"connected"`
 }
 
 // Backend is a running server.
@@ -92,7 +96,7 @@ func Start(cfg Config) (*Backend, error) {
 		ErrorLog:          log.New(discard{}, "", 0),
 		ConnState:         b.track,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, connection{}, c)
+			return context.WithValue(ctx, connection{}, &accepted{c, time.Now()})
 		},
 	}
 	serve := func() error { return b.server.Serve(l) }
@@ -111,6 +115,12 @@ func Start(cfg Config) (*Backend, error) {
 
 // connection is the context key of a request's connection.
 type connection struct{}
+
+type accepted struct {
+	net.Conn
+
+	at time.Time
+}
 
 type discard struct{}
 
@@ -142,7 +152,9 @@ func (b *Backend) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	// Not r.TLS: over HTTP/2 it is set only when the client says that the scheme
 	// is https, and a proxy says what its own client used.
-	if c, ok := r.Context().Value(connection{}).(*tls.Conn); ok {
+	from, _ := r.Context().Value(connection{}).(*accepted)
+	req.Connected = from.at
+	if c, ok := from.Conn.(*tls.Conn); ok {
 		t := c.ConnectionState()
 		req.TLS, req.SNI, req.ALPN = true, t.ServerName, t.NegotiatedProtocol
 		req.TLSVersion = tls.VersionName(t.Version)
@@ -155,6 +167,9 @@ func (b *Backend) serve(w http.ResponseWriter, r *http.Request) {
 		b.mu.Lock()
 		b.requests = append(b.requests, req)
 		b.mu.Unlock()
+	}
+	if b.cfg.Saw != nil {
+		b.cfg.Saw(&req)
 	}
 	if b.cfg.CloseEach {
 		w.Header().Set("Connection", "close")

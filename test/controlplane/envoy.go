@@ -178,3 +178,10 @@ func (e *Envoy) Stats(ctx context.Context, filter string) (map[string]uint64, er
 	}
 	return out, nil
 }
+
+// PID is the process id of the Envoy that runs, 0 without one.
+func (e *Envoy) PID() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.process.PID
+}

@@ -211,3 +211,18 @@ func (h *History) Count() int {
 	defer h.mu.Unlock()
 	return len(h.Answers)
 }
+
+// Tally counts answers and changes, answers by code, and what arrived by
+// backend.
+func (h *History) Tally() (answers, changes int, codes map[int]int, arrived map[string]int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	codes, arrived = map[int]int{}, map[string]int{}
+	for i := range h.Answers {
+		codes[h.Answers[i].Code]++
+	}
+	for i := range h.Seen {
+		arrived[h.Seen[i].Backend]++
+	}
+	return len(h.Answers), len(h.Changes), codes, arrived
+}
