@@ -26,14 +26,14 @@ var operations = []operation{
 	{"host added or removed", 6, (*soak).toggleHost},
 	{"TLS of a host on or off", 4, (*soak).toggleTLS},
 	{"host broken", 12, (*soak).breakHost},
-	{"host mended", 12, (*soak).mendHost},
+	{"something mended", 30, (*soak).mend},
 	{"endpoints changed", 10, (*soak).changeEndpoints},
-	{"service removed or added", 2, (*soak).toggleService},
+	{"service removed", 2, (*soak).removeService},
 	{"annotation of a service changed", 3, (*soak).changeService},
 	{"authority of the backends rotated, one step", 5, (*soak).rotateSigner},
 	{"certificates of the backends rotated", 2, (*soak).rotateBackends},
-	{"trust withdrawn or given back", 3, (*soak).toggleTrust},
-	{"delegation withdrawn or given back", 3, (*soak).toggleDelegation},
+	{"trust withdrawn", 2, (*soak).withdrawTrust},
+	{"delegation withdrawn", 2, (*soak).withdrawDelegation},
 	{"certificate of a host rotated", 4, (*soak).rotateHost},
 	{"client certificate rotated", 3, (*soak).rotateClient},
 	{"identities of xDS rotated", 2, (*soak).rotateIdentities},
@@ -136,15 +136,41 @@ func (s *soak) breakHost(_ context.Context, f *fleet) error {
 	return s.writeHost(f, i)
 }
 
-func (s *soak) mendHost(_ context.Context, f *fleet) error {
+// mend repairs the first thing that is wrong with a fleet.
+func (s *soak) mend(_ context.Context, f *fleet) error {
+	if f.withdrawn {
+		f.withdrawn = false
+		return s.writeTrust()
+	}
+	if s.undelegated {
+		s.undelegated = false
+		return s.writeDelegation()
+	}
+	for j := range services {
+		if f.missing[j] {
+			f.missing[j] = false
+			return s.writeService(f, j)
+		}
+		if f.poor[j] {
+			f.poor[j], f.endpoints[j] = false, good(j)
+			return s.writeEndpoints(f, j)
+		}
+	}
 	for i := range f.slots {
-		h := &f.slots[i]
-		if h.present && h.defect != none {
-			h.defect = none
+		if h := &f.slots[i]; !h.present || h.defect != none {
+			h.present, h.defect = true, none
 			return s.writeHost(f, i)
 		}
 	}
 	return nil
+}
+
+// good are the backends of a service that serve.
+func good(j int) []string {
+	if class(j%int(classes)) == plain {
+		return cleartextBackends
+	}
+	return tlsBackends
 }
 
 func (s *soak) writeEndpoints(f *fleet, j int) error {
@@ -158,17 +184,15 @@ func (s *soak) writeEndpoints(f *fleet, j int) error {
 
 func (s *soak) changeEndpoints(_ context.Context, f *fleet) error {
 	j := s.chance.IntN(services)
-	good := tlsBackends
-	if class(j%int(classes)) == plain {
-		good = cleartextBackends
-	}
-	list := slices.Clone(good)
+	list := slices.Clone(good(j))
 	s.chance.Shuffle(len(list), func(a, b int) { list[a], list[b] = list[b], list[a] })
 	list = list[:1+s.chance.IntN(len(list))]
-	switch s.chance.IntN(6) {
+	f.poor[j] = false
+	switch s.chance.IntN(8) {
 	case 0:
-		list = nil
+		list, f.poor[j] = nil, true
 	case 1:
+		f.poor[j] = true
 		switch class(j % int(classes)) {
 		case strict:
 			list = append(list, traps[s.chance.IntN(len(traps))])
@@ -193,9 +217,9 @@ func (s *soak) writeService(f *fleet, j int) error {
 	return s.write(file, world.Service(f.name, fmt.Sprint("s", j), port, annotations), false)
 }
 
-func (s *soak) toggleService(_ context.Context, f *fleet) error {
+func (s *soak) removeService(_ context.Context, f *fleet) error {
 	j := s.chance.IntN(services)
-	f.missing[j] = !f.missing[j]
+	f.missing[j] = true
 	return s.writeService(f, j)
 }
 
@@ -263,13 +287,13 @@ func (s *soak) rotateBackends(_ context.Context, _ *fleet) error {
 	return s.estate.present()
 }
 
-func (s *soak) toggleTrust(_ context.Context, f *fleet) error {
-	f.withdrawn = !f.withdrawn
+func (s *soak) withdrawTrust(_ context.Context, f *fleet) error {
+	f.withdrawn = true
 	return s.writeTrust()
 }
 
-func (s *soak) toggleDelegation(_ context.Context, _ *fleet) error {
-	s.undelegated = !s.undelegated
+func (s *soak) withdrawDelegation(_ context.Context, _ *fleet) error {
+	s.undelegated = true
 	return s.writeDelegation()
 }
 
@@ -324,7 +348,7 @@ func (s *soak) rotateAuthority(ctx context.Context, _ *fleet) error {
 // burst makes several changes without waiting for any.
 func (s *soak) burst(ctx context.Context, f *fleet) error {
 	many := []func(*soak, context.Context, *fleet) error{
-		(*soak).moveHost, (*soak).changeHost, (*soak).changeEndpoints, (*soak).mendHost, (*soak).rotateHost, (*soak).changeService,
+		(*soak).moveHost, (*soak).changeHost, (*soak).changeEndpoints, (*soak).mend, (*soak).rotateHost, (*soak).changeService,
 	}
 	for range 4 + s.chance.IntN(5) {
 		if err := many[s.chance.IntN(len(many))](s, ctx, f); err != nil {
@@ -348,7 +372,7 @@ func (s *soak) remove(file string) error {
 	return s.estate.remove(s.doing, file)
 }
 
-// nothing is what a bundle with no use holds.
+// writeFixed writes what never changes, and is never good.
 func (s *soak) writeFixed() error {
 	for _, f := range s.fleets {
 		broken, err := s.estate.tlsSecret(f.name, "broken-pair", s.estate.hosts, pki.Leaf{DNS: []string{"*.test"}})
@@ -372,4 +396,3 @@ func (s *soak) writeFixed() error {
 	}
 	return s.write("private-ca.yaml", world.CA("private", "ca", s.estate.signer().PEM()), false)
 }
-

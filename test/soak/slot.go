@@ -80,7 +80,9 @@ func (s *slot) domain(fleet string, i int) string {
 	return fmt.Sprintf("h%d.%s.test", i, fleet)
 }
 
-func (s *slot) host(fleet string, i int) string { return strings.Replace(s.domain(fleet, i), "*", "x", 1) }
+func (s *slot) host(fleet string, i int) string {
+	return strings.Replace(s.domain(fleet, i), "*", "x", 1)
+}
 
 // invalid tells whether the source must refuse the file.
 func (s *slot) invalid() bool {

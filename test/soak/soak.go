@@ -73,9 +73,11 @@ type fleet struct {
 	endpoints   [services][]string
 	annotation  [services]string
 	missing     [services]bool
-	withdrawn   bool
-	envoys      []*controlplane.Envoy
-	started     int
+	// poor says that some of the endpoints cannot be reached, or none is left.
+	poor      [services]bool
+	withdrawn bool
+	envoys    []*controlplane.Envoy
+	started   int
 	// unready says that an Envoy was started or killed since all were awaited.
 	unready bool
 }
@@ -107,9 +109,13 @@ type soak struct {
 
 const patience = time.Minute
 
+// longestPause is the longest time without an operation: traffic must meet what
+// the one before has made.
+const longestPause = 300 * time.Millisecond
+
 // grace is how much later than Envoy's acknowledgement its workers are taken to
 // have taken a change up, on a machine that is busy.
-const grace = time.Second
+const grace = 500 * time.Millisecond
 
 // Run runs a soak and judges it. An error says that the run itself could not go
 // on; what it found is in the Summary.
@@ -223,10 +229,7 @@ func (s *soak) start(ctx context.Context) error {
 
 func (s *soak) populate(ctx context.Context, f *fleet) error {
 	for j := range services {
-		f.endpoints[j] = tlsBackends
-		if class(j%int(classes)) == plain {
-			f.endpoints[j] = cleartextBackends
-		}
+		f.endpoints[j] = good(j)
 		if err := errors.Join(s.writeService(f, j), s.writeEndpoints(f, j)); err != nil {
 			return err
 		}
@@ -268,7 +271,7 @@ func (s *soak) operate(ctx context.Context) error {
 func (s *soak) step(ctx context.Context) error {
 	op := s.pick()
 	f := s.fleets[s.chance.IntN(len(s.fleets))]
-	wait, look := s.chance.IntN(10) < 7, s.chance.IntN(8) == 0
+	wait, look, pause := s.chance.IntN(10) < 7, s.chance.IntN(8) == 0, time.Duration(s.chance.IntN(int(longestPause)))
 	s.doing = op.name
 	s.history.Add(model.Note{At: time.Now(), What: op.name, Value: f.name})
 	s.watch.doing(op.name)
@@ -288,7 +291,15 @@ func (s *soak) step(ctx context.Context) error {
 		}
 	}
 	if look {
-		return s.inspect(ctx)
+		if err := s.inspect(ctx); err != nil {
+			return err
+		}
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
 	}
 	return nil
 }
@@ -377,4 +388,3 @@ func (s *soak) saw(r *backend.Request) {
 	}
 	s.history.Add(seen)
 }
-

@@ -39,7 +39,9 @@ type Verdict struct {
 	// Exact are the answers of which one version of the world alone could speak;
 	// Ambiguous those that fell into a change of what they touch; Unbounded those
 	// with too many combinations, of which the backend alone was checked.
-	Exact, Ambiguous, Unbounded int
+	Exact     int `json:"exact"`
+	Ambiguous int `json:"ambiguous"`
+	Unbounded int `json:"unbounded"`
 	// Excused are errors by why they may be.
 	Excused map[string]int `json:"excused"`
 	// ByKind counts the violations, Violations are the first of them.
@@ -125,7 +127,7 @@ func (c *checker) answer(a *Answer) {
 	var says []string
 	right, valid := false, true
 	allowed := make([]bool, len(c.seen[a.ID]))
-	views, all := c.worlds.each(a.Sent, to, func(v *view) bool {
+	one, all := c.worlds.each(a.Sent, to, func(v *view) bool {
 		o := expect(v, &fleet, a)
 		for i, s := range c.seen[a.ID] {
 			allowed[i] = allowed[i] || c.arrives(&o, a, s) == ""
@@ -141,8 +143,7 @@ func (c *checker) answer(a *Answer) {
 	switch {
 	case !all:
 		c.verdict.Unbounded++
-		return
-	case views == 1:
+	case one:
 		c.verdict.Exact++
 	default:
 		c.verdict.Ambiguous++
@@ -152,7 +153,7 @@ func (c *checker) answer(a *Answer) {
 			c.arrived(a, &fleet, s)
 		}
 	}
-	if right {
+	if right || !all {
 		return
 	}
 	if why := c.excuse(a); why != "" {

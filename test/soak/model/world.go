@@ -177,23 +177,25 @@ func (v *view) get(k key) *object {
 const maxViews = 4096
 
 // each calls see with every view of a span of time until it says stop. It
-// returns how many there were, and whether that was all.
-func (w *worlds) each(from, to time.Time, see func(*view) bool) (n int, all bool) {
+// tells whether there is one alone, and whether none was left out.
+func (w *worlds) each(from, to time.Time, see func(*view) bool) (one, all bool) {
 	v := &view{w: w, from: from, to: to}
-	for n < maxViews {
+	one = true
+	for range maxViews {
 		v.chosen, v.next = map[key]*object{}, 0
-		n++
-		if !see(v) {
-			return n, true
+		more := see(v)
+		one = one && v.next == 0
+		if !more {
+			return one, true
 		}
 		// The odometer: the last choice that has more moves on.
 		for len(v.choices) > 0 && v.choices[len(v.choices)-1].taken == v.choices[len(v.choices)-1].of-1 {
 			v.choices = v.choices[:len(v.choices)-1]
 		}
 		if len(v.choices) == 0 {
-			return n, true
+			return one, true
 		}
 		v.choices[len(v.choices)-1].taken++
 	}
-	return n, false
+	return false, false
 }
