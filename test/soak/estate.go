@@ -28,7 +28,7 @@ const subject = "be.test"
 // backends, and the folder of manifests.
 type estate struct {
 	dir     string
-	tamper  func(file, content string) string
+	tamper  func(file, content string, ports map[string]int) string
 	history *model.History
 
 	// hosts signs what hosts present, clients what fleets present.
@@ -137,7 +137,11 @@ func (e *estate) write(why, file, content string, invalid bool) error {
 	e.change++
 	c := model.Change{N: e.change, File: file, Content: content, Invalid: invalid, Began: time.Now(), Why: why}
 	if e.tamper != nil {
-		content = e.tamper(file, content)
+		ports := map[string]int{}
+		for name, b := range e.backends {
+			ports[name] = b.Port()
+		}
+		content = e.tamper(file, content, ports)
 	}
 	if err := e.put(file, content); err != nil {
 		return err

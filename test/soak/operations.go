@@ -44,7 +44,13 @@ var operations = []operation{
 	{"many at once", 3, (*soak).burst},
 }
 
+// pick draws an operation. A run begins with each kind once, in any order.
 func (s *soak) pick() *operation {
+	if len(s.first) > 0 {
+		op := &operations[s.first[0]]
+		s.first = s.first[1:]
+		return op
+	}
 	total := 0
 	for i := range operations {
 		total += operations[i].weight
@@ -360,6 +366,7 @@ func (s *soak) burst(ctx context.Context, f *fleet) error {
 
 func (s *soak) write(file, content string, invalid bool) error {
 	s.written[file] = true
+	s.files = append(s.files, file)
 	return s.estate.write(s.doing, file, content, invalid)
 }
 
@@ -369,6 +376,7 @@ func (s *soak) remove(file string) error {
 		return nil
 	}
 	delete(s.written, file)
+	s.files = append(s.files, "no "+file)
 	return s.estate.remove(s.doing, file)
 }
 

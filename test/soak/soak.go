@@ -51,8 +51,8 @@ type Config struct {
 	Log    logr.Logger
 	Output io.Writer
 	// Tamper, when set, may change what is written behind the model's back: to
-	// see that it is found out.
-	Tamper func(file, content string) string
+	// see that it is found out. It is given the ports of the backends.
+	Tamper func(file, content string, ports map[string]int) string
 }
 
 // Progress is how a run stands.
@@ -95,7 +95,9 @@ type soak struct {
 	watch      *watch
 	began      time.Time
 
+	first       []int
 	written     map[string]bool
+	files       []string
 	doing       string
 	phase       int
 	oldest      int
@@ -125,6 +127,7 @@ func Run(ctx context.Context, cfg Config) (*Summary, error) {
 		chance:  rand.New(rand.NewPCG(cfg.Seed, 0)),
 		summary: Summary{Seed: cfg.Seed, Operations: map[string]int{}},
 	}
+	s.first = s.chance.Perm(len(operations))
 	defer s.close()
 	if err := s.prepare(); err != nil {
 		return nil, err
@@ -266,12 +269,17 @@ func (s *soak) operate(ctx context.Context) error {
 	return s.inspect(ctx)
 }
 
-// step does one operation. All that it draws it draws first, so that the
-// sequence of draws does not depend on what becomes of it.
+// step does one operation.
 func (s *soak) step(ctx context.Context) error {
 	op := s.pick()
 	f := s.fleets[s.chance.IntN(len(s.fleets))]
-	wait, look, pause := s.chance.IntN(10) < 7, s.chance.IntN(8) == 0, time.Duration(s.chance.IntN(int(longestPause)))
+	s.files = nil
+	defer func() {
+		// Everything that chance has a say in.
+		s.summary.Sequence = append(s.summary.Sequence, fmt.Sprintf("%s, fleet %s: %v %v", op.name, f.name, s.files, f.slots))
+	}()
+	wait, look := s.chance.IntN(10) < 7, s.chance.IntN(8) == 0
+	pause := time.Duration(s.chance.IntN(int(longestPause)))
 	s.doing = op.name
 	s.history.Add(model.Note{At: time.Now(), What: op.name, Value: f.name})
 	s.watch.doing(op.name)

@@ -18,9 +18,11 @@ type Summary struct {
 	// Operations counts them by kind; Changes are files written or removed,
 	// Settled how often all was awaited.
 	Operations map[string]int `json:"operations"`
-	Changes    int            `json:"changes"`
-	Settled    int            `json:"settled"`
-	Restarts   int            `json:"restarts"`
+	// Sequence is all that the seed has decided, an operation each.
+	Sequence []string `json:"-"`
+	Changes  int      `json:"changes"`
+	Settled  int      `json:"settled"`
+	Restarts int      `json:"restarts"`
 
 	EnvoysKilled, EnvoysAdded, EnvoysEnded int
 	// Requests were answered, or not; Codes counts them by code, 0 for none.
