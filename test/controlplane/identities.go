@@ -38,7 +38,10 @@ func NewIdentities(dir string) (*Identities, error) {
 	i := &Identities{dir: dir, policy: certificate.DefaultPolicy(), changed: make(chan struct{})}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i, i.apply(certificate.CreateAuthority, certificate.IssueServer)
+	if err := i.apply(certificate.CreateAuthority, certificate.IssueServer); err != nil {
+		return nil, err
+	}
+	return i, nil
 }
 
 // Watch implements host.Identities.

@@ -35,8 +35,7 @@ func TestMain(m *testing.M) {
 			os.Exit(Main(os.Args[2:]))
 		}
 	}
-	flag.Parse()
-	os.Exit(m.Run())
+	m.Run()
 }
 
 var restarts = flag.Int("restarts", 3, "how often TestRestart kills the control plane")

@@ -55,7 +55,10 @@ func newEstate(dir string) (*estate, error) {
 			return nil, err
 		}
 	}
-	return e, e.newSigner()
+	if err := e.newSigner(); err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 func (e *estate) newSigner() error {

@@ -192,13 +192,19 @@ func (s *soak) prepare() error {
 
 func freePorts(n int) ([]int, error) {
 	out := make([]int, n)
+	var held []net.Listener // until all are found
+	defer func() {
+		for _, l := range held {
+			_ = l.Close()
+		}
+	}()
 	for i := range out {
 		var lc net.ListenConfig
 		l, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, fmt.Errorf("free port: %w", err)
 		}
-		defer l.Close() // all are held until all are found
+		held = append(held, l)
 		a, _ := l.Addr().(*net.TCPAddr)
 		out[i] = a.Port
 	}
@@ -288,7 +294,8 @@ func (s *soak) step(ctx context.Context) error {
 		return err
 	}
 	if s.down > 0 {
-		if s.down--; s.down > 0 {
+		s.down--
+		if s.down > 0 {
 			return nil
 		}
 		return s.revive(ctx)

@@ -79,7 +79,7 @@ func (w *watch) look(ctx context.Context, own, other *fleet) error {
 		}
 		ack := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: response.GetTypeUrl(), ResponseNonce: response.GetNonce()}
 		if err := stream.Send(ack); err != nil {
-			return nil //nolint:nilerr // Recv says why
+			return nil
 		}
 	}
 }

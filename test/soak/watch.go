@@ -53,7 +53,7 @@ func newWatch(s *soak) *watch {
 	w := &watch{s: s, cancel: cancel, up: true, start: 1}
 	w.doing("")
 	for i, f := range s.fleets {
-		w.loads = append(w.loads, w.load(f, uint64(i))) //nolint:gosec // small
+		w.loads = append(w.loads, w.load(f, uint64(i)))
 	}
 	for _, f := range s.fleets {
 		for _, other := range s.fleets {

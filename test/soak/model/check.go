@@ -222,8 +222,8 @@ func (c *checker) arrives(o *outcome, a *Answer, s *Seen) string {
 }
 
 // proves tells whether a backend's certificate satisfied an outcome, in some
-// (any) or in every combination of what was presented and trusted in a span.
-func (c *checker) proves(o *outcome, backend string, from, to time.Time, any bool) bool {
+// or in every combination of what was presented and trusted in a span.
+func (c *checker) proves(o *outcome, backend string, from, to time.Time, some bool) bool {
 	var bundles [][]string
 	for _, secret := range c.worlds.during(o.bundle, from, to) {
 		if secret != nil {
@@ -240,7 +240,7 @@ func (c *checker) proves(o *outcome, backend string, from, to time.Time, any boo
 			fits, all = fits || ok, all && ok
 		}
 	}
-	if any {
+	if some {
 		return fits
 	}
 	return fits && all
@@ -249,12 +249,12 @@ func (c *checker) proves(o *outcome, backend string, from, to time.Time, any boo
 // presentedIn returns the certificates that may have been presented in a span.
 func presentedIn(list []Presented, from, to time.Time) []Presented {
 	var out []Presented
-	for i := len(list) - 1; i >= 0; i-- {
-		if list[i].Began.After(to) {
+	for _, p := range slices.Backward(list) {
+		if p.Began.After(to) {
 			continue
 		}
-		out = append(out, list[i])
-		if !list[i].Ended.After(from) {
+		out = append(out, p)
+		if !p.Ended.After(from) {
 			break
 		}
 	}

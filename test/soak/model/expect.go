@@ -96,7 +96,7 @@ type routed struct {
 // pick finds the route with the longest prefix, in an object and what it
 // includes. An include answers for its prefix even where it is lost.
 func pick(v *view, fleet *Fleet, o *object, path, below string) routed {
-	best := routed{outcome: outcome{form: absent}}
+	best := routed{form: absent}
 	better := func(prefix string) bool { return under(path, prefix) && len(prefix) > len(best.prefix) }
 	for i := range o.Spec.Includes {
 		in := &o.Spec.Includes[i]
@@ -110,7 +110,7 @@ func pick(v *view, fleet *Fleet, o *object, path, below string) routed {
 		}
 		child := v.get(key{"HTTPProxy", namespace, in.Name})
 		if child == nil || child.Spec.VirtualHost != nil {
-			best = routed{outcome: outcome{form: closed}, prefix: prefix}
+			best = routed{form: closed, prefix: prefix}
 			continue
 		}
 		if r := pick(v, fleet, child, path, prefix); r.prefix != "" {
@@ -208,8 +208,7 @@ func forward(v *view, fleet *Fleet, namespace string, r *route) outcome {
 // annotated returns the protocol that a Service's annotations give a port.
 func annotated(o *object, name string, number int) string {
 	for _, protocol := range [...]string{"tls", "h2", "h2c"} {
-		list := strings.Split(o.Metadata.Annotations["projectcontour.io/upstream-protocol."+protocol], ",")
-		for _, p := range list {
+		for p := range strings.SplitSeq(o.Metadata.Annotations["projectcontour.io/upstream-protocol."+protocol], ",") {
 			if p = strings.TrimSpace(p); p != "" && (p == name || p == strconv.Itoa(number)) {
 				return protocol
 			}

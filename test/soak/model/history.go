@@ -212,17 +212,26 @@ func (h *History) Count() int {
 	return len(h.Answers)
 }
 
-// Tally counts answers and changes, answers by code, and what arrived by
-// backend.
-func (h *History) Tally() (answers, changes int, codes map[int]int, arrived map[string]int) {
+// Tally counts what is in a history.
+type Tally struct {
+	Requests int `json:"requests"`
+	Changes  int `json:"changes"`
+	// Codes counts requests by code, 0 for no answer.
+	Codes map[int]int `json:"codes"`
+	// Arrived counts what backends saw.
+	Arrived map[string]int `json:"arrived"`
+}
+
+// Tally counts.
+func (h *History) Tally() Tally {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	codes, arrived = map[int]int{}, map[string]int{}
+	t := Tally{Requests: len(h.Answers), Changes: len(h.Changes), Codes: map[int]int{}, Arrived: map[string]int{}}
 	for i := range h.Answers {
-		codes[h.Answers[i].Code]++
+		t.Codes[h.Answers[i].Code]++
 	}
 	for i := range h.Seen {
-		arrived[h.Seen[i].Backend]++
+		t.Arrived[h.Seen[i].Backend]++
 	}
-	return len(h.Answers), len(h.Changes), codes, arrived
+	return t
 }
