@@ -59,12 +59,11 @@ type quarantine struct {
 	refusalsOf *graph.Index[RefusalKey, RefusalKey]
 	tamper     func(*envoy.Resource) *envoy.Resource
 
-	// What is in effect, by the table whose unit holds it back.
-	inEffect []interface {
-		Has(*graph.Reader, RefusalKey) bool
-	}
-	heldHosts  *graph.Index[RefusalKey, scopeKey]
-	heldChains *graph.Index[RefusalKey, scopeKey]
+	// What is in effect, by the table whose unit holds it back: all of them,
+	// but for the load assignments, which are in the fast lane.
+	inEffect              []interface{ Has(r *graph.Reader, k RefusalKey) bool }
+	heldHosts, heldChains *graph.Index[RefusalKey, scopeKey]
+	heldAssignments       *graph.Index[RefusalKey, assignmentKey]
 }
 
 // Option changes how a Translator works.
@@ -109,10 +108,8 @@ func (t *Translator) declareQuarantine() {
 }
 
 // holding lists what the units of a table hold back.
-func holding[K graph.Key, V interface{ held() []RefusalKey }](t *Translator, table *graph.Unit[K, V], name string) *graph.Index[RefusalKey, K] {
-	x := graph.NewIndex(table, name, func(_ K, v V) []RefusalKey { return v.held() })
-	t.inEffect = append(t.inEffect, x)
-	return x
+func holding[K graph.Key, V interface{ held() []RefusalKey }](table *graph.Unit[K, V], name string) *graph.Index[RefusalKey, K] {
+	return graph.NewIndex(table, name, func(_ K, v V) []RefusalKey { return v.held() })
 }
 
 // errRefused is why a route answers with its fail-closed form.
@@ -164,6 +161,9 @@ func withhold() (*envoy.Resource, error) { return nil, nil }
 // InEffect says whether a revision holds something back for a refusal. One that
 // is not in effect belongs to bytes that are computed no more.
 func (t *Translator) InEffect(rev *graph.Revision, k RefusalKey) bool {
+	if k.Type == envoy.EndpointType {
+		return t.heldAssignments.Has(rev.Reader(), k)
+	}
 	for _, x := range t.inEffect {
 		if x.Has(rev.Reader(), k) {
 			return true

@@ -40,14 +40,17 @@ func (t *Translator) declareResources() {
 
 // declareHeld lists what is held back, table by table.
 func (t *Translator) declareHeld() {
-	holding(t, t.clusters, "refused clusters")
-	holding(t, t.assignments, "refused load assignments")
-	holding(t, t.trustSecrets, "refused trust secrets")
-	holding(t, t.keySecrets, "refused key secrets")
-	holding(t, t.hostSecrets, "refused host certificates")
-	holding(t, t.listeners, "refused listeners")
-	holding(t, t.fallbacks, "refused fallback scopes")
-	holding(t, t.misdirected, "refused misdirected scopes")
-	t.heldHosts = holding(t, t.hosts, "refused hosts")
-	t.heldChains = holding(t, t.chains, "refused chains")
+	t.inEffect = append(t.inEffect,
+		holding(t.clusters, "refused clusters"),
+		holding(t.trustSecrets, "refused trust secrets"),
+		holding(t.keySecrets, "refused key secrets"),
+		holding(t.hostSecrets, "refused host certificates"),
+		holding(t.listeners, "refused listeners"),
+		holding(t.fallbacks, "refused fallback scopes"),
+		holding(t.misdirected, "refused misdirected scopes"),
+	)
+	t.heldHosts = holding(t.hosts, "refused hosts")
+	t.heldChains = holding(t.chains, "refused chains")
+	t.heldAssignments = holding(t.assignments, "refused load assignments")
+	t.inEffect = append(t.inEffect, t.heldHosts, t.heldChains)
 }

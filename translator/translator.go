@@ -38,6 +38,7 @@ type Translator struct {
 	trust
 	sites
 	resources
+	refusals
 	statuses
 	// objects gives decisions what they read, recorded by r.
 	objects func(r *graph.Reader) upstream.Objects
@@ -74,6 +75,7 @@ func New(options ...Option) *Translator {
 	t.declareTrust()
 	t.declareSites()
 	t.declareResources()
+	t.declareRefusals()
 	t.declareStatuses()
 	return t
 }
