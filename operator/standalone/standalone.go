@@ -81,7 +81,9 @@ func New(cfg Config) (*Standalone, error) {
 		return nil, fmt.Errorf("identities: %w", err)
 	}
 	s := &Standalone{cfg: cfg, keeper: keeper, ready: make(chan struct{}), folder: make(chan string, 1)}
-	s.xds = xds.New(xds.Options{Log: cfg.Log.WithName("xds"), Identity: certificate.ParseFleetURI})
+	s.xds = xds.New(xds.Options{
+		Log: cfg.Log.WithName("xds"), Identity: certificate.ParseFleetURI, Trust: keeper.Authorities,
+	})
 	s.pipeline = pipeline.New(pipeline.Options{
 		Source: folder.New(cfg.Manifests, folder.Options{Log: cfg.Log.WithName("folder")}),
 		XDS:    s.xds, Fleet: FleetSpec(cfg.Address, cfg.HTTPPort, cfg.HTTPSPort),

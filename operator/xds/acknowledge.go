@@ -18,6 +18,8 @@ type expectation struct {
 	// optional says that Envoy may stay silent, because it had no subscription
 	// of the type: the response holds no revision back.
 	optional bool
+	// warming says that it may be what clusters wait for.
+	warming bool
 	// asked are those of its rows that Envoy subscribed to: it acknowledges the
 	// others too, and throws them away.
 	asked []*row
@@ -32,8 +34,10 @@ type rejection struct {
 	message  string
 }
 
-func (u *subscription) expect(r *response) {
-	u.queue = append(u.queue, &expectation{response: r, optional: !u.active(), asked: u.asked(r.rows), sent: time.Now()})
+func (u *subscription) expect(r *response, warming bool) {
+	u.queue = append(u.queue, &expectation{
+		response: r, optional: !u.active(), asked: u.asked(r.rows), warming: warming, sent: time.Now(),
+	})
 }
 
 // asked returns the rows that Envoy subscribes to.
@@ -74,6 +78,16 @@ func (u *subscription) oldest() *expectation {
 		}
 	}
 	return nil
+}
+
+// owesAnswer says whether Envoy owes an answer to any response.
+func (s *stream) owesAnswer() bool {
+	for k := range s.subs {
+		if s.subs[k].oldest() != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // removing says whether a removal is not answered yet.
@@ -120,6 +134,9 @@ func (s *stream) answered(k kind, req *discoveryv3.DeltaDiscoveryRequest) error 
 		return nil
 	}
 	s.outstanding -= freed
+	s.answeredNonce = max(s.answeredNonce, e.nonce)
+	s.warmth.answered = s.warmth.answered || k == clusters
+	s.warmth.taken(e)
 	if req.GetErrorDetail() != nil {
 		return s.nacked(e, words(k, req.GetErrorDetail().GetMessage()))
 	}

@@ -46,6 +46,8 @@ func (s *stream) push(old *snapshot, ch *changes) error {
 	if err := s.sendEach(clusters, added, nil); err != nil {
 		return err
 	}
+	s.serving = len(added) > 0
+	defer func() { s.serving = false }()
 	used := usesOf(added)
 	if err := s.sendEach(endpoints, s.endpointsFor(ch[endpoints], used), nil); err != nil {
 		return err
@@ -163,6 +165,8 @@ func (s *stream) secretsFor(old *snapshot, ch []change, u uses) []*row {
 
 // sendUses sends, unasked, what clusters use.
 func (s *stream) sendUses(rows []*row) error {
+	s.serving = true
+	defer func() { s.serving = false }()
 	u := usesOf(rows)
 	if err := s.sendEach(endpoints, s.endpointsFor(nil, u), nil); err != nil {
 		return err

@@ -78,8 +78,8 @@ func (m *envoyModel) connect() {
 	m.owed = nil
 	m.wire = &fakeWire{ctx: m.t.Context()}
 	m.stream = newStream(m.server, identity{fleet: edge}, m.wire)
-	if !m.server.join(m.stream) {
-		m.t.Fatal("no room for a stream")
+	if err := m.server.join(m.stream); err != nil {
+		m.t.Fatal(err)
 	}
 	m.request(nil)
 	for k := range kindCount {
@@ -381,7 +381,9 @@ func FuzzRequests(f *testing.F) {
 		s.Publish(Update{Revision: 1, Fleets: []FleetUpdate{{Fleet: edge, Changed: world()}}})
 		w := &fakeWire{ctx: t.Context()}
 		st := newStream(s, identity{fleet: edge}, w)
-		s.join(st)
+		if err := s.join(st); err != nil {
+			t.Fatal(err)
+		}
 		defer s.leave(st)
 		for rev := uint64(2); len(data) > 0 && rev < 100; rev++ {
 			n := min(int(data[0]), len(data)-1)

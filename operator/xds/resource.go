@@ -121,6 +121,9 @@ func (r *row) lastGood() *envoy.Resource {
 type references struct {
 	assignment string
 	secrets    []string
+	// outside says that it also waits for what no resource brings: that a name
+	// is resolved, or the first answer to a health check.
+	outside bool
 }
 
 // referencesOf reads a marshalled cluster. What cannot be read has none: Envoy
@@ -137,6 +140,8 @@ func referencesOf(body []byte) references {
 			out.assignment = c.GetName()
 		}
 	}
+	out.outside = len(c.GetHealthChecks()) > 0 ||
+		c.GetType() == clusterv3.Cluster_STRICT_DNS || c.GetType() == clusterv3.Cluster_LOGICAL_DNS
 	out.secrets = appendSecrets(out.secrets, c.GetTransportSocket())
 	for _, m := range c.GetTransportSocketMatches() {
 		out.secrets = appendSecrets(out.secrets, m.GetTransportSocket())

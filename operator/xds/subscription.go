@@ -84,6 +84,7 @@ func (s *stream) add(k kind, name string) {
 	default:
 		sub.names[name] = struct{}{}
 		s.names++
+		s.warmth.asked(k, name)
 		if k == secrets {
 			for _, row := range secretFallback(name) {
 				if s.dependents[row] == nil {
@@ -147,6 +148,8 @@ func (s *stream) answer(k kind) error {
 	if k == listeners {
 		s.decorate(rows, func(r *row) bool { return had[r.Name] == "" })
 	}
+	s.serving = true
+	defer func() { s.serving = false }()
 	// An Envoy that has nothing waits for the first answer, be it empty.
 	if all && had == nil && len(rows)+len(removed) == 0 {
 		return s.send(k, nil, nil)
