@@ -15,6 +15,7 @@ import (
 	"github.com/signetproxy/signet/operator/source"
 	"github.com/signetproxy/signet/operator/xds"
 	"github.com/signetproxy/signet/translator"
+	"github.com/signetproxy/signet/translator/envoy"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/ir"
 )
@@ -35,6 +36,8 @@ type Options struct {
 	// Committed is called with every revision after it was handed to the xDS
 	// server, in order, from one goroutine; it must not block. It may be nil.
 	Committed func(*graph.Revision)
+	// Tamper is translator.Tamper's, for tests of refusals; nil in life.
+	Tamper func(*envoy.Resource) *envoy.Resource
 }
 
 // Pipeline runs a source into a translator and a translator into an xDS server.
@@ -60,7 +63,7 @@ func New(o Options) *Pipeline {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	t := translator.New()
+	t := translator.New(translator.Tamper(o.Tamper))
 	return &Pipeline{
 		options: o, translator: t,
 		intake:   intake{inputs: &t.Inputs, fleets: newFleets(o.Fleet, o.Others)},

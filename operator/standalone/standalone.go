@@ -19,6 +19,7 @@ import (
 	"github.com/signetproxy/signet/provisioner/certificate"
 	"github.com/signetproxy/signet/provisioner/host"
 	"github.com/signetproxy/signet/translator"
+	"github.com/signetproxy/signet/translator/envoy"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/httpproxy"
 	"github.com/signetproxy/signet/translator/ir"
@@ -55,6 +56,8 @@ type Config struct {
 	Stdout io.Writer
 	// Committed is called with every revision; it must not block; may be nil.
 	Committed func(*graph.Revision)
+	// Tamper is translator.Tamper's, for tests of refusals; nil in life.
+	Tamper func(*envoy.Resource) *envoy.Resource
 }
 
 // Standalone is one assembly. Make it with New, run it once with Run.
@@ -78,11 +81,13 @@ func New(cfg Config) (*Standalone, error) {
 		return nil, fmt.Errorf("identities: %w", err)
 	}
 	s := &Standalone{cfg: cfg, keeper: keeper, ready: make(chan struct{}), folder: make(chan string, 1)}
-	s.xds = xds.New(xds.Options{Log: cfg.Log.WithName("xds"), Identity: certificate.ParseFleetURI})
+	s.xds = xds.New(xds.Options{
+		Log: cfg.Log.WithName("xds"), Identity: certificate.ParseFleetURI, Trust: keeper.Authorities,
+	})
 	s.pipeline = pipeline.New(pipeline.Options{
 		Source: folder.New(cfg.Manifests, folder.Options{Log: cfg.Log.WithName("folder")}),
 		XDS:    s.xds, Fleet: FleetSpec(cfg.Address, cfg.HTTPPort, cfg.HTTPSPort),
-		Log: cfg.Log.WithName("pipeline"), Committed: cfg.Committed,
+		Log: cfg.Log.WithName("pipeline"), Committed: cfg.Committed, Tamper: cfg.Tamper,
 	})
 	return s, nil
 }

@@ -18,8 +18,13 @@ type expectation struct {
 	// optional says that Envoy may stay silent, because it had no subscription
 	// of the type: the response holds no revision back.
 	optional bool
-	done     bool
-	sent     time.Time
+	// warming says that it may be what clusters wait for.
+	warming bool
+	// asked are those of its rows that Envoy subscribed to: it acknowledges the
+	// others too, and throws them away.
+	asked []*row
+	done  bool
+	sent  time.Time
 }
 
 // rejection is a version of a resource that Envoy refused.
@@ -29,8 +34,27 @@ type rejection struct {
 	message  string
 }
 
-func (u *subscription) expect(r *response) {
-	u.queue = append(u.queue, &expectation{response: r, optional: !u.active(), sent: time.Now()})
+func (u *subscription) expect(r *response, warming bool) {
+	u.queue = append(u.queue, &expectation{
+		response: r, optional: !u.active(), asked: u.asked(r.rows), warming: warming, sent: time.Now(),
+	})
+}
+
+// asked returns the rows that Envoy subscribes to.
+func (u *subscription) asked(rows []*row) []*row {
+	for i, r := range rows {
+		if u.wants(r.Name) {
+			continue
+		}
+		out := slices.Clone(rows[:i])
+		for _, r := range rows[i+1:] {
+			if u.wants(r.Name) {
+				out = append(out, r)
+			}
+		}
+		return out
+	}
+	return rows
 }
 
 // unsettled returns the lowest revision that the type is not through with:
@@ -54,6 +78,16 @@ func (u *subscription) oldest() *expectation {
 		}
 	}
 	return nil
+}
+
+// owesAnswer says whether Envoy owes an answer to any response.
+func (s *stream) owesAnswer() bool {
+	for k := range s.subs {
+		if s.subs[k].oldest() != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // removing says whether a removal is not answered yet.
@@ -100,11 +134,17 @@ func (s *stream) answered(k kind, req *discoveryv3.DeltaDiscoveryRequest) error 
 		return nil
 	}
 	s.outstanding -= freed
+	s.answeredNonce = max(s.answeredNonce, e.nonce)
+	s.warmth.answered = s.warmth.answered || k == clusters
+	s.warmth.taken(e)
 	if req.GetErrorDetail() != nil {
 		return s.nacked(e, words(k, req.GetErrorDetail().GetMessage()))
 	}
 	s.status.Acks++
 	s.server.counters.byType[k].acks.Add(1)
+	for _, r := range e.asked {
+		r.accept()
+	}
 	for _, r := range e.rows {
 		// Envoy takes the same bad secret when it comes again, yet does not use
 		// it: only other bytes make it good.
@@ -127,10 +167,14 @@ func (s *stream) nacked(e *expectation, message string) error {
 	s.server.counters.byType[k].nacks.Add(1)
 	nack := Nack{
 		Fleet: s.fleet.name, Node: s.status.Node, Type: types[k], Revision: e.revision,
-		Resources: make([]*envoy.Resource, len(e.rows)), Removed: e.removed, Message: message,
+		Resources: make([]*envoy.Resource, len(e.rows)), LastGood: make([]*envoy.Resource, len(e.rows)),
+		Removed: e.removed, Message: message,
 	}
 	for i, r := range e.rows {
-		nack.Resources[i] = r.Resource
+		if k == secrets {
+			r.published().refused.Store(true)
+		}
+		nack.Resources[i], nack.LastGood[i] = r.published().Resource, r.lastGood()
 		if sub.wants(r.Name) { // it may have been sent unasked
 			sub.rejected[r.Name] = rejection{version: r.Version, revision: e.revision, message: message}
 		}

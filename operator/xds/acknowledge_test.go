@@ -85,7 +85,7 @@ func TestRejectionOfOneResource(t *testing.T) {
 	}
 	_, nacks := o.seen()
 	wantNacks := []Nack{{
-		Fleet: edge, Node: "envoy-1", Type: envoy.ScopeType, Revision: 2, Resources: list(bad), Message: "no such thing",
+		Fleet: edge, Node: "envoy-1", Type: envoy.ScopeType, Revision: 2, Resources: list(bad), LastGood: list(scope("http|a", "1")), Message: "no such thing",
 	}}
 	if diff := cmp.Diff(wantNacks, nacks); diff != "" {
 		t.Errorf("-want, +got:\n%s", diff)

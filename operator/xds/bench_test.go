@@ -63,8 +63,7 @@ func benchmarkChange(b *testing.B, hosts, streams int) {
 	sts := make([]*stream, streams)
 	for i := range sts {
 		sts[i] = newStream(s, identity{fleet: edge}, &sink{ctx: b.Context(), bytes: &bytes})
-		s.join(sts[i])
-		if err := errors.Join(sts[i].turn(nil, nil), sts[i].turn(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: string(envoy.ScopeType)}, nil)); err != nil {
+		if err := errors.Join(s.join(sts[i]), sts[i].turn(nil, nil), sts[i].turn(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: string(envoy.ScopeType)}, nil)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -108,8 +107,7 @@ func bytesOfAChange(t *testing.T, hosts int) int64 {
 	sts := make([]*stream, 200)
 	for i := range sts {
 		sts[i] = newStream(s, identity{fleet: edge}, &sink{ctx: t.Context(), bytes: &bytes})
-		s.join(sts[i])
-		if err := errors.Join(sts[i].turn(nil, nil), sts[i].turn(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: string(envoy.ScopeType)}, nil)); err != nil {
+		if err := errors.Join(s.join(sts[i]), sts[i].turn(nil, nil), sts[i].turn(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: string(envoy.ScopeType)}, nil)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -46,6 +46,8 @@ func (s *stream) push(old *snapshot, ch *changes) error {
 	if err := s.sendEach(clusters, added, nil); err != nil {
 		return err
 	}
+	s.serving = len(added) > 0
+	defer func() { s.serving = false }()
 	used := usesOf(added)
 	if err := s.sendEach(endpoints, s.endpointsFor(ch[endpoints], used), nil); err != nil {
 		return err
@@ -163,6 +165,8 @@ func (s *stream) secretsFor(old *snapshot, ch []change, u uses) []*row {
 
 // sendUses sends, unasked, what clusters use.
 func (s *stream) sendUses(rows []*row) error {
+	s.serving = true
+	defer func() { s.serving = false }()
 	u := usesOf(rows)
 	if err := s.sendEach(endpoints, s.endpointsFor(nil, u), nil); err != nil {
 		return err
@@ -175,7 +179,9 @@ func named(r *row, name string) *row {
 	if r == nil || r.Name == name {
 		return r
 	}
-	return newRow(secrets, envoy.RenamedSecret(r.Resource, name))
+	renamed := newRow(secrets, envoy.RenamedSecret(r.Resource, name))
+	renamed.origin = r
+	return renamed
 }
 
 // decorate replaces the listeners that are new to Envoy by what FirstListener
@@ -191,6 +197,7 @@ func (s *stream) decorate(rows []*row, isNew func(*row) bool) {
 		}
 		if d := hook(s.fleet.name, r.Resource); d != nil && d != r.Resource {
 			rows[i] = newRow(listeners, &envoy.Resource{Type: r.Type, Name: r.Name, Version: r.Version, Body: d.Body})
+			rows[i].origin = r
 		}
 	}
 }

@@ -13,8 +13,11 @@
 //   - A stream costs what changed, not what exists; the bytes of a resource
 //     are made once and shared by all streams; a stuck stream delays no other.
 //   - A reconnecting Envoy gets the difference alone: versions are digests.
+//   - A rejection comes with the bytes that some Envoy of the fleet acknowledged
+//     last, as long as nothing newer is acknowledged.
+//   - Clusters that do not get warm are named, and hold nothing else back.
 //
-// It never looks into a resource, except for the names that a cluster uses; it
+// It never looks into a resource, except for what a cluster needs to get warm; it
 // never waits for an acknowledgement before it sends (Envoy withholds that of
 // clusters while any of them warms); it never decides what to do about a
 // rejection: it tells the Observer, and sends what it is given next.

@@ -10,6 +10,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/signetproxy/signet/provisioner/certificate"
 	"github.com/signetproxy/signet/test/backend"
@@ -166,8 +174,10 @@ func restart(t *testing.T, h *harness, fleet []*envoy.Resource) {
 	}
 }
 
-// load sends requests one after another on two connections.
+// load sends requests one after another on two connections, 100 a second in
+// all if it is paced.
 type load struct {
+	paced    bool
 	stopping atomic.Bool
 	done     sync.WaitGroup
 	total    atomic.Int64
@@ -178,11 +188,22 @@ type load struct {
 func startLoad(t *testing.T, url, host string) *load {
 	t.Helper()
 	l := &load{}
+	l.start(t, url, host)
+	return l
+}
+
+func (l *load) start(t *testing.T, url, host string) {
+	t.Helper()
 	for range 2 {
 		l.done.Go(func() {
 			c := &http.Client{Transport: &http.Transport{}}
 			defer c.CloseIdleConnections()
+			tick := time.NewTicker(20 * time.Millisecond)
+			defer tick.Stop()
 			for !l.stopping.Load() {
+				if l.paced {
+					<-tick.C
+				}
 				got := fetch(t.Context(), c, url, host)
 				l.total.Add(1)
 				if !strings.HasPrefix(got, "200 ") {
@@ -193,7 +214,6 @@ func startLoad(t *testing.T, url, host string) *load {
 			}
 		})
 	}
-	return l
 }
 
 func (l *load) stop() (int64, []string) {
@@ -286,4 +306,60 @@ func TestEnvoyOfAnotherFleetGetsNothing(t *testing.T) {
 	if got := p.get(t.Context(), "/ready"); strings.Contains(got, "LIVE") {
 		t.Errorf("an Envoy without a configuration is ready: %s", got)
 	}
+}
+
+// A cluster whose health check is never answered does not get warm: it is named
+// alone, everything behind it is served, and Envoy answers when it goes.
+func TestEnvoyDoesNotGetAClusterWarm(t *testing.T) {
+	heard := &warmRecord{}
+	h := serve(t, Options{Observer: heard, WarmingTimeout: 300 * time.Millisecond})
+	s := newSite(t)
+	b := s.backend("a")
+	up, other, stuck := s.upstream("a", "ca"), s.upstream("other", "ca"), s.upstream("stuck", "ca")
+	h.publish(1, join(s.listener("http"), s.cluster(up, b), list(s.trust("ca", s.ca), s.route("http", "shop.test", up))))
+	p := h.envoy(t, edge)
+	h.acknowledged(t, 1)
+
+	silent, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	bad := list(checked(t, s.ok(envoy.Cluster(stuck))), s.ok(envoy.LoadAssignment(&ir.LoadAssignment{
+		Service: stuck.Service, Endpoints: []ir.Endpoint{{Address: "127.0.0.1", Port: uint32(silent.Addr().(*net.TCPAddr).Port)}},
+	})))
+	h.publish(2, bad)
+	h.publish(3, join(s.cluster(other, b), list(s.route("http", "other.test", other))))
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	h.until(t, "it is named alone", func(s StreamState) bool {
+		return len(s.Warming) == 1 && s.Warming[0].Name == bad[0].Name && s.Warming[0].Outside && s.Acknowledged < 3
+	})
+	for _, host := range []string{"shop.test", "other.test"} {
+		if got := fetch(t.Context(), client, "http://"+p.address("http")+"/", host); got != "200 a" {
+			t.Errorf("%s: %q, want 200 a", host, got)
+		}
+	}
+	h.publish(4, nil, bad[0])
+	if got := h.acknowledged(t, 4); len(got.Warming) != 0 {
+		t.Errorf("still named: %+v", got.Warming)
+	}
+	want := []string{"begin " + bad[0].Name, "end " + bad[0].Name + ": removed"}
+	if diff := cmp.Diff(want, heard.all()); diff != "" {
+		t.Errorf("what the observer heard (-want, +got):\n%s", diff)
+	}
+}
+
+// checked adds a health check that is given an hour for its first answer.
+func checked(t *testing.T, r *envoy.Resource) *envoy.Resource {
+	t.Helper()
+	var c clusterv3.Cluster
+	if err := proto.Unmarshal(r.Body, &c); err != nil {
+		t.Fatal(err)
+	}
+	c.HealthChecks = []*corev3.HealthCheck{{
+		Timeout: durationpb.New(time.Hour), Interval: durationpb.New(time.Hour),
+		UnhealthyThreshold: wrapperspb.UInt32(1), HealthyThreshold: wrapperspb.UInt32(1),
+		HealthChecker: &corev3.HealthCheck_HttpHealthCheck_{HttpHealthCheck: &corev3.HealthCheck_HttpHealthCheck{Path: "/"}},
+	}}
+	return seal(envoy.ClusterType, r.Name, &c)
 }

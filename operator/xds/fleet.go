@@ -144,10 +144,13 @@ func (s *snapshot) apply(u *FleetUpdate) (d *delta, unknown []ResourceKey) {
 			unknown = append(unknown, ResourceKey{r.Type, r.Name})
 			continue
 		}
-		if old, had := open(k).Get([]byte(r.Name)); had && old.Version == r.Version {
+		old, had := open(k).Get([]byte(r.Name))
+		if had && old.Version == r.Version {
 			continue
 		}
-		open(k).Insert([]byte(r.Name), newRow(k, r))
+		next := newRow(k, r)
+		next.succeed(old, s.seq)
+		open(k).Insert([]byte(r.Name), next)
 		note(k, r.Name)
 	}
 	for k, txn := range txns {

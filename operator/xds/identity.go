@@ -3,11 +3,10 @@ package xds
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net/url"
+	"time"
 
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 
 	"github.com/signetproxy/signet/translator/ir"
@@ -15,24 +14,29 @@ import (
 
 // identity is who is at the far end of a stream, by its verified certificate.
 type identity struct {
-	fleet   ir.Name
-	uri     string
-	address string
+	fleet      ir.Name
+	uri        string
+	address    string
+	connection *connection
 }
 
-var errNotVerified = errors.New("the connection has no verified client certificate")
-
-// identify reads the one URI name of the verified client certificate.
+// identify reads the one URI name of the verified client certificate, which was
+// valid when the connection began and must still be.
 func identify(ctx context.Context, parse func(*url.URL) (ir.Name, error)) (identity, error) {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
 		return identity{}, errNotVerified
 	}
-	info, ok := p.AuthInfo.(credentials.TLSInfo)
-	if !ok || len(info.State.VerifiedChains) == 0 || len(info.State.VerifiedChains[0]) == 0 {
+	info, ok := p.AuthInfo.(peerInfo)
+	if !ok {
 		return identity{}, errNotVerified
 	}
-	leaf := info.State.VerifiedChains[0][0]
+	conn := info.connection
+	if !time.Now().Before(conn.expires) {
+		conn.retire()
+		return identity{}, fmt.Errorf("the client certificate has expired at %s", conn.expires.Format(time.RFC3339))
+	}
+	leaf := conn.chain[0]
 	if len(leaf.URIs) != 1 {
 		return identity{}, fmt.Errorf("the client certificate has %d URI names: it must have exactly one, that of its fleet", len(leaf.URIs))
 	}
@@ -40,7 +44,7 @@ func identify(ctx context.Context, parse func(*url.URL) (ir.Name, error)) (ident
 	if err != nil {
 		return identity{}, fmt.Errorf("the URI name of the client certificate: %w", err)
 	}
-	return identity{fleet: fleet, uri: leaf.URIs[0].String(), address: p.Addr.String()}, nil
+	return identity{fleet: fleet, uri: leaf.URIs[0].String(), address: p.Addr.String(), connection: conn}, nil
 }
 
 // strict returns a configuration that accepts nothing below the rules of this

@@ -45,7 +45,10 @@ func (a *authority) sign(c *x509.Certificate) (*x509.Certificate, *ecdsa.Private
 		a.t.Fatal(err)
 	}
 	c.SerialNumber = big.NewInt(time.Now().UnixNano())
-	c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	c.NotBefore = time.Now().Add(-time.Hour)
+	if c.NotAfter.IsZero() {
+		c.NotAfter = time.Now().Add(time.Hour)
+	}
 	parent, signer := a.cert, a.key
 	if parent == nil {
 		parent, signer = c, key
@@ -69,7 +72,13 @@ func (a *authority) pool() *x509.CertPool {
 
 func (a *authority) leaf(uris ...string) tls.Certificate {
 	a.t.Helper()
+	return a.leafUntil(time.Now().Add(time.Hour), uris...)
+}
+
+func (a *authority) leafUntil(end time.Time, uris ...string) tls.Certificate {
+	a.t.Helper()
 	c := &x509.Certificate{
+		NotAfter:    end,
 		DNSNames:    []string{"xds.test"},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
@@ -97,6 +106,7 @@ func TestStrangersGetNothing(t *testing.T) {
 		"right":                {"the control: this one is served", &tls.Config{Certificates: []tls.Certificate{ours.leaf(good)}}, codes.OK},
 		"no certificate":       {"a client must show who it is", &tls.Config{}, codes.Unavailable},
 		"unknown authority":    {"anybody can sign a name", &tls.Config{Certificates: []tls.Certificate{theirs.leaf(good)}}, codes.Unavailable},
+		"expired":              {"an identity has an end", &tls.Config{Certificates: []tls.Certificate{ours.leafUntil(time.Now().Add(-time.Minute), good)}}, codes.Unavailable},
 		"TLS 1.2":              {"only TLS 1.3", &tls.Config{Certificates: []tls.Certificate{ours.leaf(good)}, MaxVersion: tls.VersionTLS12}, codes.Unavailable},
 		"no URI":               {"a DNS name is no identity", &tls.Config{Certificates: []tls.Certificate{ours.leaf()}}, codes.PermissionDenied},
 		"two URIs":             {"it must be clear which", &tls.Config{Certificates: []tls.Certificate{ours.leaf(good, good+"2")}}, codes.PermissionDenied},
@@ -215,54 +225,5 @@ func TestWithoutAParserNobodyIsServed(t *testing.T) {
 	}
 	if _, err := New(Options{}).opts.Identity(nil); err == nil {
 		t.Error("a server without a parser knows a fleet")
-	}
-}
-
-// Both sides rotate while streams are up: the stream stays, a new one uses the
-// new certificates, and one of a dropped authority is refused.
-func TestRotation(t *testing.T) {
-	before, after := newAuthority(t), newAuthority(t)
-	current := make(chan *tls.Config, 1)
-	current <- &tls.Config{Certificates: []tls.Certificate{before.leaf()}, ClientCAs: before.pool()}
-	conf := &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-		c := <-current
-		current <- c
-		return c, nil
-	}}
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &harness{Server: New(Options{Identity: certificate.ParseFleetURI}), addr: l.Addr().String()}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	served := make(chan error, 1)
-	go func() { served <- h.Serve(ctx, l, conf) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-served; err != nil {
-			t.Errorf("Serve: %v", err)
-		}
-	})
-	as := func(a *authority) *tls.Config {
-		return &tls.Config{
-			Certificates: []tls.Certificate{a.leaf(certificate.FleetURI(edge))}, RootCAs: a.pool(), ServerName: "xds.test",
-			MinVersion: tls.VersionTLS13, ClientSessionCache: tls.NewLRUClientSessionCache(8),
-		}
-	}
-	h.publish(1, world())
-	old := h.connectTLS(t, as(before))
-	old.start(world()...)
-
-	<-current
-	current <- &tls.Config{Certificates: []tls.Certificate{after.leaf()}, ClientCAs: after.pool()}
-	h.publish(2, list(scope("http|a", "2")))
-	old.want("scopes +http|a")
-	fresh := h.connectTLS(t, as(after))
-	fresh.subscribe(envoy.ScopeType)
-	fresh.want("scopes +http|a")
-	dropped := as(before)
-	dropped.RootCAs = after.pool()
-	if got, n := ask(t, l.Addr().String(), dropped); got != codes.Unavailable || n != 0 {
-		t.Errorf("a certificate of a dropped authority: code %v and %d resources", got, n)
 	}
 }

@@ -189,14 +189,11 @@ func TestStoppingSaysSo(t *testing.T) {
 	}
 }
 
-func TestMetrics(t *testing.T) {
-	h := serve(t, Options{})
-	h.publish(4, world())
-	c := h.connect(t, edge)
-	c.start(world()...)
-	h.acknowledged(t, 4)
+// gather returns the metrics, summed over their labels.
+func gather(t *testing.T, s *Server) map[string]float64 {
+	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
-	if err := registry.Register(h.Server); err != nil {
+	if err := registry.Register(s); err != nil {
 		t.Fatal(err)
 	}
 	families, err := registry.Gather()
@@ -209,9 +206,20 @@ func TestMetrics(t *testing.T) {
 			got[f.GetName()] += m.GetGauge().GetValue() + m.GetCounter().GetValue()
 		}
 	}
+	return got
+}
+
+func TestMetrics(t *testing.T) {
+	h := serve(t, Options{})
+	h.publish(4, world())
+	c := h.connect(t, edge)
+	c.start(world()...)
+	h.acknowledged(t, 4)
+	got := gather(t, h.Server)
 	for name, want := range map[string]float64{
 		"signet_xds_streams": 1, "signet_xds_revision": 4, "signet_xds_responses_total": 5, "signet_xds_acks_total": 5,
 		"signet_xds_nacks_total": 0, "signet_xds_streams_behind": 0, "signet_xds_rejected_resources": 0,
+		"signet_xds_warming_clusters":      0,
 		"signet_xds_refused_streams_total": 0, "signet_xds_ignored_total": 0,
 	} {
 		if v, ok := got[name]; !ok || v != want {

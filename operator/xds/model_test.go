@@ -55,12 +55,14 @@ type envoyModel struct {
 	stream *stream
 	wire   *fakeWire
 	asked  [kindCount]map[string]bool // by name
+	good   map[ResourceKey][]string   // the versions it has acknowledged
+	heard  int                        // how often one of those was said to be good
 	has    [kindCount]map[string]string
 	owed   []*discoveryv3.DeltaDiscoveryResponse
 }
 
 func newModel(t *testing.T, s *Server) *envoyModel {
-	m := &envoyModel{t: t, server: s}
+	m := &envoyModel{t: t, server: s, good: map[ResourceKey][]string{}}
 	for k := range m.has {
 		m.has[k], m.asked[k] = map[string]string{}, map[string]bool{}
 	}
@@ -76,11 +78,15 @@ func (m *envoyModel) connect() {
 	m.owed = nil
 	m.wire = &fakeWire{ctx: m.t.Context()}
 	m.stream = newStream(m.server, identity{fleet: edge}, m.wire)
-	if !m.server.join(m.stream) {
-		m.t.Fatal("no room for a stream")
+	if err := m.server.join(m.stream); err != nil {
+		m.t.Fatal(err)
 	}
 	m.request(nil)
 	for k := range kindCount {
+		for name, version := range m.has[k] { // it says that it has taken these
+			key := ResourceKey{types[k], name}
+			m.good[key] = append(m.good[key], version)
+		}
 		req := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: string(types[k]), InitialResourceVersions: maps.Clone(m.has[k])}
 		if !k.wildcard() {
 			req.ResourceNamesSubscribe = slices.Sorted(maps.Keys(m.asked[k]))
@@ -127,8 +133,30 @@ func (m *envoyModel) answer(rnd *rand.Rand, refuse bool) {
 	req := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: typ, ResponseNonce: r.GetNonce()}
 	if refuse {
 		req.ErrorDetail = &spb.Status{Code: 13, Message: "at random"}
+	} else {
+		for _, res := range r.GetResources() {
+			key := ResourceKey{envoy.Type(typ), res.GetName()}
+			m.good[key] = append(m.good[key], res.GetVersion())
+		}
 	}
 	m.request(req)
+}
+
+// OnAck implements Observer.
+func (m *envoyModel) OnAck(Ack) {}
+
+// OnNack implements Observer: what is said to be good was acknowledged.
+func (m *envoyModel) OnNack(n Nack) {
+	for i, r := range n.Resources {
+		good := n.LastGood[i]
+		switch k, _ := kindOf(n.Type); {
+		case good == nil || k == secrets: // those go by other names too
+		case good.Name != r.Name || !slices.Contains(m.good[ResourceKey{n.Type, r.Name}], good.Version):
+			m.t.Errorf("%s %s is said to be good, and was not acknowledged", good.Name, good.Version)
+		default:
+			m.heard++
+		}
+	}
 }
 
 func (m *envoyModel) toggle(k kind, name string) {
@@ -177,12 +205,17 @@ func (m *envoyModel) want(fleet map[ResourceKey]*envoy.Resource) [kindCount]map[
 func TestAnyHistoryEndsInTheFleet(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
+	heard := 0
 	for round := range uint64(60) {
-		runHistory(t, rand.New(rand.NewPCG(seed, round)), 150)
+		heard += runHistory(t, rand.New(rand.NewPCG(seed, round)), 150)
+	}
+	if heard == 0 {
+		t.Error("no refused resource had a good predecessor")
 	}
 }
 
-func runHistory(t *testing.T, rnd *rand.Rand, steps int) {
+// runHistory returns how many refused resources had a good predecessor.
+func runHistory(t *testing.T, rnd *rand.Rand, steps int) int {
 	t.Helper()
 	s := New(Options{MaxUnacknowledged: 1 + rnd.IntN(40)})
 	fleet := map[ResourceKey]*envoy.Resource{}
@@ -209,6 +242,7 @@ func runHistory(t *testing.T, rnd *rand.Rand, steps int) {
 		s.Publish(Update{Revision: revision, Fleets: []FleetUpdate{u}})
 	}
 	m := newModel(t, s)
+	s.opts.Observer = m
 	for range steps {
 		switch rnd.IntN(12) {
 		case 0, 1, 2:
@@ -257,6 +291,7 @@ func runHistory(t *testing.T, rnd *rand.Rand, steps int) {
 		t.Fatalf("after revision %d: %+v", revision, st)
 	}
 	m.server.leave(m.stream)
+	return m.heard
 }
 
 func randomResource(rnd *rand.Rand) *envoy.Resource {
@@ -346,7 +381,9 @@ func FuzzRequests(f *testing.F) {
 		s.Publish(Update{Revision: 1, Fleets: []FleetUpdate{{Fleet: edge, Changed: world()}}})
 		w := &fakeWire{ctx: t.Context()}
 		st := newStream(s, identity{fleet: edge}, w)
-		s.join(st)
+		if err := s.join(st); err != nil {
+			t.Fatal(err)
+		}
 		defer s.leave(st)
 		for rev := uint64(2); len(data) > 0 && rev < 100; rev++ {
 			n := min(int(data[0]), len(data)-1)

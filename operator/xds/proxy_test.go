@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/signetproxy/signet/provisioner/bootstrap"
+	"github.com/signetproxy/signet/provisioner/certificate"
 	"github.com/signetproxy/signet/test/backend"
 	"github.com/signetproxy/signet/test/pki"
 	"github.com/signetproxy/signet/translator/envoy"
@@ -23,45 +24,33 @@ import (
 // proxy is a real Envoy with a real bootstrap and identity.
 type proxy struct {
 	t     *testing.T
+	dir   string
 	admin *http.Client
 }
 
 func (h *harness) envoy(t *testing.T, fleet ir.Name) *proxy {
+	t.Helper()
+	id, _, err := h.keeper.Watch(fleet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startEnvoy(t, h.addr, &id)
+}
+
+func startEnvoy(t *testing.T, xds string, id *certificate.Identity) *proxy {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "xds") // a unix socket's path must be short
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	id, _, err := h.keeper.Watch(fleet)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := id.KeyPair.KeyPEM()
-	if err != nil {
-		t.Fatal(err)
-	}
-	must := func(b []byte, err error) []byte {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
 	socket := filepath.Join(dir, "admin")
-	files := map[string][]byte{
-		bootstrap.IdentityFile: must(bootstrap.Identity(id.KeyPair.CertificatePEM(), key)),
-		bootstrap.TrustFile:    must(bootstrap.Trust(id.TrustPEM)),
-		"bootstrap.json": must(bootstrap.Bootstrap(bootstrap.Config{
-			Fleet: fleet, NodeID: "envoy-" + fleet.Name, XDSAddress: h.addr, ServerName: id.ServerName,
-			CertificateFolder: dir, AdminSocket: socket,
-		})),
-	}
-	for name, data := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	p := &proxy{t: t, dir: dir}
+	p.identify(id)
+	p.write("bootstrap.json")(bootstrap.Bootstrap(bootstrap.Config{
+		Fleet: id.Fleet, NodeID: "envoy-" + id.Fleet.Name, XDSAddress: xds, ServerName: id.ServerName,
+		CertificateFolder: dir, AdminSocket: socket,
+	}))
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
@@ -72,12 +61,12 @@ func (h *harness) envoy(t *testing.T, fleet ir.Name) *proxy {
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start Envoy: %v", err)
 	}
-	p := &proxy{t: t, admin: &http.Client{Transport: &http.Transport{
+	p.admin = &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 		},
-	}}}
+	}}
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill() // it may have ended already
 		_ = cmd.Wait()         // says that it was killed
@@ -88,6 +77,34 @@ func (h *harness) envoy(t *testing.T, fleet ir.Name) *proxy {
 		}
 	})
 	return p
+}
+
+// identify writes the identity as a host does: each file by one rename, the
+// trust first.
+func (p *proxy) identify(id *certificate.Identity) {
+	p.t.Helper()
+	key, err := id.KeyPair.KeyPEM()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.write(bootstrap.TrustFile)(bootstrap.Trust(id.TrustPEM))
+	p.write(bootstrap.IdentityFile)(bootstrap.Identity(id.KeyPair.CertificatePEM(), key))
+}
+
+func (p *proxy) write(name string) func([]byte, error) {
+	return func(data []byte, err error) {
+		p.t.Helper()
+		fresh := filepath.Join(p.dir, ".new")
+		if err == nil {
+			err = os.WriteFile(fresh, data, 0o600)
+		}
+		if err == nil {
+			err = os.Rename(fresh, filepath.Join(p.dir, name))
+		}
+		if err != nil {
+			p.t.Fatal(err)
+		}
+	}
 }
 
 func envoyBinary(t testing.TB) string {

@@ -3,6 +3,7 @@ package xds
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -44,13 +45,29 @@ func (k kind) String() string {
 // wildcard says whether Envoy subscribes to all resources of the type at once.
 func (k kind) wildcard() bool { return k == clusters || k == listeners || k == scopes }
 
-// row is a resource as the server keeps it: immutable, shared by all streams.
+// row is a resource as the server keeps it: immutable, but for what Envoys have
+// said of it, and shared by all streams.
 type row struct {
 	*envoy.Resource
 	// frame is what stands before Body on the wire.
 	frame []byte
 	// uses reads which other resources a cluster needs; nil for other types.
 	uses func() references
+
+	// origin is the published row that this one is sent for; nil for that one
+	// itself, whose are the fields below.
+	origin *row
+	seq    uint64 // of the snapshot that brought it
+	line   *lineage
+	// refused says that an Envoy refused this secret.
+	refused atomic.Bool
+}
+
+// lineage is what the rows of one name have in common, one after another.
+type lineage struct {
+	// good is the newest row that some Envoy has acknowledged: while it is the
+	// current one, nothing is kept for it.
+	good atomic.Pointer[row]
 }
 
 func newRow(k kind, r *envoy.Resource) *row {
@@ -61,10 +78,52 @@ func newRow(k kind, r *envoy.Resource) *row {
 	return n
 }
 
+// published returns the row as the fleet has it.
+func (r *row) published() *row {
+	if r.origin != nil {
+		return r.origin
+	}
+	return r
+}
+
+// succeed makes the row the next of a name; before is nil for a new name.
+func (r *row) succeed(before *row, seq uint64) {
+	r.seq, r.line = seq, &lineage{}
+	if before != nil {
+		r.line = before.line
+	}
+}
+
+// accept notes that an Envoy has taken the row. Of a secret that was refused
+// that says nothing: Envoy takes the same bad bytes when they come again.
+func (r *row) accept() {
+	r = r.published()
+	if r.refused.Load() {
+		return
+	}
+	for {
+		best := r.line.good.Load()
+		if best != nil && best.seq >= r.seq || r.line.good.CompareAndSwap(best, r) {
+			return
+		}
+	}
+}
+
+// lastGood returns the resource that some Envoy acknowledged last, or nil.
+func (r *row) lastGood() *envoy.Resource {
+	if good := r.published().line.good.Load(); good != nil {
+		return good.Resource
+	}
+	return nil
+}
+
 // references are the names of the resources that a cluster cannot warm without.
 type references struct {
 	assignment string
 	secrets    []string
+	// outside says that it also waits for what no resource brings: that a name
+	// is resolved, or the first answer to a health check.
+	outside bool
 }
 
 // referencesOf reads a marshalled cluster. What cannot be read has none: Envoy
@@ -81,6 +140,8 @@ func referencesOf(body []byte) references {
 			out.assignment = c.GetName()
 		}
 	}
+	out.outside = len(c.GetHealthChecks()) > 0 ||
+		c.GetType() == clusterv3.Cluster_STRICT_DNS || c.GetType() == clusterv3.Cluster_LOGICAL_DNS
 	out.secrets = appendSecrets(out.secrets, c.GetTransportSocket())
 	for _, m := range c.GetTransportSocketMatches() {
 		out.secrets = appendSecrets(out.secrets, m.GetTransportSocket())

@@ -3,10 +3,13 @@ package xds
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,8 +41,19 @@ type Options struct {
 	// goroutines; nil means the listener as it is.
 	FirstListener func(fleet ir.Name, listener *envoy.Resource) *envoy.Resource
 
-	// MaxStreams bounds all streams together (1,000).
-	MaxStreams int
+	// Trust returns the authorities whose certificates are accepted now, and a
+	// channel that is closed when there may be others. A stream whose
+	// certificate leads to none of them is ended. With nil a stream lives on as
+	// long as its certificate, whatever becomes of its authority.
+	Trust func() (*x509.CertPool, <-chan struct{})
+
+	// MaxAge is the longest life of a connection (12 h). It ends up to a fifth
+	// earlier, by chance, and always before its certificate expires: Envoy comes
+	// back with the newest, and is sent nothing that it has.
+	MaxAge time.Duration
+	// MaxStreams bounds all streams together (1,000), MaxFleetStreams those of
+	// one fleet (500), so that it does not shut the others out.
+	MaxStreams, MaxFleetStreams int
 	// MaxMessage bounds one request, in bytes (32 MiB: a reconnecting Envoy
 	// lists all that it has).
 	MaxMessage int
@@ -49,6 +63,10 @@ type Options struct {
 	// MaxUnacknowledged bounds the responses that a stream has not answered
 	// (4,096). No new revision is sent beyond it until Envoy answers.
 	MaxUnacknowledged int
+
+	// WarmingTimeout is how long clusters may be without acknowledgement, while
+	// Envoy answers otherwise, before they are named as not getting warm (5 s).
+	WarmingTimeout time.Duration
 }
 
 // Observer is told what Envoys say. Each method is called by the goroutine of
@@ -60,6 +78,23 @@ type Observer interface {
 	OnAck(Ack)
 	// OnNack says that Envoy refused a response.
 	OnNack(Nack)
+}
+
+// Observers tell each of several in turn.
+type Observers []Observer
+
+// OnAck implements Observer.
+func (all Observers) OnAck(a Ack) {
+	for _, o := range all {
+		o.OnAck(a)
+	}
+}
+
+// OnNack implements Observer.
+func (all Observers) OnNack(n Nack) {
+	for _, o := range all {
+		o.OnNack(n)
+	}
 }
 
 // Ack is a stream's progress. There is one for each revision that changed the
@@ -83,9 +118,14 @@ type Nack struct {
 	// Resources and Removed are what the response held. With more than one
 	// Envoy may have taken some of them and refused good ones: the server then
 	// sends each again in a response of its own, and a Nack of one follows for
-	// each that is bad.
+	// each that is bad. A resource is the one that was published, also where a
+	// wildcard's secret was sent under the name of a host.
 	Resources []*envoy.Resource
-	Removed   []string
+	// LastGood is parallel to Resources: of each the bytes that some Envoy of
+	// the fleet acknowledged last, or nil where there are none. One that equals
+	// the refused resource says that another Envoy has taken that.
+	LastGood []*envoy.Resource
+	Removed  []string
 	// Message is Envoy's, cut to a bound and without key material.
 	Message string
 }
@@ -105,15 +145,27 @@ type Server struct {
 
 var errNoIdentity = errors.New("the server was made without Options.Identity: it knows no fleet's name")
 
+// A peer that is silent for keepaliveTime is asked, and is cut off when it has
+// not answered after keepaliveTimeout.
+const (
+	keepaliveTime    = 30 * time.Second
+	keepaliveTimeout = 10 * time.Second
+	// maxIdle is how long a connection may be without a stream.
+	maxIdle = time.Minute
+)
+
 // stopGrace is how long Serve waits for streams that do not read to end.
 const stopGrace = 2 * time.Second
 
 // New makes a server that knows no fleet yet.
 func New(o Options) *Server {
+	o.MaxAge = orDefault(o.MaxAge, 12*time.Hour)
 	o.MaxStreams = orDefault(o.MaxStreams, 1000)
+	o.MaxFleetStreams = orDefault(o.MaxFleetStreams, 500)
 	o.MaxMessage = orDefault(o.MaxMessage, 32<<20)
 	o.MaxNames = orDefault(o.MaxNames, 200_000)
 	o.MaxUnacknowledged = orDefault(o.MaxUnacknowledged, 4096)
+	o.WarmingTimeout = orDefault(o.WarmingTimeout, 5*time.Second)
 	if o.Log.GetSink() == nil {
 		o.Log = logr.Discard()
 	}
@@ -123,7 +175,7 @@ func New(o Options) *Server {
 	return &Server{opts: o, fleets: map[ir.Name]*fleet{}}
 }
 
-func orDefault(n, otherwise int) int {
+func orDefault[T int | time.Duration](n, otherwise T) T {
 	if n <= 0 {
 		return otherwise
 	}
@@ -175,10 +227,7 @@ func (s *Server) finish(name ir.Name) {
 	}
 	f.busy = false
 	for st := range f.streams {
-		select {
-		case st.wake <- struct{}{}:
-		default: // it is awake already
-		}
+		st.awake()
 	}
 	s.forgetLocked(f)
 }
@@ -191,18 +240,29 @@ func (s *Server) forgetLocked(f *fleet) {
 }
 
 // join counts a stream in; it fails when there are too many.
-func (s *Server) join(st *stream) bool {
+func (s *Server) join(st *stream) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.streams >= s.opts.MaxStreams {
-		return false
+	f := s.fleetLocked(st.who.fleet)
+	var err error
+	switch {
+	case s.streams >= s.opts.MaxStreams:
+		s.counters.refused.limit.Add(1)
+		err = fmt.Errorf("there are %d streams already, which is the limit", s.streams)
+	case len(f.streams) >= s.opts.MaxFleetStreams:
+		s.counters.refused.fleetLimit.Add(1)
+		err = fmt.Errorf("fleet %s has %d streams already, which is the limit", f.name, len(f.streams))
+	}
+	if err != nil {
+		s.forgetLocked(f)
+		return err
 	}
 	s.streams++
 	s.lastID++
 	st.id = s.lastID
-	st.fleet = s.fleetLocked(st.who.fleet)
-	st.fleet.streams[st] = struct{}{}
-	return true
+	st.fleet = f
+	f.streams[st] = struct{}{}
+	return nil
 }
 
 func (s *Server) leave(st *stream) {
@@ -219,15 +279,23 @@ func (s *Server) leave(st *stream) {
 // authorities anew for each handshake (tls.Config.GetConfigForClient).
 func (s *Server) Serve(ctx context.Context, l net.Listener, conf *tls.Config) error {
 	g := grpc.NewServer(
-		grpc.Creds(credentials.NewTLS(strict(conf))),
+		grpc.Creds(handshaker{credentials.NewTLS(strict(conf)), s.opts.MaxAge}),
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(s.opts.MaxMessage),
 		grpc.MaxConcurrentStreams(8),
 		grpc.ConnectionTimeout(10*time.Second),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time: keepaliveTime, Timeout: keepaliveTimeout, MaxConnectionIdle: maxIdle,
+		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(g, &service{server: s, stop: ctx.Done()})
+
+	watching, stopWatching := context.WithCancel(ctx)
+	var watched sync.WaitGroup
+	watched.Go(func() { s.watchTrust(watching) })
+	defer watched.Wait()
+	defer stopWatching()
 
 	failed := make(chan error, 1)
 	go func() { failed <- g.Serve(l) }()
@@ -250,6 +318,34 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, conf *tls.Config) er
 	return nil
 }
 
+// watchTrust ends the streams of authorities that are trusted no more.
+func (s *Server) watchTrust(ctx context.Context) {
+	if s.opts.Trust == nil {
+		return
+	}
+	for {
+		roots, changed := s.opts.Trust()
+		for _, st := range s.all() {
+			st.check(roots)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+	}
+}
+
+func (s *Server) all() []*stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]*stream, 0, s.streams)
+	for _, f := range s.fleets {
+		out = slices.AppendSeq(out, maps.Keys(f.streams))
+	}
+	return out
+}
+
 // service is the server behind one listener.
 type service struct {
 	discoveryv3.UnimplementedAggregatedDiscoveryServiceServer
@@ -265,12 +361,19 @@ func (s *service) DeltaAggregatedResources(conn discoveryv3.AggregatedDiscoveryS
 		s.server.opts.Log.Info("Refused a stream without a valid identity", "reason", err.Error())
 		return status.Error(codes.PermissionDenied, err.Error())
 	}
+	if who.connection.retired.Load() {
+		return status.Error(codes.Unavailable, "the connection is at its end")
+	}
 	st := newStream(s.server, who, conn)
-	if !s.server.join(st) {
-		s.server.counters.refused.limit.Add(1)
-		s.server.opts.Log.Info("Refused a stream: there are too many", "fleet", who.fleet, "limit", s.server.opts.MaxStreams)
-		return status.Errorf(codes.ResourceExhausted, "there are %d streams already, which is the limit", s.server.opts.MaxStreams)
+	if err := s.server.join(st); err != nil {
+		s.server.opts.Log.Info("Refused a stream: there are too many", "fleet", who.fleet, "reason", err.Error())
+		return status.Error(codes.ResourceExhausted, err.Error())
 	}
 	defer s.server.leave(st)
+	defer who.connection.limit().Stop()
+	if trust := s.server.opts.Trust; trust != nil { // it may have changed since the handshake
+		roots, _ := trust()
+		st.check(roots)
+	}
 	return st.run(s.stop)
 }

@@ -3,6 +3,7 @@ package xds
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,8 @@ type stream struct {
 	id     uint64
 
 	wake chan struct{} // of size 1
+	// distrusted says that the authority of its certificate is trusted no more.
+	distrusted atomic.Bool
 
 	// cursor is the snapshot that Envoy has been sent, as far as it subscribes;
 	// nil before the fleet's first revision. What differs is in lingering.
@@ -48,8 +51,14 @@ type stream struct {
 	lingering [kindCount]map[string]uint64
 	names     int // of all subscriptions
 
-	nonce       uint64
-	outstanding int
+	nonce         uint64
+	answeredNonce uint64 // the newest that Envoy has answered
+	outstanding   int
+	warmth        warmth
+	// serving says that what is sent now was asked for, or is for new clusters.
+	serving bool
+	// due is when to take a turn though nothing has come; zero: never.
+	due time.Time
 
 	status  StreamState // what goes into view
 	events  []func(Observer)
@@ -68,11 +77,15 @@ func newStream(s *Server, who identity, conn wire) *stream {
 		dependents: map[string]map[string]struct{}{},
 		status:     StreamState{Identity: who.uri, Address: who.address, Since: time.Now()},
 	}
+	if who.connection != nil {
+		st.status.Expires = who.connection.expires
+	}
 	for k := range st.subs {
 		st.subs[k].names = map[string]struct{}{}
 		st.subs[k].rejected = map[string]rejection{}
 		st.lingering[k] = map[string]uint64{}
 	}
+	st.warmth.suspects = map[string]WarmingCluster{}
 	st.show()
 	return st
 }
@@ -85,11 +98,26 @@ func (s *stream) run(stop <-chan struct{}) error {
 	go s.read(ctx, requests, ended)
 
 	s.log.V(1).Info("Stream opened")
-	defer func() { s.log.V(1).Info("Stream closed", "node", s.status.Node) }()
+	defer func() {
+		s.closeWarming()
+		s.log.V(1).Info("Stream closed", "node", s.status.Node)
+	}()
 	if err := s.turn(nil, requests); err != nil {
 		return err
 	}
+	alarm := time.NewTimer(0)
+	defer alarm.Stop()
 	for {
+		over, due := s.over(time.Now())
+		if over {
+			s.who.connection.retire()
+			s.log.V(1).Info("The connection is at its end: Envoy comes back")
+			return nil
+		}
+		alarm.Stop()
+		if due = earlier(due, s.due); !due.IsZero() {
+			alarm.Reset(time.Until(due))
+		}
 		var req *discoveryv3.DeltaDiscoveryRequest
 		select {
 		case <-ctx.Done():
@@ -99,12 +127,61 @@ func (s *stream) run(stop <-chan struct{}) error {
 		case err := <-ended:
 			return err
 		case <-s.wake:
+		case <-alarm.C:
 		case req = <-requests:
 		}
 		if err := s.turn(req, requests); err != nil {
 			return err
 		}
 	}
+}
+
+// earlier returns the earlier of two times; a zero time is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// awake makes the stream take a turn.
+func (s *stream) awake() {
+	select {
+	case s.wake <- struct{}{}:
+	default: // it is awake already
+	}
+}
+
+// check ends the stream when its certificate leads to none of the authorities.
+func (s *stream) check(roots *x509.CertPool) {
+	if err := s.who.connection.trusted(roots); err != nil {
+		s.server.opts.Log.Info("Ending a stream: its authority is trusted no more",
+			"fleet", s.who.fleet, "peer", s.who.address, "reason", err.Error())
+		s.distrusted.Store(true)
+		s.awake()
+		s.who.connection.retire() // it may be stuck
+	}
+}
+
+// over says whether the connection is at its end, and when to ask again.
+func (s *stream) over(now time.Time) (bool, time.Time) {
+	c, ended := s.who.connection, &s.server.counters.ended
+	switch {
+	case s.distrusted.Load():
+		ended.distrusted.Add(1)
+		return true, now
+	case c == nil: // no connection has no end
+		return false, time.Time{}
+	case now.Before(c.soft):
+		return false, c.soft
+	case now.Before(c.hard) && s.owesAnswer():
+		return false, c.hard
+	case c.byAge:
+		ended.age.Add(1)
+	default:
+		ended.expiry.Add(1)
+	}
+	return true, now
 }
 
 // read hands requests over until the stream ends.
@@ -141,14 +218,20 @@ func (s *stream) turn(req *discoveryv3.DeltaDiscoveryRequest, more <-chan *disco
 		return err
 	}
 	s.settle()
+	s.due = s.warm(time.Now())
 	s.show()
+	s.tell()
+	return nil
+}
+
+// tell passes what has happened on to the observer.
+func (s *stream) tell() {
 	if o := s.server.opts.Observer; o != nil {
-		for _, tell := range s.events {
-			tell(o)
+		for _, event := range s.events {
+			event(o)
 		}
 	}
 	s.events = s.events[:0]
-	return nil
 }
 
 // handle takes one request: an answer to a response, a subscription, or both.
@@ -185,7 +268,7 @@ func (s *stream) send(k kind, rows []*row, removed []string) error {
 	}
 	s.nonce++
 	r := &response{kind: k, nonce: s.nonce, revision: s.cursor.revision, rows: rows, removed: removed}
-	s.subs[k].expect(r)
+	s.subs[k].expect(r, s.serving)
 	s.outstanding++
 
 	buffers := r.marshal()

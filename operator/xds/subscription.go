@@ -84,6 +84,7 @@ func (s *stream) add(k kind, name string) {
 	default:
 		sub.names[name] = struct{}{}
 		s.names++
+		s.warmth.asked(k, name)
 		if k == secrets {
 			for _, row := range secretFallback(name) {
 				if s.dependents[row] == nil {
@@ -147,6 +148,8 @@ func (s *stream) answer(k kind) error {
 	if k == listeners {
 		s.decorate(rows, func(r *row) bool { return had[r.Name] == "" })
 	}
+	s.serving = true
+	defer func() { s.serving = false }()
 	// An Envoy that has nothing waits for the first answer, be it empty.
 	if all && had == nil && len(rows)+len(removed) == 0 {
 		return s.send(k, nil, nil)
@@ -171,6 +174,8 @@ func (s *stream) owedNames(k kind, had map[string]string) (rows []*row, none []s
 			delete(s.lingering[k], name)
 		case r.Version != had[name]:
 			rows = append(rows, r)
+		default:
+			r.accept()
 		}
 	}
 	return rows, none
@@ -181,9 +186,11 @@ func (s *stream) owedNames(k kind, had map[string]string) (rows []*row, none []s
 func (s *stream) whole(k kind, had map[string]string) (rows []*row, removed []string) {
 	rows = make([]*row, 0, max(0, s.cursor.rows[k].Len()-len(had)))
 	for _, r := range s.cursor.rows[k].All {
-		if had == nil || had[r.Name] != r.Version {
-			rows = append(rows, r)
+		if had != nil && had[r.Name] == r.Version {
+			r.accept() // Envoy counts what it has taken alone
+			continue
 		}
+		rows = append(rows, r)
 	}
 	for _, name := range slices.Sorted(maps.Keys(had)) {
 		switch {

@@ -3,6 +3,8 @@ package xds
 import (
 	"testing"
 
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
@@ -71,9 +73,19 @@ func TestReferencesOfAClusters(t *testing.T) {
 		body   []byte
 		want   references
 	}{
-		"TLS":        {"endpoints and trust", cluster("a", "svc/a", "trust/a", "").Body, references{"svc/a", []string{"trust/a"}}},
-		"plain":      {"no secrets", cluster("a", "svc/a", "", "").Body, references{assignment: "svc/a"}},
-		"unnamed":    {"the assignment has the cluster's name", cluster("a", "", "", "").Body, references{assignment: "a"}},
+		"TLS":     {"endpoints and trust", cluster("a", "svc/a", "trust/a", "").Body, references{assignment: "svc/a", secrets: []string{"trust/a"}}},
+		"plain":   {"no secrets", cluster("a", "svc/a", "", "").Body, references{assignment: "svc/a"}},
+		"unnamed": {"the assignment has the cluster's name", cluster("a", "", "", "").Body, references{assignment: "a"}},
+		"resolved": {
+			"it waits for a name to be resolved", seal(envoy.ClusterType, "a", &clusterv3.Cluster{
+				Name: "a", ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS},
+			}).Body, references{outside: true},
+		},
+		"checked": {
+			"it waits for a health check", seal(envoy.ClusterType, "a", &clusterv3.Cluster{
+				Name: "a", HealthChecks: []*corev3.HealthCheck{{}},
+			}).Body, references{outside: true},
+		},
 		"unreadable": {"Envoy will ask by itself", []byte{0xff}, references{}},
 	}
 	for name, tc := range cases {

@@ -3,6 +3,7 @@ package certificate
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -128,6 +129,15 @@ func (k *Keeper) Watch(fleet ir.Name) (Identity, <-chan struct{}, error) {
 		TrustPEM:   k.state.TrustPEM(),
 		KeyPair:    k.state.Identities[fleet],
 	}, k.changed, nil
+}
+
+// Authorities returns the authorities whose certificates are accepted now, and
+// a channel that is closed when they, or anything else that the keeper holds,
+// change.
+func (k *Keeper) Authorities() (*x509.CertPool, <-chan struct{}) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.state.pool(), k.changed
 }
 
 // Forget stops to renew the fleet's identity. What was issued stays valid

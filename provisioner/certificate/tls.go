@@ -32,16 +32,20 @@ func PeerFleet(c tls.ConnectionState) (ir.Name, error) {
 	return FleetOf(c.VerifiedChains[0][0])
 }
 
-func serverConfig(s State, now func() time.Time) *tls.Config {
+func (s State) pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	for _, c := range s.Trusted() {
 		pool.AddCert(c)
 	}
+	return pool
+}
+
+func serverConfig(s State, now func() time.Time) *tls.Config {
 	return &tls.Config{
 		MinVersion:   tls.VersionTLS13,
 		Certificates: []tls.Certificate{s.Server.tls()},
 		ClientAuth:   tls.RequireAndVerifyClientCert,
-		ClientCAs:    pool,
+		ClientCAs:    s.pool(),
 		NextProtos:   []string{"h2"},
 		Time:         now,
 		// A resumed session would skip the check of the client's certificate.
