@@ -15,21 +15,16 @@ import (
 type Summary struct {
 	Seed    uint64  `json:"seed"`
 	Seconds float64 `json:"seconds"`
-	// Operations counts them by kind; Changes are files written or removed,
-	// Settled how often all was awaited.
+	// Operations counts them by kind, Settled how often all was awaited.
 	Operations map[string]int `json:"operations"`
 	// Sequence is all that the seed has decided, an operation each.
 	Sequence []string `json:"-"`
-	Changes  int      `json:"changes"`
 	Settled  int      `json:"settled"`
 	Restarts int      `json:"restarts"`
 
 	EnvoysKilled, EnvoysAdded, EnvoysEnded int
-	// Requests were answered, or not; Codes counts them by code, 0 for none.
-	Requests int         `json:"requests"`
-	Codes    map[int]int `json:"codes"`
-	// Arrived counts what backends saw.
-	Arrived map[string]int `json:"arrived"`
+	model.Tally
+
 	// Spied are the streams that asked for another fleet's resources, Inspected
 	// the Envoys that were looked into.
 	Spied     int `json:"spied"`
@@ -66,7 +61,7 @@ func (s *Summary) finish(h *model.History, w *watch) {
 		}
 	}
 	s.Spied = w.spied
-	s.Requests, s.Changes, s.Codes, s.Arrived = h.Tally()
+	s.Tally = h.Tally()
 	s.Verdict = model.Check(h)
 }
 

@@ -44,11 +44,14 @@ func main() {
 }
 
 func run() (failed bool, err error) {
-	minutes := flag.Float64("minutes", 5, "how long")
-	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "which sequence of operations; by default another each time") //nolint:gosec // not negative
-	rate := flag.Float64("rate", 60, "requests per second and fleet")
-	to := flag.String("to", "", "folder for history.jsonl, summary.json and the logs; by default one that is made, and named when something is found")
-	flag.Parse()
+	flags := flag.NewFlagSet("soak", flag.ContinueOnError)
+	minutes := flags.Float64("minutes", 5, "how long")
+	seed := flags.Uint64("seed", uint64(time.Now().UnixNano()), "which sequence of operations; by default another each time")
+	rate := flags.Float64("rate", 60, "requests per second and fleet")
+	to := flags.String("to", "", "folder for history.jsonl, summary.json and the logs; by default one that is made, and named when something is found")
+	if err := flags.Parse(os.Args[1:]); err != nil {
+		return false, fmt.Errorf("flags: %w", err)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if *to == "" {
@@ -66,7 +69,7 @@ func run() (failed bool, err error) {
 	s, err := into(ctx, *to, soak.Config{
 		Seed: *seed, Duration: time.Duration(*minutes * float64(time.Minute)), Rate: *rate, Calm: true, Dir: dir,
 		Progress: func(p soak.Progress) {
-			fmt.Printf("%6.0f s  seed %d  %d operations  %d requests (%d not 200)  %d restarts  %s\n",
+			_, _ = fmt.Fprintf(os.Stdout, "%6.0f s  seed %d  %d operations  %d requests (%d not 200)  %d restarts  %s\n",
 				p.Elapsed.Seconds(), *seed, p.Operations, p.Requests, p.Errors, p.Restarts, p.Doing)
 		},
 	})
@@ -75,8 +78,8 @@ func run() (failed bool, err error) {
 		failed = s.Verdict.Failed()
 	}
 	if failed || err != nil {
-		fmt.Printf("the history and the logs are in %s\nto replay: make soak MINUTES=%g SEED=%d\n", *to, *minutes, *seed)
-		fmt.Println("a seed that found something becomes a row of the table in test/soak/seeds_test.go")
+		_, _ = fmt.Fprintf(os.Stdout, "the history and the logs are in %s\nto replay: make soak MINUTES=%g SEED=%d\n"+
+			"a seed that found something becomes a row of the table in test/soak/soak_test.go\n", *to, *minutes, *seed)
 	}
 	return failed, err
 }
@@ -84,12 +87,16 @@ func run() (failed bool, err error) {
 // into runs with what is recorded going to files of a folder.
 func into(ctx context.Context, to string, cfg soak.Config) (s *soak.Summary, err error) {
 	files := map[string]*os.File{}
+	defer func() {
+		for _, f := range files {
+			err = errors.Join(err, f.Close())
+		}
+	}()
 	for _, name := range []string{"history.jsonl", "envoys.log", "control-plane.log", "summary.json"} {
 		f, err := os.OpenFile(filepath.Join(to, name), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 		if err != nil {
 			return nil, fmt.Errorf("record: %w", err)
 		}
-		defer func() { err = errors.Join(err, f.Close()) }()
 		files[name] = f
 	}
 	record := bufio.NewWriterSize(files["history.jsonl"], 1<<20)
