@@ -92,7 +92,9 @@ func Start(cfg Config) (*Backend, error) {
 	protocols.SetUnencryptedHTTP2(true)
 	b.server = &http.Server{
 		Handler: http.HandlerFunc(b.serve), Protocols: &protocols,
-		ReadHeaderTimeout: 10 * time.Second,
+		// Long: it would end a connection that a proxy opened and has not used yet,
+		// under the request that comes at that moment.
+		ReadHeaderTimeout: time.Hour,
 		ErrorLog:          log.New(discard{}, "", 0),
 		ConnState:         b.track,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {

@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +27,7 @@ import (
 	"github.com/signetproxy/signet/operator/xds"
 	"github.com/signetproxy/signet/provisioner/certificate"
 	"github.com/signetproxy/signet/translator"
+	"github.com/signetproxy/signet/translator/envoy"
 	"github.com/signetproxy/signet/translator/graph"
 )
 
@@ -90,6 +93,7 @@ func Run(ctx context.Context, cfg *Config, log logr.Logger) error {
 		Source: folder.New(cfg.Manifests, folder.Options{Log: log.WithName("folder")}),
 		XDS:    p.xds, Fleet: fleets[0], Others: fleets[1:],
 		Log: log.WithName("pipeline"), Committed: p.note,
+		Tamper: tamper(cfg.Refused),
 	})
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", cfg.XDSAddress)
@@ -101,6 +105,21 @@ func Run(ctx context.Context, cfg *Config, log logr.Logger) error {
 	g.Go(func() error { return p.pipeline.Run(ctx) })
 	g.Go(func() error { return p.answer(ctx) })
 	return g.Wait()
+}
+
+// tamper puts what Envoy refuses, a command that no format of a header has, in
+// the place of a text.
+func tamper(text string) func(*envoy.Resource) *envoy.Resource {
+	if text == "" {
+		return nil
+	}
+	bad := "%" + strings.Repeat("X", len(text)-2) + "%"
+	return func(r *envoy.Resource) *envoy.Resource {
+		if !bytes.Contains(r.Body, []byte(text)) {
+			return r
+		}
+		return envoy.NewResource(r.Type, r.Name, bytes.ReplaceAll(r.Body, []byte(text), []byte(bad)))
+	}
 }
 
 // note is called with every revision.

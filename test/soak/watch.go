@@ -134,6 +134,9 @@ func (w *watch) answered(fleet, id string, https bool, o *load.Outcome) {
 	}
 	if o.Code != http.StatusOK {
 		w.errors.Add(1)
+		if o.Err == nil {
+			a.Error = string(o.Body[:min(len(o.Body), 200)])
+		}
 	}
 	if o.TLS != nil && !o.Reused {
 		a.Certificate = model.Fingerprint(o.TLS.PeerCertificates[0].Raw)

@@ -87,8 +87,9 @@ type Answer struct {
 	// HTTPS says that it went over TLS, with the host as server name.
 	HTTPS      bool
 	Sent, Done time.Time
-	// Code is 0 without an answer; Error then says why. Handshake says that the
-	// error was the TLS handshake's.
+	// Code is 0 without an answer; Error then says why, else what the body of an
+	// answer without a backend is. Handshake says that the error was the TLS
+	// handshake's.
 	Code      int
 	Error     string
 	Handshake bool
