@@ -29,6 +29,9 @@ PACKAGES ?= ./...
 RUN ?=
 BENCH ?= .
 FUZZTIME ?= 5m
+MINUTES ?= 5
+SEED ?=
+RESTARTS ?= 20
 ONCE ?=
 
 ##@ Use
@@ -84,6 +87,14 @@ bench: tool-envoy ## Benchmarks (PACKAGES=./translator/graph BENCH=pattern).
 .PHONY: fuzz
 fuzz: tool-envoy ## Each fuzz target in turn (FUZZTIME=5m PACKAGES=...).
 	test/tools/fuzz '$(FUZZTIME)' $(PACKAGES)
+
+.PHONY: soak
+soak: tool-envoy ## Random changes and faults under traffic, judged by a model (MINUTES=30 SEED=7).
+	go run ./test/soak/run --minutes '$(MINUTES)' $(if $(SEED),--seed '$(SEED)')
+
+.PHONY: restarts
+restarts: tool-envoy ## Kill the control plane under traffic (RESTARTS=20).
+	go test -count 1 -run TestRestart -v -timeout 20m ./test/controlplane -restarts '$(RESTARTS)'
 
 .PHONY: clean
 clean: ## Remove what was built here; the tools stay.
