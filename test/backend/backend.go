@@ -173,7 +173,7 @@ func (b *Backend) serve(w http.ResponseWriter, r *http.Request) {
 	if b.cfg.Saw != nil {
 		b.cfg.Saw(&req)
 	}
-	if b.cfg.CloseEach {
+	if b.cfg.CloseEach && r.ProtoMajor == 1 { // over HTTP/2 it would be a GOAWAY, and refuse requests behind it
 		w.Header().Set("Connection", "close")
 	}
 	if b.cfg.Delay > 0 {
