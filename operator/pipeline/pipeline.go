@@ -11,6 +11,7 @@ import (
 	"github.com/go-logr/logr"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/signetproxy/signet/operator/quarantine"
 	"github.com/signetproxy/signet/operator/report"
 	"github.com/signetproxy/signet/operator/source"
 	"github.com/signetproxy/signet/operator/xds"
@@ -36,6 +37,9 @@ type Options struct {
 	// Committed is called with every revision after it was handed to the xDS
 	// server, in order, from one goroutine; it must not block. It may be nil.
 	Committed func(*graph.Revision)
+	// Quarantine holds back what Envoys refuse; the xDS server tells it. It may
+	// be nil.
+	Quarantine *quarantine.Quarantine
 	// Tamper is translator.Tamper's, for tests of refusals; nil in life.
 	Tamper func(*envoy.Resource) *envoy.Resource
 }
@@ -108,6 +112,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error { return p.keepTime(ctx) })
+	if q := p.options.Quarantine; q != nil {
+		g.Go(func() error { return q.Run(ctx, p.translator) })
+	}
 	return g.Wait() //nolint:wrapcheck // both errors say where they come from
 }
 
@@ -145,6 +152,9 @@ func (p *Pipeline) publish(rev *graph.Revision) {
 	p.logStatuses(rev)
 	p.logWithheld(rev)
 	p.served.Store(rev.Number())
+	if q := p.options.Quarantine; q != nil {
+		q.Committed(rev)
+	}
 	if p.options.Committed != nil {
 		p.options.Committed(rev)
 	}

@@ -26,6 +26,7 @@ func (b Builder) Build(rev *graph.Revision) *Report {
 	out := &Report{Revision: rev.Number(), Fleets: v.fleets(), Hosts: v.hosts()}
 	out.Statuses = append(v.fleetStatuses(b), v.proxyStatuses()...)
 	out.addEnvoys(b.Envoys)
+	out.Quarantine = v.quarantine()
 	for _, f := range rev.Failures() {
 		out.Withheld = append(out.Withheld, Withheld{Unit: f.Table, Key: f.Key, Error: f.Err.Error()})
 	}
@@ -49,6 +50,24 @@ func (v view) fleets() []Fleet {
 			f.ClientCertificate = v.certificate(*s.ClientCertificateRef)
 		}
 		out = append(out, f)
+	}
+	return out
+}
+
+func (v view) quarantine() []Quarantined {
+	var out []Quarantined
+	for k, x := range v.t.Refusals.All(v.r) {
+		if x.Idle {
+			continue
+		}
+		q := Quarantined{
+			Fleet: k.Fleet.String(), Type: shortType(k.Type), Name: k.Name, Part: k.Part,
+			Version: x.Version, Message: x.Message(k.Fleet), Suspect: x.Suspect,
+		}
+		for _, n := range x.Objects {
+			q.Objects = append(q.Objects, ir.ObjectRef{Kind: proxyKind, Name: n}.String())
+		}
+		out = append(out, q)
 	}
 	return out
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/signetproxy/signet/operator/pipeline"
+	"github.com/signetproxy/signet/operator/quarantine"
 	"github.com/signetproxy/signet/operator/report"
 	"github.com/signetproxy/signet/operator/source/folder"
 	"github.com/signetproxy/signet/operator/xds"
@@ -81,13 +82,15 @@ func New(cfg Config) (*Standalone, error) {
 		return nil, fmt.Errorf("identities: %w", err)
 	}
 	s := &Standalone{cfg: cfg, keeper: keeper, ready: make(chan struct{}), folder: make(chan string, 1)}
+	held := quarantine.New(quarantine.Options{Log: cfg.Log.WithName("quarantine")})
 	s.xds = xds.New(xds.Options{
 		Log: cfg.Log.WithName("xds"), Identity: certificate.ParseFleetURI, Trust: keeper.Authorities,
+		Observer: xds.Observers{held},
 	})
 	s.pipeline = pipeline.New(pipeline.Options{
 		Source: folder.New(cfg.Manifests, folder.Options{Log: cfg.Log.WithName("folder")}),
 		XDS:    s.xds, Fleet: FleetSpec(cfg.Address, cfg.HTTPPort, cfg.HTTPSPort),
-		Log: cfg.Log.WithName("pipeline"), Committed: cfg.Committed, Tamper: cfg.Tamper,
+		Log: cfg.Log.WithName("pipeline"), Committed: cfg.Committed, Quarantine: held, Tamper: cfg.Tamper,
 	})
 	return s, nil
 }
