@@ -33,6 +33,11 @@ MINUTES ?= 5
 SEED ?=
 RESTARTS ?= 20
 ONCE ?=
+SCENARIO ?=
+HOSTS ?=
+CHANGES ?=
+RUNS ?= 3
+JSON ?= bin/traffic.json
 
 ##@ Use
 
@@ -83,6 +88,10 @@ unit: tool-envoy tool-golangci-lint ## All tests with the race detector (PACKAGE
 .PHONY: bench
 bench: tool-envoy ## Benchmarks (PACKAGES=./translator/graph BENCH=pattern).
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m $(PACKAGES)
+
+.PHONY: bench-traffic
+bench-traffic: tool-envoy build ## Changes under traffic, with a real Envoy (SCENARIO=D1,D3 HOSTS=1000 CHANGES=100 RUNS=3 JSON=file).
+	go run ./test/traffic --signet bin/signet --scenario '$(SCENARIO)' --hosts '$(HOSTS)' $(if $(CHANGES),--changes '$(CHANGES)') --runs '$(RUNS)' --json '$(JSON)'
 
 .PHONY: fuzz
 fuzz: tool-envoy ## Each fuzz target in turn (FUZZTIME=5m PACKAGES=...).
