@@ -24,8 +24,8 @@ type Config struct {
 	// Marker is the ConfigMap whose key "at" a Sample shows: written last, it
 	// tells that what was written before it is in a revision.
 	Marker ir.Name
-	// Refused, when not empty, is a text that becomes one of the same length
-	// which Envoy refuses, wherever a scope or a route holds it.
+	// Refused, when not empty, is a text that makes Envoy refuse whatever cluster
+	// or host of a route configuration holds it.
 	Refused string
 	// Verbose logs at level 1.
 	Verbose bool

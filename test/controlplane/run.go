@@ -18,11 +18,16 @@ import (
 	"sync"
 	"time"
 
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/signetproxy/signet/operator/pipeline"
+	"github.com/signetproxy/signet/operator/quarantine"
 	"github.com/signetproxy/signet/operator/source/folder"
 	"github.com/signetproxy/signet/operator/xds"
 	"github.com/signetproxy/signet/provisioner/certificate"
@@ -84,7 +89,10 @@ type plane struct {
 
 // Run serves until ctx ends, in this process.
 func Run(ctx context.Context, cfg *Config, log logr.Logger) error {
-	p := &plane{cfg: cfg, xds: xds.New(xds.Options{Log: log.WithName("xds"), Identity: certificate.ParseFleetURI})}
+	held := quarantine.New(quarantine.Options{Log: log.WithName("quarantine")})
+	p := &plane{cfg: cfg, xds: xds.New(xds.Options{
+		Log: log.WithName("xds"), Identity: certificate.ParseFleetURI, Observer: xds.Observers{held},
+	})}
 	fleets := make([]translator.FleetSpec, len(cfg.Fleets))
 	for i := range cfg.Fleets {
 		fleets[i] = cfg.Fleets[i].spec()
@@ -93,7 +101,7 @@ func Run(ctx context.Context, cfg *Config, log logr.Logger) error {
 		Source: folder.New(cfg.Manifests, folder.Options{Log: log.WithName("folder")}),
 		XDS:    p.xds, Fleet: fleets[0], Others: fleets[1:],
 		Log: log.WithName("pipeline"), Committed: p.note,
-		Tamper: tamper(cfg.Refused),
+		Quarantine: held, Tamper: tamper(cfg.Refused),
 	})
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", cfg.XDSAddress)
@@ -107,18 +115,36 @@ func Run(ctx context.Context, cfg *Config, log logr.Logger) error {
 	return g.Wait()
 }
 
-// tamper puts what Envoy refuses, a command that no format of a header has, in
-// the place of a text.
+// tamper makes what holds a text into something that Envoy refuses.
 func tamper(text string) func(*envoy.Resource) *envoy.Resource {
 	if text == "" {
 		return nil
 	}
-	bad := "%" + strings.Repeat("X", len(text)-2) + "%"
 	return func(r *envoy.Resource) *envoy.Resource {
 		if !bytes.Contains(r.Body, []byte(text)) {
 			return r
 		}
-		return envoy.NewResource(r.Type, r.Name, bytes.ReplaceAll(r.Body, []byte(text), []byte(bad)))
+		m, err := r.Message()
+		if err != nil {
+			return r
+		}
+		switch m := m.(type) {
+		case *clusterv3.Cluster:
+			m.LbPolicy = clusterv3.Cluster_CLUSTER_PROVIDED // with static endpoints
+		case *routev3.VirtualHost:
+			for _, route := range m.GetRoutes() {
+				if strings.Contains(route.String(), text) {
+					route.Match.PathSpecifier = &routev3.RouteMatch_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: "("}}
+				}
+			}
+		default:
+			return r
+		}
+		body, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+		if err != nil {
+			return r
+		}
+		return envoy.NewResource(r.Type, r.Name, body)
 	}
 }
 

@@ -136,17 +136,18 @@ func (e *estate) close() {
 }
 
 // write replaces a file by a rename, and records it.
-func (e *estate) write(why, file, content string, invalid bool) error {
+func (e *estate) write(c model.Change) error {
 	e.change++
-	c := model.Change{N: e.change, File: file, Content: content, Invalid: invalid, Began: time.Now(), Why: why}
+	c.N, c.Began = e.change, time.Now()
+	content := c.Content
 	if e.tamper != nil {
 		ports := map[string]int{}
 		for name, b := range e.backends {
 			ports[name] = b.Port()
 		}
-		content = e.tamper(file, content, ports)
+		content = e.tamper(c.File, content, ports)
 	}
-	if err := e.put(file, content); err != nil {
+	if err := e.put(c.File, content); err != nil {
 		return err
 	}
 	c.Ended = time.Now()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/signetproxy/signet/test/backend"
 	"github.com/signetproxy/signet/test/pki"
+	"github.com/signetproxy/signet/test/soak/model"
 	"github.com/signetproxy/signet/test/world"
 )
 
@@ -70,7 +71,9 @@ func (s *soak) writeHost(f *fleet, i int) error {
 	if !h.present {
 		return s.remove(file)
 	}
-	return s.write(file, h.render(f.name, i), h.invalid())
+	s.written[file] = true
+	s.files = append(s.files, file)
+	return s.estate.write(model.Change{Why: s.doing, File: file, Content: h.render(f.name, i), Invalid: h.invalid(), Refused: h.refused()})
 }
 
 // aim gives a slot a service, and a protocol and validation that fit it.
@@ -185,7 +188,7 @@ func (s *soak) writeEndpoints(f *fleet, j int) error {
 		list[i] = s.estate.backends[name]
 	}
 	content := world.Endpoints(f.name, fmt.Sprint("s", j), list...)
-	return s.write(fmt.Sprintf("%s-endpoints-%d.yaml", f.name, j), content, false)
+	return s.write(fmt.Sprintf("%s-endpoints-%d.yaml", f.name, j), content)
 }
 
 func (s *soak) changeEndpoints(_ context.Context, f *fleet) error {
@@ -220,7 +223,7 @@ func (s *soak) writeService(f *fleet, j int) error {
 	if a := f.annotation[j]; a != "" {
 		annotations = map[string]string{"projectcontour.io/upstream-protocol." + a: "web"}
 	}
-	return s.write(file, world.Service(f.name, fmt.Sprint("s", j), port, annotations), false)
+	return s.write(file, world.Service(f.name, fmt.Sprint("s", j), port, annotations))
 }
 
 func (s *soak) removeService(_ context.Context, f *fleet) error {
@@ -255,11 +258,11 @@ func (s *soak) writeTrust() error {
 		return out
 	}
 	for _, f := range s.fleets {
-		if err := s.write(f.name+"-ca.yaml", world.CA(f.name, "ca", pem(f.withdrawn)...), false); err != nil {
+		if err := s.write(f.name+"-ca.yaml", world.CA(f.name, "ca", pem(f.withdrawn)...)); err != nil {
 			return err
 		}
 	}
-	return s.write("trust-ca.yaml", world.CA("trust", "ca", pem(false)...), false)
+	return s.write("trust-ca.yaml", world.CA("trust", "ca", pem(false)...))
 }
 
 // rotateSigner takes the next step of replacing the authority of the backends:
@@ -314,7 +317,7 @@ metadata: {name: d, namespace: trust}
 spec:
   delegations:
   - secretName: ca
-    targetNamespaces: `+to+"\n", false)
+    targetNamespaces: `+to+"\n")
 }
 
 func (s *soak) rotateHost(_ context.Context, f *fleet) error {
@@ -330,7 +333,7 @@ func (s *soak) writeCertificate(f *fleet, i int) error {
 	if err != nil {
 		return err
 	}
-	return s.write(fmt.Sprintf("%s-certificate-%d.yaml", f.name, i), content, false)
+	return s.write(fmt.Sprintf("%s-certificate-%d.yaml", f.name, i), content)
 }
 
 func (s *soak) rotateClient(_ context.Context, f *fleet) error {
@@ -338,7 +341,7 @@ func (s *soak) rotateClient(_ context.Context, f *fleet) error {
 	if err != nil {
 		return err
 	}
-	return s.write(f.name+"-client.yaml", content, false)
+	return s.write(f.name+"-client.yaml", content)
 }
 
 func (s *soak) rotateIdentities(context.Context, *fleet) error { return s.identities.Rotate() }
@@ -364,10 +367,10 @@ func (s *soak) burst(ctx context.Context, f *fleet) error {
 	return nil
 }
 
-func (s *soak) write(file, content string, invalid bool) error {
+func (s *soak) write(file, content string) error {
 	s.written[file] = true
 	s.files = append(s.files, file)
-	return s.estate.write(s.doing, file, content, invalid)
+	return s.estate.write(model.Change{Why: s.doing, File: file, Content: content})
 }
 
 // remove removes a file that is there.
@@ -395,12 +398,12 @@ func (s *soak) writeFixed() error {
 		certificate, _, _ = strings.Cut(certificate, "\n")
 		mixed := world.Secret(f.name, "broken-pair", "kubernetes.io/tls", map[string]string{"tls.crt": "", "tls.key": string(other.KeyPEM)})
 		mixed = strings.Replace(mixed, "tls.crt: ", "tls.crt: "+certificate, 1)
-		if err := s.write(f.name+"-broken-pair.yaml", mixed, false); err != nil {
+		if err := s.write(f.name+"-broken-pair.yaml", mixed); err != nil {
 			return err
 		}
-		if err := s.write(f.name+"-garbage.yaml", world.CA(f.name, "garbage", []byte("no certificate")), false); err != nil {
+		if err := s.write(f.name+"-garbage.yaml", world.CA(f.name, "garbage", []byte("no certificate"))); err != nil {
 			return err
 		}
 	}
-	return s.write("private-ca.yaml", world.CA("private", "ca", s.estate.signer().PEM()), false)
+	return s.write("private-ca.yaml", world.CA("private", "ca", s.estate.signer().PEM()))
 }

@@ -66,12 +66,18 @@ const (
 	noChild          defect = "include that does not exist"
 	brokenTimeout    defect = "timeout that is none"
 	plaintextService defect = "TLS to a cleartext backend"
+	refusedRoute     defect = "route that Envoy refuses"
+	refusedCluster   defect = "cluster that Envoy refuses"
 )
 
 var defects = []defect{
 	noService, noPort, noCA, garbageCA, cleartext, noDelegation, wrongName, twoClaimants, brokenYAML,
 	brokenSchema, wrongProtocol, noCertificate, brokenPair, noChild, brokenTimeout, plaintextService,
+	refusedRoute, refusedCluster,
 }
+
+// refusedText makes the control plane spoil what holds it.
+const refusedText = "refused.test"
 
 func (s *slot) domain(fleet string, i int) string {
 	if s.wildcard {
@@ -83,6 +89,9 @@ func (s *slot) domain(fleet string, i int) string {
 func (s *slot) host(fleet string, i int) string {
 	return strings.Replace(s.domain(fleet, i), "*", "x", 1)
 }
+
+// refused tells whether Envoy must refuse what is made of the file.
+func (s *slot) refused() bool { return s.defect == refusedRoute || s.defect == refusedCluster }
 
 // invalid tells whether the source must refuse the file.
 func (s *slot) invalid() bool {
@@ -158,6 +167,8 @@ func (s *slot) route(to int) string {
 		protocol, validate = "h2c", true
 	case noDelegation:
 		ca = "private/ca"
+	case refusedCluster:
+		subject = []string{refusedText, subject[0]}
 	case wrongName:
 		subject = []string{"nobody.test"}
 	case wrongProtocol:
@@ -171,7 +182,11 @@ func (s *slot) route(to int) string {
 	if s.defect == brokenTimeout {
 		b.WriteString("    timeoutPolicy: {response: soon}\n")
 	}
-	fmt.Fprintf(&b, "    responseHeadersPolicy: {set: [{name: X-Version, value: %q}]}\n", fmt.Sprint(s.header))
+	version := fmt.Sprint(s.header)
+	if s.defect == refusedRoute {
+		version = refusedText
+	}
+	fmt.Fprintf(&b, "    responseHeadersPolicy: {set: [{name: X-Version, value: %q}]}\n", version)
 	fmt.Fprintf(&b, "    services:\n    - name: %s\n      port: %d\n", service, number)
 	if protocol != "" {
 		fmt.Fprintf(&b, "      protocol: %s\n", protocol)

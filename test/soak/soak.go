@@ -173,7 +173,7 @@ func (s *soak) prepare() error {
 	s.xds = fmt.Sprint("127.0.0.1:", ports[0])
 	cfg := controlplane.Config{
 		Manifests: dirs["m"], Identities: dirs["i"], XDSAddress: s.xds, Socket: filepath.Join(s.cfg.Dir, "s"),
-		Marker: ir.Name{Namespace: "soak", Name: "marker"},
+		Marker: ir.Name{Namespace: "soak", Name: "marker"}, Refused: refusedText,
 	}
 	for i, name := range fleets {
 		f := &fleet{name: name, id: ir.Name{Namespace: name, Name: "fleet"}, http: ports[1+2*i], https: ports[2+2*i]}

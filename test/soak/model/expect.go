@@ -96,6 +96,9 @@ type routed struct {
 // pick finds the route with the longest prefix, in an object and what it
 // includes. An include answers for its prefix even where it is lost.
 func pick(v *view, fleet *Fleet, o *object, path, below string) routed {
+	if o.shut {
+		return routed{form: closed, prefix: join(below, "/"), insecure: o.Spec.Routes[0].PermitInsecure}
+	}
 	best := routed{form: absent}
 	better := func(prefix string) bool { return under(path, prefix) && len(prefix) > len(best.prefix) }
 	for i := range o.Spec.Includes {

@@ -45,7 +45,10 @@ type Change struct {
 	Removed bool
 	// Invalid says that no object can be made of the content: its last good
 	// version serves on, or none if the control plane never saw one.
-	Invalid      bool
+	Invalid bool
+	// Refused says that Envoy takes nothing that is made of the content: what it
+	// had serves on, or nothing where there was nothing.
+	Refused      bool
 	Began, Ended time.Time
 	// Why is the operation's name.
 	Why string

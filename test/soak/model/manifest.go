@@ -17,6 +17,9 @@ import (
 
 // object holds the fields of all kinds that the model knows.
 type object struct {
+	// shut says that every route of it is closed, whatever it says.
+	shut bool
+
 	Kind     string `json:"kind"`
 	Type     string `json:"type"`
 	Metadata struct {

@@ -76,10 +76,7 @@ func (w *worlds) apply(c *Change, inFile map[string][]key) {
 		// Each object that the file gave is as it was, or, after a restart, not
 		// there, or closed as it is written now.
 		for _, k := range was {
-			v := version{c.N, c.Began, []*object{nil}}
-			if old := w.versions[k]; len(old) > 0 {
-				v.objects = append(v.objects, old[len(old)-1].objects...)
-			}
+			v := version{c.N, c.Began, append([]*object{nil}, w.before(k, c.Began)...)}
 			if o := now[k]; o != nil {
 				v.objects = append(v.objects, o)
 			}
@@ -89,9 +86,35 @@ func (w *worlds) apply(c *Change, inFile map[string][]key) {
 		return
 	}
 	for k, o := range now {
-		w.versions[k] = append(w.versions[k], version{c.N, c.Began, []*object{o}})
+		v := version{c.N, c.Began, []*object{o}}
+		if c.Refused && o.Kind == "HTTPProxy" {
+			shut := *o
+			shut.shut = true
+			v.objects = append(append(v.objects, &shut), w.before(k, c.Began)...)
+		}
+		w.versions[k] = append(w.versions[k], v)
 		inFile[c.File] = append(inFile[c.File], k)
 	}
+}
+
+// before returns all that an object may have been in force as at a time: what
+// was good last.
+func (w *worlds) before(k key, at time.Time) []*object {
+	var out []*object
+	for _, v := range slices.Backward(w.versions[k]) {
+		for _, o := range v.objects {
+			if !slices.Contains(out, o) {
+				out = append(out, o)
+			}
+		}
+		if s := w.settled[v.n]; !s.IsZero() && !s.After(at) {
+			return out
+		}
+	}
+	if !slices.Contains(out, nil) {
+		out = append(out, nil)
+	}
+	return out
 }
 
 func (w *worlds) index(o *object) {
