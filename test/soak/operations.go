@@ -27,6 +27,7 @@ var operations = []operation{
 	{"host added or removed", 6, (*soak).toggleHost},
 	{"TLS of a host on or off", 4, (*soak).toggleTLS},
 	{"host broken", 12, (*soak).breakHost},
+	{"host that Envoy refuses", 5, (*soak).refuseHost},
 	{"something mended", 30, (*soak).mend},
 	{"endpoints changed", 10, (*soak).changeEndpoints},
 	{"service removed", 2, (*soak).removeService},
@@ -142,6 +143,19 @@ func (s *soak) breakHost(_ context.Context, f *fleet) error {
 		h.https = true
 	}
 	h.present = true
+	return s.writeHost(f, i)
+}
+
+func (s *soak) refuseHost(_ context.Context, f *fleet) error {
+	i := s.chance.IntN(hosts)
+	h := &f.slots[i]
+	s.aim(h)
+	h.defect = []defect{refusedRoute, refusedCluster}[s.chance.IntN(2)]
+	if h.defect == refusedCluster {
+		h.to, h.validate, h.protocol = 1, true, "tls"
+	}
+	h.present = true
+	h.header++
 	return s.writeHost(f, i)
 }
 

@@ -73,7 +73,6 @@ const (
 var defects = []defect{
 	noService, noPort, noCA, garbageCA, cleartext, noDelegation, wrongName, twoClaimants, brokenYAML,
 	brokenSchema, wrongProtocol, noCertificate, brokenPair, noChild, brokenTimeout, plaintextService,
-	refusedRoute, refusedCluster,
 }
 
 // refusedText makes the control plane spoil what holds it.

@@ -21,6 +21,8 @@ type Summary struct {
 	Sequence []string `json:"-"`
 	Settled  int      `json:"settled"`
 	Restarts int      `json:"restarts"`
+	// Nacks are refusals of Envoys, as far as samples saw them.
+	Nacks uint64 `json:"nacks"`
 
 	EnvoysKilled, EnvoysAdded, EnvoysEnded int
 	model.Tally
@@ -61,6 +63,9 @@ func (s *Summary) finish(h *model.History, w *watch) {
 		}
 	}
 	s.Spied = w.spied
+	for _, n := range w.nacks {
+		s.Nacks += n
+	}
 	s.Tally = h.Tally()
 	s.Verdict = model.Check(h)
 }
@@ -106,7 +111,7 @@ func (s *Summary) Print(w io.Writer) error {
 	out := &printer{w: w}
 	out.line("seed %d, %.0f s: %d operations, %d changes, %d times all acknowledged, %d restarts of the control plane",
 		s.Seed, s.Seconds, s.total(), s.Changes, s.Settled, s.Restarts)
-	out.line("Envoys: %d killed, %d added, %d ended", s.EnvoysKilled, s.EnvoysAdded, s.EnvoysEnded)
+	out.line("Envoys: %d killed, %d added, %d ended; they refused %d responses", s.EnvoysKilled, s.EnvoysAdded, s.EnvoysEnded, s.Nacks)
 	for _, name := range slices.Sorted(maps.Keys(s.Operations)) {
 		out.line("  %5d %s", s.Operations[name], name)
 	}

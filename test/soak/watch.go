@@ -36,6 +36,7 @@ type watch struct {
 	up      bool
 	start   int
 	samples []memory
+	nacks   map[string]uint64 // by stream
 	spied   int
 	refused int
 }
@@ -50,7 +51,7 @@ type memory struct {
 
 func newWatch(s *soak) *watch {
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &watch{s: s, cancel: cancel, up: true, start: 1}
+	w := &watch{s: s, cancel: cancel, up: true, start: 1, nacks: map[string]uint64{}}
 	w.doing("")
 	for i, f := range s.fleets {
 		w.loads = append(w.loads, w.load(f, uint64(i)))
@@ -173,6 +174,11 @@ func (w *watch) sample(ctx context.Context) {
 			if got, err := w.s.process.Ask(ctx, true); err == nil {
 				m := memory{time.Now(), start, got.HeapBytes, got.Goroutines}
 				w.mu.Lock()
+				for i := range got.XDS.Fleets {
+					for _, st := range got.XDS.Fleets[i].Streams {
+						w.nacks[fmt.Sprint(start, st.Node, st.Since)] = st.Nacks
+					}
+				}
 				if w.up && w.start == start {
 					w.samples = append(w.samples, m)
 				}
