@@ -29,7 +29,15 @@ PACKAGES ?= ./...
 RUN ?=
 BENCH ?= .
 FUZZTIME ?= 5m
+MINUTES ?= 5
+SEED ?=
+RESTARTS ?= 20
 ONCE ?=
+SCENARIO ?=
+HOSTS ?=
+CHANGES ?=
+RUNS ?= 3
+JSON ?= bin/traffic.json
 
 ##@ Use
 
@@ -81,9 +89,21 @@ unit: tool-envoy tool-golangci-lint ## All tests with the race detector (PACKAGE
 bench: tool-envoy ## Benchmarks (PACKAGES=./translator/graph BENCH=pattern).
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m $(PACKAGES)
 
+.PHONY: bench-traffic
+bench-traffic: tool-envoy build ## Changes under traffic, with a real Envoy (SCENARIO=D1,D3 HOSTS=1000 CHANGES=100 RUNS=3 JSON=file).
+	go run ./test/traffic --signet bin/signet --scenario '$(SCENARIO)' --hosts '$(HOSTS)' $(if $(CHANGES),--changes '$(CHANGES)') --runs '$(RUNS)' --json '$(JSON)'
+
 .PHONY: fuzz
 fuzz: tool-envoy ## Each fuzz target in turn (FUZZTIME=5m PACKAGES=...).
 	test/tools/fuzz '$(FUZZTIME)' $(PACKAGES)
+
+.PHONY: soak
+soak: tool-envoy ## Random changes and faults under traffic, judged by a model (MINUTES=30 SEED=7).
+	go run ./test/soak/run --minutes '$(MINUTES)' $(if $(SEED),--seed '$(SEED)')
+
+.PHONY: restarts
+restarts: tool-envoy ## Kill the control plane under traffic (RESTARTS=20).
+	go test -count 1 -run TestRestart -v -timeout 20m ./test/controlplane -restarts '$(RESTARTS)'
 
 .PHONY: clean
 clean: ## Remove what was built here; the tools stay.

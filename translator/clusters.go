@@ -21,18 +21,22 @@ func (t *Translator) declareClusters() {
 			}
 			return out
 		})
-	t.clusters = graph.NewUnit(g, graph.UnitSpec[resourceKey, *envoy.Resource]{
-		Name: "cluster", Live: []graph.Liveness[resourceKey]{t.upstreams}, Equal: sameResource,
-		Compute: func(r *graph.Reader, k resourceKey) (*envoy.Resource, error) {
+	t.clusters = graph.NewUnit(g, graph.UnitSpec[resourceKey, served]{
+		Name: "cluster", Live: []graph.Liveness[resourceKey]{t.upstreams}, Equal: sameServed,
+		Compute: func(r *graph.Reader, k resourceKey) (served, error) {
 			u, _ := t.upstreams.Payload(r, k)
-			return envoy.Cluster(u)
+			c, err := envoy.Cluster(u)
+			if err != nil {
+				return served{}, err
+			}
+			return t.admit(r, k.Fleet, c, withhold)
 		},
 	})
 
 	t.slicesOf = graph.NewIndex(t.Slices, "slices by service", func(n ir.Name, s *discoveryv1.EndpointSlice) []ir.Name {
 		return []ir.Name{{Namespace: n.Namespace, Name: s.Labels[discoveryv1.LabelServiceName]}}
 	})
-	used := graph.NewIndex(t.Sites, "assignments by use", func(k hostKey, s *httpproxy.Site) []assignmentKey {
+	t.assigned = graph.NewIndex(t.Sites, "assignments by use", func(k hostKey, s *httpproxy.Site) []assignmentKey {
 		var out []assignmentKey
 		for u := range s.Upstreams() {
 			if u.ExternalName == "" {
@@ -41,16 +45,32 @@ func (t *Translator) declareClusters() {
 		}
 		return out
 	})
-	t.assignments = graph.NewUnit(g, graph.UnitSpec[assignmentKey, *envoy.Resource]{
-		Name: "load assignment", Lane: graph.Fast, Live: []graph.Liveness[assignmentKey]{used}, Equal: sameResource,
-		Compute: func(r *graph.Reader, k assignmentKey) (*envoy.Resource, error) {
+	t.assignments = graph.NewUnit(g, graph.UnitSpec[assignmentKey, served]{
+		Name: "load assignment", Lane: graph.Fast, Live: []graph.Liveness[assignmentKey]{t.assigned}, Equal: sameServed,
+		Compute: func(r *graph.Reader, k assignmentKey) (served, error) {
 			svc, _ := t.Services.Get(r, k.Assignment.Service.Name)
 			var in []*discoveryv1.EndpointSlice
 			for _, n := range t.slicesOf.Keys(r, k.Assignment.Service.Name) {
 				s, _ := t.Slices.Get(r, n)
 				in = append(in, s)
 			}
-			return envoy.LoadAssignment(upstream.Endpoints(svc, k.Assignment, in))
+			a, err := envoy.LoadAssignment(upstream.Endpoints(svc, k.Assignment, in))
+			if err != nil {
+				return served{}, err
+			}
+			return t.admit(r, k.Fleet, a, func() (*envoy.Resource, error) {
+				return envoy.LoadAssignment(&ir.LoadAssignment{Assignment: k.Assignment})
+			})
 		},
 	})
+}
+
+// clusterState tells why routes to a cluster fail closed: it could not be made
+// (err), or Envoy refuses it and took no version before.
+func (t *Translator) clusterState(r *graph.Reader, k resourceKey) (refused bool, err error) {
+	c, ok := t.clusters.Get(r, k)
+	if !ok {
+		return false, t.clusters.Failure(r, k)
+	}
+	return c.Resource == nil, nil
 }

@@ -32,20 +32,19 @@ type tableOf[K graph.Key, V any] struct {
 
 // tables are all of them, in the order of delivery.
 func (t *Translator) tables() []resourceTable {
-	self := func(r *envoy.Resource) *envoy.Resource { return r }
 	byName := func(k resourceKey) ir.Name { return k.Fleet }
 	byHost := func(k scopeKey) ir.Name { return k.Fleet }
 	byListener := func(k listenerKey) ir.Name { return k.Fleet }
 	return []resourceTable{
-		tableOf[resourceKey, *envoy.Resource]{t.clusters, byName, self},
-		tableOf[assignmentKey, *envoy.Resource]{t.assignments, func(k assignmentKey) ir.Name { return k.Fleet }, self},
-		tableOf[resourceKey, *envoy.Resource]{t.trustSecrets, byName, self},
-		tableOf[certificateKey, *envoy.Resource]{t.keySecrets, func(k certificateKey) ir.Name { return k.Fleet }, self},
-		tableOf[scopeKey, *envoy.Resource]{t.hostSecrets, byHost, self},
-		tableOf[listenerKey, *envoy.Resource]{t.listeners, byListener, self},
+		tableOf[resourceKey, served]{t.clusters, byName, served.resource},
+		tableOf[assignmentKey, served]{t.assignments, func(k assignmentKey) ir.Name { return k.Fleet }, served.resource},
+		tableOf[resourceKey, served]{t.trustSecrets, byName, served.resource},
+		tableOf[certificateKey, served]{t.keySecrets, func(k certificateKey) ir.Name { return k.Fleet }, served.resource},
+		tableOf[scopeKey, served]{t.hostSecrets, byHost, served.resource},
+		tableOf[listenerKey, served]{t.listeners, byListener, served.resource},
 		tableOf[scopeKey, *host]{t.hosts, byHost, func(h *host) *envoy.Resource { return h.Scope }},
-		tableOf[listenerKey, *envoy.Resource]{t.fallbacks, byListener, self},
-		tableOf[listenerKey, *envoy.Resource]{t.misdirected, byListener, self},
+		tableOf[listenerKey, served]{t.fallbacks, byListener, served.resource},
+		tableOf[listenerKey, served]{t.misdirected, byListener, served.resource},
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/signetproxy/signet/test/pki"
+	"github.com/signetproxy/signet/translator/envoy"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/httpproxy"
 	"github.com/signetproxy/signet/translator/ir"
@@ -26,6 +27,9 @@ type history struct {
 	now   time.Time
 	pems  [][]byte
 	pairs []*pki.Pair
+	// seen are bodies that were served, by type and name, to be the last good
+	// ones of a refusal.
+	seen map[string]*envoy.Resource
 }
 
 var (
@@ -37,7 +41,7 @@ func newHistory(seed uint64, pems [][]byte, pairs []*pki.Pair) *history {
 	return &history{
 		rand:  rand.New(rand.NewPCG(seed, 1)),
 		state: map[string]func(*Translator, *graph.Changes){}, gone: map[string]func(*Translator, *graph.Changes){},
-		now: time.Now(), pems: pems, pairs: pairs,
+		now: time.Now(), pems: pems, pairs: pairs, seen: map[string]*envoy.Resource{},
 	}
 }
 
@@ -51,7 +55,9 @@ func (h *history) maybe(percent int) bool { return h.rand.IntN(100) < percent }
 
 // step makes one change and records how to make it again from nothing.
 func (h *history) step(t *Translator, c *graph.Changes) {
-	switch h.rand.IntN(10) {
+	switch h.rand.IntN(11) {
+	case 10:
+		h.refuse(t, c)
 	case 0, 1, 2:
 		n := h.name("p1", "p2", "p3", "p4")
 		put(h, t, c, edit[*contourv1.HTTPProxy]{func(t *Translator) *graph.Input[ir.Name, *contourv1.HTTPProxy] { return t.Proxies }, n, h.proxy(n)})
@@ -77,6 +83,46 @@ func (h *history) step(t *Translator, c *graph.Changes) {
 		n := pick(h, ir.Name{Namespace: "f", Name: "one"}, ir.Name{Namespace: "f", Name: "two"})
 		put(h, t, c, edit[*FleetSpec]{func(t *Translator) *graph.Input[ir.Name, *FleetSpec] { return t.Fleets }, n, h.fleet(n)})
 	}
+}
+
+// refuse holds back something that is served now, whole or a part of it, or
+// forgets a refusal.
+func (h *history) refuse(t *Translator, c *graph.Changes) {
+	rev := t.Current()
+	var keys []RefusalKey
+	for k := range t.Quarantine.All(rev.Reader()) {
+		keys = append(keys, k)
+	}
+	if len(keys) > 0 && h.maybe(40) {
+		k := keys[h.rand.IntN(len(keys))]
+		h.record(t, c, fmt.Sprint("refusal ", k), nil, func(t *Translator, c *graph.Changes) { t.Quarantine.Delete(c, k) })
+		return
+	}
+	type candidate struct {
+		key RefusalKey
+		x   *envoy.Resource
+	}
+	var all []candidate
+	for fleet, x := range t.Resources(rev) {
+		key := RefusalKey{Fleet: fleet, Type: x.Type, Name: x.Name}
+		all = append(all, candidate{key, x})
+		parts, err := envoy.Parts(x)
+		if err != nil {
+			panic(err)
+		}
+		for _, p := range parts {
+			key.Part = p.Name
+			all = append(all, candidate{key, p})
+		}
+	}
+	if len(all) == 0 {
+		return
+	}
+	one := all[h.rand.IntN(len(all))]
+	id := fmt.Sprint("refusal ", one.key)
+	q := &Refusal{Version: one.x.Version, Message: "no", LastGood: h.seen[id], Withheld: h.maybe(10), Suspect: h.maybe(20)}
+	h.seen[id] = one.x
+	h.record(t, c, id, func(t *Translator, c *graph.Changes) { t.Quarantine.Put(c, one.key, q) }, nil)
 }
 
 // table is an input of any translator.

@@ -1,7 +1,6 @@
 package translator
 
 import (
-	"reflect"
 	"slices"
 	"strings"
 
@@ -11,15 +10,20 @@ import (
 	"github.com/signetproxy/signet/translator/ir"
 )
 
-// host is a virtual host that can be written for Envoy: routes that cannot
-// are in their fail-closed form.
+// host is a virtual host as Envoy gets it: routes that cannot be written are in
+// their fail-closed form, and so is what Envoy refuses.
 type host struct {
-	VirtualHost *ir.VirtualHost
 	// Scope is the resource of an exact host; nil for a wildcard.
 	Scope *envoy.Resource
+	// Part is a wildcard host's part of the fallback scope; nil for others.
+	Part *envoy.Resource
 	// Refused are the routes that could not be written.
 	Refused []refusedRoute
+	// Held are the refusals that are in effect.
+	Held []RefusalKey
 }
+
+func (h *host) held() []RefusalKey { return h.Held }
 
 type refusedRoute struct {
 	Origin ir.ObjectRef
@@ -39,16 +43,78 @@ func (t *Translator) declareHosts() {
 	})
 	t.hosts = graph.NewUnit(g, graph.UnitSpec[scopeKey, *host]{
 		Name: "virtual host", Live: []graph.Liveness[scopeKey]{named}, Equal: sameHost,
-		Compute: func(r *graph.Reader, k scopeKey) (*host, error) {
-			s, _ := t.Sites.Get(r, k.site())
-			return sealHost(t.withoutBrokenClusters(r, k.Fleet, virtualHost(s, k.Listener)))
-		},
+		Compute: t.computeHost,
 	})
 }
 
 func sameHost(a, b *host) bool {
-	return a.Scope.Equal(b.Scope) && slices.Equal(a.Refused, b.Refused) &&
-		(a.Scope != nil || reflect.DeepEqual(a.VirtualHost, b.VirtualHost))
+	return a.Scope.Equal(b.Scope) && a.Part.Equal(b.Part) && slices.Equal(a.Refused, b.Refused) && slices.Equal(a.Held, b.Held)
+}
+
+func (t *Translator) computeHost(r *graph.Reader, k scopeKey) (*host, error) {
+	s, _ := t.Sites.Get(r, k.site())
+	v, refused := t.withoutBrokenClusters(r, k.Fleet, virtualHost(s, k.Listener))
+	h, err := sealHost(v, refused)
+	if err != nil {
+		return nil, err
+	}
+	out := &host{Refused: h.refused}
+	if !isWildcard(k.Host) {
+		out.Scope, out.Held, err = t.admitScope(r, k.Fleet, h)
+		return out, err
+	}
+	whole := RefusalKey{Fleet: k.Fleet, Type: envoy.ScopeType, Name: envoy.FallbackScopeID(k.Listener)}
+	part, err := t.admitPart(r, whole, h.resource, func() (*envoy.Resource, error) { return write(closedHost(h.host)) })
+	out.Part, out.Held = part.Resource, part.Held
+	return out, err
+}
+
+// admitScope takes the scope of an exact host apart into its routes where Envoy
+// has refused one.
+func (t *Translator) admitScope(r *graph.Reader, fleet ir.Name, h *sealedHost) (*envoy.Resource, []RefusalKey, error) {
+	whole := RefusalKey{Fleet: fleet, Type: envoy.ScopeType, Name: h.resource.Name}
+	x := h.resource
+	var held []RefusalKey
+	if len(t.refusalsOf.Keys(r, whole)) > 0 || t.tamper != nil {
+		parts, first, err := envoy.RouteParts(h.host)
+		if err != nil {
+			return nil, nil, err
+		}
+		routes := make([]*envoy.Resource, 0, len(parts))
+		for i, part := range parts {
+			s, err := t.admitPart(r, whole, part, func() (*envoy.Resource, error) { return closedPart(h.host, first[i], part.Name) })
+			if err != nil {
+				return nil, nil, err
+			}
+			held = append(held, s.Held...)
+			if s.Resource != nil {
+				routes = append(routes, s.Resource)
+			}
+		}
+		if x, err = envoy.ComposeScope(h.host, routes); err != nil {
+			return nil, nil, err
+		}
+	}
+	s, err := t.admit(r, fleet, x, func() (*envoy.Resource, error) { return write(closedHost(h.host)) })
+	return s.Resource, append(held, s.Held...), err
+}
+
+// closedHost answers 503 to everything.
+func closedHost(v *ir.VirtualHost) *ir.VirtualHost {
+	out := *v
+	out.Routes = []ir.Route{failClosed(&ir.Route{Name: v.Host, Origin: v.Origin}, errRefused)}
+	return &out
+}
+
+// closedPart is a route's fail-closed form as the part of that name.
+func closedPart(v *ir.VirtualHost, route int, name string) (*envoy.Resource, error) {
+	out := *v
+	out.Routes = []ir.Route{failClosed(&v.Routes[route], errRefused)}
+	parts, _, err := envoy.RouteParts(&out)
+	if err != nil {
+		return nil, err
+	}
+	return envoy.NewResource(parts[0].Type, name, parts[0].Body), nil
 }
 
 func virtualHost(s *httpproxy.Site, listener string) *ir.VirtualHost {
@@ -60,8 +126,8 @@ func virtualHost(s *httpproxy.Site, listener string) *ir.VirtualHost {
 	return nil
 }
 
-// withoutBrokenClusters puts routes to clusters that are withheld into their
-// fail-closed form.
+// withoutBrokenClusters puts routes to clusters that are withheld, or refused,
+// into their fail-closed form.
 func (t *Translator) withoutBrokenClusters(r *graph.Reader, fleet ir.Name, v *ir.VirtualHost) (*ir.VirtualHost, []refusedRoute) {
 	var refused []refusedRoute
 	for i := range v.Routes {
@@ -70,8 +136,8 @@ func (t *Translator) withoutBrokenClusters(r *graph.Reader, fleet ir.Name, v *ir
 			continue
 		}
 		for u := range f.Upstreams() {
-			err := t.clusters.Failure(r, resourceKey{fleet, u.Name()})
-			if err == nil {
+			byEnvoy, err := t.clusterState(r, resourceKey{fleet, u.Name()})
+			if err == nil && !byEnvoy {
 				continue
 			}
 			if refused == nil {
@@ -79,7 +145,11 @@ func (t *Translator) withoutBrokenClusters(r *graph.Reader, fleet ir.Name, v *ir
 				sealed.Routes = slices.Clone(v.Routes)
 				v = &sealed
 			}
-			refused = append(refused, refusedRoute{v.Routes[i].Origin, err.Error()})
+			if byEnvoy { // said in the status by the refusal itself
+				err = errRefused
+			} else {
+				refused = append(refused, refusedRoute{v.Routes[i].Origin, err.Error()})
+			}
 			closed := failClosed(&v.Routes[i], err)
 			closed.Match = v.Routes[i].Match
 			v.Routes[i] = closed
@@ -89,46 +159,51 @@ func (t *Translator) withoutBrokenClusters(r *graph.Reader, fleet ir.Name, v *ir
 	return v, refused
 }
 
+// sealedHost is a virtual host that can be written for Envoy.
+type sealedHost struct {
+	host *ir.VirtualHost
+	// resource is the scope of an exact host, or a wildcard's part.
+	resource *envoy.Resource
+	refused  []refusedRoute
+}
+
 // sealHost writes a virtual host for Envoy. When Envoy's rules refuse it, the
 // routes are tried one by one and those at fault answer 503, so that neither
 // their siblings nor, for a wildcard, its neighbours suffer, and no wildcard
 // host takes over the requests.
-func sealHost(v *ir.VirtualHost, refused []refusedRoute) (*host, error) {
-	scope, err := write(v)
+func sealHost(v *ir.VirtualHost, refused []refusedRoute) (*sealedHost, error) {
+	x, err := write(v)
 	if err == nil {
-		return &host{VirtualHost: v, Scope: scope, Refused: refused}, nil
+		return &sealedHost{v, x, refused}, nil
 	}
-	out := &host{Refused: refused}
 	sealed := *v
 	sealed.Routes = make([]ir.Route, 0, len(v.Routes))
 	for i := range v.Routes {
 		alone := *v
 		alone.Routes = v.Routes[i : i+1]
 		if _, err := write(&alone); err != nil {
-			out.Refused = append(out.Refused, refusedRoute{v.Routes[i].Origin, err.Error()})
+			refused = append(refused, refusedRoute{v.Routes[i].Origin, err.Error()})
 			sealed.Routes = append(sealed.Routes, failClosed(&v.Routes[i], err))
 			continue
 		}
 		sealed.Routes = append(sealed.Routes, v.Routes[i])
 	}
-	if scope, err = write(&sealed); err != nil {
+	if x, err = write(&sealed); err != nil {
 		// Not one route but their sum or the host itself: nothing is served.
-		out.Refused = append(out.Refused, refusedRoute{v.Origin, err.Error()})
+		refused = append(refused, refusedRoute{v.Origin, err.Error()})
 		sealed.Routes = []ir.Route{failClosed(&ir.Route{Name: v.Host, Origin: v.Origin}, err)}
-		if scope, err = write(&sealed); err != nil {
+		if x, err = write(&sealed); err != nil {
 			return nil, err
 		}
 	}
-	out.VirtualHost, out.Scope = &sealed, scope
-	return out, nil
+	return &sealedHost{&sealed, x, refused}, nil
 }
 
-// write makes the scope of an exact host. A wildcard has none of its own: it
-// is tried in a fallback scope that holds it alone.
+// write makes the scope of an exact host, or a wildcard's part of its
+// listener's fallback scope.
 func write(v *ir.VirtualHost) (*envoy.Resource, error) {
 	if isWildcard(v.Host) {
-		_, err := envoy.FallbackScope(v.Listener, v.TLS, []*ir.VirtualHost{v})
-		return nil, err
+		return envoy.HostPart(v)
 	}
 	return envoy.Scope(v)
 }
@@ -148,33 +223,48 @@ func failClosed(r *ir.Route, err error) ir.Route {
 func (t *Translator) declareScopes() {
 	g := t.Graph
 	t.wildcards = graph.NewIndex(t.hosts, "wildcard hosts by listener", func(k scopeKey, h *host) []listenerKey {
-		if h.Scope != nil {
+		if h.Part == nil {
 			return nil
 		}
 		return []listenerKey{{k.Fleet, k.Listener}}
 	})
 	listeners := graph.NewIndex(t.fleetStates, "listeners", listenersWhere(func(*ir.Listener) bool { return true }))
 	secure := graph.NewIndex(t.fleetStates, "TLS listeners", listenersWhere(func(l *ir.Listener) bool { return l.TLS }))
-	t.fallbacks = graph.NewUnit(g, graph.UnitSpec[listenerKey, *envoy.Resource]{
-		Name: "fallback scope", Live: []graph.Liveness[listenerKey]{listeners}, Equal: sameResource,
+	t.fallbacks = graph.NewUnit(g, graph.UnitSpec[listenerKey, served]{
+		Name: "fallback scope", Live: []graph.Liveness[listenerKey]{listeners}, Equal: sameServed,
 		Compute: t.computeFallback,
 	})
-	t.misdirected = graph.NewUnit(g, graph.UnitSpec[listenerKey, *envoy.Resource]{
-		Name: "misdirected scope", Live: []graph.Liveness[listenerKey]{secure}, Equal: sameResource,
-		Compute: func(_ *graph.Reader, k listenerKey) (*envoy.Resource, error) { return envoy.MisdirectedScope(k.Name) },
+	t.misdirected = graph.NewUnit(g, graph.UnitSpec[listenerKey, served]{
+		Name: "misdirected scope", Live: []graph.Liveness[listenerKey]{secure}, Equal: sameServed,
+		Compute: func(r *graph.Reader, k listenerKey) (served, error) {
+			s, err := envoy.MisdirectedScope(k.Name)
+			if err != nil {
+				return served{}, err
+			}
+			return t.admit(r, k.Fleet, s, withhold)
+		},
 	})
 }
 
-func (t *Translator) computeFallback(r *graph.Reader, k listenerKey) (*envoy.Resource, error) {
-	l, err := t.listener(r, k)
-	if err != nil {
-		return nil, err
+func (t *Translator) computeFallback(r *graph.Reader, k listenerKey) (served, error) {
+	if _, err := t.listener(r, k); err != nil {
+		return served{}, err
 	}
-	var hosts []*ir.VirtualHost
+	var hosts []*envoy.Resource
 	for _, key := range t.wildcards.Keys(r, k) {
 		if h, ok := t.hosts.Get(r, key); ok {
-			hosts = append(hosts, h.VirtualHost)
+			hosts = append(hosts, h.Part)
 		}
 	}
-	return envoy.FallbackScope(k.Name, l.TLS, hosts)
+	x, err := envoy.ComposeFallback(k.Name, hosts)
+	if err != nil {
+		return served{}, err
+	}
+	return t.admit(r, k.Fleet, x, func() (*envoy.Resource, error) {
+		all, err := envoy.HostPart(closedHost(&ir.VirtualHost{Listener: k.Name, Host: "*"}))
+		if err != nil {
+			return nil, err
+		}
+		return envoy.ComposeFallback(k.Name, []*envoy.Resource{all})
+	})
 }

@@ -38,8 +38,17 @@ func (t *Translator) listener(r *graph.Reader, k listenerKey) (*ir.Listener, err
 
 // chain is the filter chain of a host that cannot share its listener's.
 type chain struct {
-	Chain   *envoy.Chain
+	// Part of the listener; nil when it is left out.
+	Part    *envoy.Resource
 	Refused []refusedRoute
+	// Held are the refusals that are in effect.
+	Held []RefusalKey
+}
+
+func (c *chain) held() []RefusalKey { return c.Held }
+
+func sameChain(a, b *chain) bool {
+	return a.Part.Equal(b.Part) && slices.Equal(a.Refused, b.Refused) && slices.Equal(a.Held, b.Held)
 }
 
 // declareListeners gives a host a filter chain of its own only where it needs
@@ -49,32 +58,35 @@ func (t *Translator) declareListeners() {
 	own := graph.NewIndex(t.Sites, "hosts that need a chain",
 		func(k hostKey, s *httpproxy.Site) []scopeKey { return chainHosts(k, &s.Site) })
 	t.chains = graph.NewUnit(g, graph.UnitSpec[scopeKey, *chain]{
-		Name: "filter chain", Live: []graph.Liveness[scopeKey]{own}, Compute: t.computeChain,
+		Name: "filter chain", Live: []graph.Liveness[scopeKey]{own}, Equal: sameChain, Compute: t.computeChain,
 	})
 	t.chainsOf = graph.NewIndex(t.chains, "chains by listener", func(k scopeKey, _ *chain) []listenerKey {
 		return []listenerKey{{k.Fleet, k.Listener}}
 	})
 	t.below = graph.NewIndex(t.Sites, "HTTPS hosts by the wildcard above", hostsBelow)
 	all := graph.NewIndex(t.fleetStates, "listeners to serve", listenersWhere(func(*ir.Listener) bool { return true }))
-	t.listeners = graph.NewUnit(g, graph.UnitSpec[listenerKey, *envoy.Resource]{
-		Name: "listener", Live: []graph.Liveness[listenerKey]{all}, Equal: sameResource, Compute: t.computeListener,
+	t.listeners = graph.NewUnit(g, graph.UnitSpec[listenerKey, served]{
+		Name: "listener", Live: []graph.Liveness[listenerKey]{all}, Equal: sameServed, Compute: t.computeListener,
 	})
 }
 
-func (t *Translator) computeListener(r *graph.Reader, k listenerKey) (*envoy.Resource, error) {
+func (t *Translator) computeListener(r *graph.Reader, k listenerKey) (served, error) {
 	l, err := t.listener(r, k)
 	if err != nil {
-		return nil, err
+		return served{}, err
 	}
-	var chains []envoy.Chain
+	var (
+		chains []*envoy.Resource
+		held   []RefusalKey
+	)
 	own, below := map[string]bool{}, map[string]bool{}
 	for _, key := range t.chainsOf.Keys(r, k) {
 		c, ok := t.chains.Get(r, key)
-		if !ok {
+		if !ok || c.Part == nil {
 			continue
 		}
 		own[key.Host] = true
-		chains = append(chains, *c.Chain)
+		chains = append(chains, c.Part)
 		if !isWildcard(key.Host) {
 			continue
 		}
@@ -87,11 +99,36 @@ func (t *Translator) computeListener(r *graph.Reader, k listenerKey) (*envoy.Res
 	// wildcard would be served by it. That holds for a host without a usable
 	// certificate too: its handshakes fail rather than reach another backend.
 	for _, host := range slices.Sorted(maps.Keys(below)) {
-		if !own[host] {
-			chains = append(chains, *envoy.HTTPChain(&ir.HostCertificate{Listener: l.Name, Host: host, Profile: l.Profile}))
+		if own[host] {
+			continue
+		}
+		c, err := t.admitChain(r, k.Fleet, l, envoy.HTTPChain(&ir.HostCertificate{Listener: l.Name, Host: host, Profile: l.Profile}))
+		if err != nil {
+			return served{}, err
+		}
+		held = append(held, c.Held...)
+		if c.Resource != nil {
+			chains = append(chains, c.Resource)
 		}
 	}
-	return envoy.Listener(l, chains)
+	x, err := envoy.ComposeListener(l, chains)
+	if err != nil {
+		return served{}, err
+	}
+	out, err := t.admit(r, k.Fleet, x, withhold)
+	out.Held = append(out.Held, held...)
+	return out, err
+}
+
+// admitChain decides on one filter chain of a listener. One that Envoy refuses
+// closes its connections, so that no wider chain takes them.
+func (t *Translator) admitChain(r *graph.Reader, fleet ir.Name, l *ir.Listener, c *envoy.Chain) (served, error) {
+	part, err := envoy.ChainPart(l, c)
+	if err != nil {
+		return served{}, err
+	}
+	whole := RefusalKey{Fleet: fleet, Type: envoy.ListenerType, Name: l.Name}
+	return t.admitPart(r, whole, part, func() (*envoy.Resource, error) { return envoy.ClosedChain(part.Name) })
 }
 
 // hostsBelow lists a TLS host under each wildcard above it: "a.b.test" under
@@ -128,32 +165,40 @@ func chainHosts(k hostKey, s *ir.Site) []scopeKey {
 	return out
 }
 
-// computeChain tries the chain in a listener that holds it alone, so that one
-// that Envoy would refuse is withheld and hurts no other. A TCP route to a
-// cluster that is withheld closes its connections.
+// computeChain makes the chain by itself, so that one that Envoy would refuse is
+// withheld and hurts no other. A TCP route to a cluster that is withheld closes
+// its connections.
 func (t *Translator) computeChain(r *graph.Reader, k scopeKey) (*chain, error) {
 	l, err := t.listener(r, listenerKey{k.Fleet, k.Listener})
 	if err != nil {
 		return nil, err
 	}
 	s, _ := t.Sites.Get(r, k.site())
-	out := &chain{Chain: chainOf(s, k.Listener)}
-	if out.Chain == nil {
+	c := chainOf(s, k.Listener)
+	if c == nil {
 		return nil, fmt.Errorf("host %s needs no chain on listener %s", k.Host, k.Listener)
 	}
+	out := &chain{}
 	if tcp := s.TCP; tcp != nil && tcp.Listener == k.Listener {
 		for i := range tcp.Backends {
-			if err := t.clusters.Failure(r, resourceKey{k.Fleet, tcp.Backends[i].Upstream.Name()}); err != nil {
-				closed := *tcp
-				closed.Backends = nil
-				out = &chain{Chain: envoy.TCPChain(&closed), Refused: []refusedRoute{{tcp.Origin, err.Error()}}}
-				break
+			byEnvoy, err := t.clusterState(r, resourceKey{k.Fleet, tcp.Backends[i].Upstream.Name()})
+			if err == nil && !byEnvoy {
+				continue
 			}
+			if err != nil {
+				out.Refused = []refusedRoute{{tcp.Origin, err.Error()}}
+			}
+			closed := *tcp
+			closed.Backends = nil
+			c = envoy.TCPChain(&closed)
+			break
 		}
 	}
-	if _, err := envoy.Listener(l, []envoy.Chain{*out.Chain}); err != nil {
+	part, err := t.admitChain(r, k.Fleet, l, c)
+	if err != nil {
 		return nil, fmt.Errorf("filter chain of %s: %w", k.Host, err)
 	}
+	out.Part, out.Held = part.Resource, part.Held
 	return out, nil
 }
 

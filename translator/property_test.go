@@ -27,6 +27,9 @@ func picture(t *Translator, rev *graph.Revision) map[string]string {
 	for n, s := range t.FleetStatuses.All(rev.Reader()) {
 		out["fleet "+n.String()] = fmt.Sprintf("%d %v %v", s.Generation, s.Problems, s.ClientCertificateRef)
 	}
+	for k, x := range t.Refusals.All(rev.Reader()) {
+		out[fmt.Sprint("refusal ", k)] = fmt.Sprint(x.Message(k.Fleet), x.Objects, x.Idle, t.InEffect(rev, k))
+	}
 	for _, f := range rev.Failures() {
 		out["failure "+f.Table+f.Key] = f.Err.Error()
 	}

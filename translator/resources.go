@@ -1,7 +1,6 @@
 package translator
 
 import (
-	"github.com/signetproxy/signet/translator/envoy"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/ir"
 )
@@ -9,17 +8,19 @@ import (
 // resources is the layer of Envoy resources, one table per kind of unit. Each
 // unit is marshalled once, here; its bytes are shared from then on.
 type resources struct {
-	clusters     *graph.Unit[resourceKey, *envoy.Resource]
-	assignments  *graph.Unit[assignmentKey, *envoy.Resource]
-	trustSecrets *graph.Unit[resourceKey, *envoy.Resource]
-	keySecrets   *graph.Unit[certificateKey, *envoy.Resource]
-	hostSecrets  *graph.Unit[scopeKey, *envoy.Resource]
+	clusters     *graph.Unit[resourceKey, served]
+	assignments  *graph.Unit[assignmentKey, served]
+	trustSecrets *graph.Unit[resourceKey, served]
+	keySecrets   *graph.Unit[certificateKey, served]
+	hostSecrets  *graph.Unit[scopeKey, served]
 	hosts        *graph.Unit[scopeKey, *host]
-	fallbacks    *graph.Unit[listenerKey, *envoy.Resource]
-	misdirected  *graph.Unit[listenerKey, *envoy.Resource]
-	listeners    *graph.Unit[listenerKey, *envoy.Resource]
+	fallbacks    *graph.Unit[listenerKey, served]
+	misdirected  *graph.Unit[listenerKey, served]
+	listeners    *graph.Unit[listenerKey, served]
 
 	slicesOf  *graph.Index[ir.Name, ir.Name]
+	assigned  *graph.Index[assignmentKey, hostKey]
+	sharedBy  *graph.Index[certificateKey, hostKey]
 	upstreams *graph.Interned[resourceKey, *ir.Upstream]
 	bundles   *graph.Interned[resourceKey, []ir.TrustRef]
 	wildcards *graph.Index[listenerKey, scopeKey]
@@ -28,12 +29,28 @@ type resources struct {
 	below     *graph.Index[scopeKey, hostKey]
 }
 
-func sameResource(a, b *envoy.Resource) bool { return a.Equal(b) }
-
 func (t *Translator) declareResources() {
 	t.declareClusters()
 	t.declareSecrets()
 	t.declareHosts()
 	t.declareScopes()
 	t.declareListeners()
+	t.declareHeld()
+}
+
+// declareHeld lists what is held back, table by table.
+func (t *Translator) declareHeld() {
+	t.inEffect = append(t.inEffect,
+		holding(t.clusters, "refused clusters"),
+		holding(t.trustSecrets, "refused trust secrets"),
+		holding(t.keySecrets, "refused key secrets"),
+		holding(t.hostSecrets, "refused host certificates"),
+		holding(t.listeners, "refused listeners"),
+		holding(t.fallbacks, "refused fallback scopes"),
+		holding(t.misdirected, "refused misdirected scopes"),
+	)
+	t.heldHosts = holding(t.hosts, "refused hosts")
+	t.heldChains = holding(t.chains, "refused chains")
+	t.heldAssignments = holding(t.assignments, "refused load assignments")
+	t.inEffect = append(t.inEffect, t.heldHosts, t.heldChains)
 }

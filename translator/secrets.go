@@ -23,16 +23,16 @@ func (t *Translator) declareSecrets() {
 			}
 			return out
 		})
-	t.trustSecrets = graph.NewUnit(g, graph.UnitSpec[resourceKey, *envoy.Resource]{
-		Name: "trust secret", Live: []graph.Liveness[resourceKey]{t.bundles}, Equal: sameResource,
+	t.trustSecrets = graph.NewUnit(g, graph.UnitSpec[resourceKey, served]{
+		Name: "trust secret", Live: []graph.Liveness[resourceKey]{t.bundles}, Equal: sameServed,
 		Compute: t.computeTrustSecret,
 	})
 
-	keys := graph.NewIndex(t.Sites, "key pairs by use", sharedKeys)
-	t.keySecrets = graph.NewUnit(g, graph.UnitSpec[certificateKey, *envoy.Resource]{
-		Name: "key secret", Live: []graph.Liveness[certificateKey]{keys}, Equal: sameResource,
-		Compute: func(r *graph.Reader, k certificateKey) (*envoy.Resource, error) {
-			return t.certificateSecret(r, k.Ref.SecretName(), k.Ref)
+	t.sharedBy = graph.NewIndex(t.Sites, "key pairs by use", sharedKeys)
+	t.keySecrets = graph.NewUnit(g, graph.UnitSpec[certificateKey, served]{
+		Name: "key secret", Live: []graph.Liveness[certificateKey]{t.sharedBy}, Equal: sameServed,
+		Compute: func(r *graph.Reader, k certificateKey) (served, error) {
+			return t.certificateSecret(r, k.Fleet, k.Ref.SecretName(), k.Ref)
 		},
 	})
 
@@ -43,16 +43,16 @@ func (t *Translator) declareSecrets() {
 		}
 		return out
 	})
-	t.hostSecrets = graph.NewUnit(g, graph.UnitSpec[scopeKey, *envoy.Resource]{
-		Name: "host certificate", Live: []graph.Liveness[scopeKey]{hosts}, Equal: sameResource,
-		Compute: func(r *graph.Reader, k scopeKey) (*envoy.Resource, error) {
+	t.hostSecrets = graph.NewUnit(g, graph.UnitSpec[scopeKey, served]{
+		Name: "host certificate", Live: []graph.Liveness[scopeKey]{hosts}, Equal: sameServed,
+		Compute: func(r *graph.Reader, k scopeKey) (served, error) {
 			s, _ := t.Sites.Get(r, k.site())
 			for _, c := range s.Certificates {
 				if c.Listener == k.Listener {
-					return t.certificateSecret(r, c.Host, c.Certificate)
+					return t.certificateSecret(r, k.Fleet, c.Host, c.Certificate)
 				}
 			}
-			return nil, fmt.Errorf("host %s has no certificate on listener %s", k.Host, k.Listener)
+			return served{}, fmt.Errorf("host %s has no certificate on listener %s", k.Host, k.Listener)
 		},
 	})
 }
@@ -72,23 +72,31 @@ func sharedKeys(k hostKey, s *httpproxy.Site) []certificateKey {
 	return out
 }
 
-func (t *Translator) computeTrustSecret(r *graph.Reader, k resourceKey) (*envoy.Resource, error) {
+func (t *Translator) computeTrustSecret(r *graph.Reader, k resourceKey) (served, error) {
 	refs, _ := t.bundles.Payload(r, k)
 	bundles := make([]*ir.TrustBundle, 0, len(refs))
 	for _, ref := range refs {
 		b, ok := t.Trust.Get(r, ref)
 		if !ok || b.Problem != nil {
-			return nil, fmt.Errorf("trust bundle %s: %w", ref.SecretName(), t.objects(r).Trust(ref))
+			return served{}, fmt.Errorf("trust bundle %s: %w", ref.SecretName(), t.objects(r).Trust(ref))
 		}
 		bundles = append(bundles, b.Value)
 	}
-	return envoy.TrustSecret(k.Name, bundles)
+	s, err := envoy.TrustSecret(k.Name, bundles)
+	if err != nil {
+		return served{}, err
+	}
+	return t.admit(r, k.Fleet, s, withhold)
 }
 
-func (t *Translator) certificateSecret(r *graph.Reader, name string, ref ir.CertificateRef) (*envoy.Resource, error) {
+func (t *Translator) certificateSecret(r *graph.Reader, fleet ir.Name, name string, ref ir.CertificateRef) (served, error) {
 	k, ok := t.KeyPairs.Get(r, ref)
 	if !ok || k.Problem != nil {
-		return nil, fmt.Errorf("certificate %s: %w", ref, t.objects(r).KeyPair(ref))
+		return served{}, fmt.Errorf("certificate %s: %w", ref, t.objects(r).KeyPair(ref))
 	}
-	return envoy.CertificateSecret(name, k.Value)
+	s, err := envoy.CertificateSecret(name, k.Value)
+	if err != nil {
+		return served{}, err
+	}
+	return t.admit(r, fleet, s, withhold)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/httpproxy"
 	"github.com/signetproxy/signet/translator/ir"
+	"github.com/signetproxy/signet/translator/reason"
 	"github.com/signetproxy/signet/translator/upstream"
 )
 
@@ -83,8 +84,8 @@ func blamed(refused []refusedRoute) []ir.Name {
 	return out
 }
 
-// refusals are the findings about what Envoy would not have taken.
-func (t *Translator) refusals(r *graph.Reader, n ir.Name) []httpproxy.Finding {
+// withheld are the findings about what Envoy would not have taken.
+func (t *Translator) withheld(r *graph.Reader, n ir.Name) []httpproxy.Finding {
 	var out []httpproxy.Finding
 	add := func(refused []refusedRoute) {
 		for _, x := range refused {
@@ -127,7 +128,8 @@ func (t *Translator) computeProxyStatus(r *graph.Reader, n ir.Name) (contourv1.H
 	if len(visits) == 0 && t.visited.Has(r, n) {
 		visits = append(visits, httpproxy.Visit{Proxy: n})
 	}
-	extra = append(extra, t.refusals(r, n)...)
+	extra = append(extra, t.withheld(r, n)...)
+	extra = append(extra, t.refusalFindings(r, n)...)
 	for _, k := range c.Hosts {
 		if err := t.Sites.Failure(r, k); err != nil {
 			extra = append(extra, httpproxy.ResourceWithheld(err))
@@ -142,7 +144,12 @@ func (t *Translator) computeFleetStatus(r *graph.Reader, n ir.Name) (*FleetStatu
 	if !ok {
 		return nil, t.fleetStates.Failure(r, n)
 	}
-	out := &FleetStatus{Generation: spec.Generation, Problems: f.Problems}
+	out := &FleetStatus{Generation: spec.Generation, Problems: slices.Clip(f.Problems)}
+	for _, k := range t.refusedOf.Keys(r, n) {
+		if x, ok := t.Refusals.Get(r, k); ok {
+			out.Problems = append(out.Problems, upstream.Problem{Reason: reason.RefusedByEnvoy, Message: x.Message(n)})
+		}
+	}
 	if c := spec.Upstream.ClientCertificate; c != nil {
 		ref := ir.CertificateRef{Name: *c}
 		out.ClientCertificateRef = &ref

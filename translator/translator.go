@@ -34,9 +34,11 @@ type FleetSpec struct {
 type Translator struct {
 	*graph.Graph
 	Inputs
+	quarantine
 	trust
 	sites
 	resources
+	refusals
 	statuses
 	// objects gives decisions what they read, recorded by r.
 	objects func(r *graph.Reader) upstream.Objects
@@ -52,6 +54,8 @@ type Inputs struct {
 	Fleets      *graph.Input[ir.Name, *FleetSpec]
 	// Slices are in the fast lane: endpoints never wait for a translation.
 	Slices *graph.Input[ir.Name, *discoveryv1.EndpointSlice]
+	// Quarantine holds what Envoys have refused: operator/quarantine fills it.
+	Quarantine *graph.Input[RefusalKey, *Refusal]
 	// Clock holds the one row ClockKey: the time that validity is judged at.
 	Clock *graph.Input[graph.String, time.Time]
 }
@@ -60,13 +64,18 @@ type Inputs struct {
 const ClockKey = graph.String("now")
 
 // New declares the graph. The order of the calls is the order of the layers.
-func New() *Translator {
+func New(options ...Option) *Translator {
 	t := &Translator{Graph: graph.New()}
+	for _, o := range options {
+		o(t)
+	}
 	t.objects = func(r *graph.Reader) upstream.Objects { return objects{t, r} }
 	t.declareInputs()
+	t.declareQuarantine()
 	t.declareTrust()
 	t.declareSites()
 	t.declareResources()
+	t.declareRefusals()
 	t.declareStatuses()
 	return t
 }
@@ -80,6 +89,7 @@ func (t *Translator) declareInputs() {
 	t.ConfigMaps = graph.NewInput[ir.Name](g, "ConfigMap", graph.Main, sameConfigMap)
 	t.Fleets = graph.NewInput[ir.Name, *FleetSpec](g, "EnvoyFleet", graph.Main, nil)
 	t.Slices = graph.NewInput[ir.Name](g, "EndpointSlice", graph.Fast, sameSlice)
+	t.Quarantine = graph.NewInput[RefusalKey](g, "Quarantine", graph.Main, func(a, b *Refusal) bool { return a == b })
 	t.Clock = graph.NewInput[graph.String](g, "Clock", graph.Main, time.Time.Equal)
 }
 

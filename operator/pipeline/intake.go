@@ -87,6 +87,7 @@ func (in *intake) add(c *graph.Changes, b source.Batch) {
 // fixed identity; the first EnvoyFleet by namespace and name shapes it.
 type fleets struct {
 	base    translator.FleetSpec
+	others  []translator.FleetSpec
 	objects map[ir.Name]*v1alpha1.EnvoyFleet
 	// refused is why an EnvoyFleet that the source has seen is not an object;
 	// empty when there is none.
@@ -95,8 +96,8 @@ type fleets struct {
 	shaper  ir.Name
 }
 
-func newFleets(base translator.FleetSpec) fleets {
-	return fleets{base: base, objects: map[ir.Name]*v1alpha1.EnvoyFleet{}, dirty: true}
+func newFleets(base translator.FleetSpec, others []translator.FleetSpec) fleets {
+	return fleets{base: base, others: others, objects: map[ir.Name]*v1alpha1.EnvoyFleet{}, dirty: true}
 }
 
 func (f *fleets) put(n ir.Name, o *v1alpha1.EnvoyFleet) {
@@ -125,6 +126,9 @@ func (f *fleets) apply(c *graph.Changes, in *translator.Inputs) {
 		spec.Failure = f.refused
 	}
 	in.Fleets.Put(c, spec.Name, &spec)
+	for i := range f.others {
+		in.Fleets.Put(c, f.others[i].Name, &f.others[i])
+	}
 }
 
 // note looks at what the source could not read.

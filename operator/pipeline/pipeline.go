@@ -12,11 +12,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/signetproxy/signet/operator/quarantine"
 	"github.com/signetproxy/signet/operator/report"
 	"github.com/signetproxy/signet/operator/rollout"
 	"github.com/signetproxy/signet/operator/source"
 	"github.com/signetproxy/signet/operator/xds"
 	"github.com/signetproxy/signet/translator"
+	"github.com/signetproxy/signet/translator/envoy"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/ir"
 )
@@ -28,6 +30,9 @@ type Options struct {
 	XDS *xds.Server
 	// Fleet is the local fleet without an EnvoyFleet to shape it.
 	Fleet translator.FleetSpec
+	// Others are further fleets, served as they are: no EnvoyFleet of the source
+	// shapes them.
+	Others []translator.FleetSpec
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	Log logr.Logger
@@ -36,6 +41,11 @@ type Options struct {
 	// Committed is called with every revision after it was handed to the xDS
 	// server, in order, from one goroutine; it must not block. It may be nil.
 	Committed func(*graph.Revision)
+	// Quarantine holds back what Envoys refuse; the xDS server tells it. It may
+	// be nil.
+	Quarantine *quarantine.Quarantine
+	// Tamper is translator.Tamper's, for tests of refusals; nil in life.
+	Tamper func(*envoy.Resource) *envoy.Resource
 }
 
 // Pipeline runs a source into a translator and a translator into an xDS server.
@@ -62,10 +72,10 @@ func New(o Options) *Pipeline {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	t := translator.New()
+	t := translator.New(translator.Tamper(o.Tamper))
 	return &Pipeline{
 		options: o, translator: t,
-		intake:   intake{inputs: &t.Inputs, fleets: newFleets(o.Fleet)},
+		intake:   intake{inputs: &t.Inputs, fleets: newFleets(o.Fleet, o.Others)},
 		complete: make(chan struct{}),
 		commits:  newCommitSeconds(),
 		wake:     make(chan time.Time, 1),
@@ -121,6 +131,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error { return p.keepTime(ctx) })
+	if q := p.options.Quarantine; q != nil {
+		g.Go(func() error { return q.Run(ctx, p.translator) })
+	}
 	return g.Wait() //nolint:wrapcheck // both errors say where they come from
 }
 
@@ -163,6 +176,9 @@ func (p *Pipeline) publish(rev *graph.Revision) {
 	p.logStatuses(rev)
 	p.logWithheld(rev)
 	p.served.Store(rev.Number())
+	if q := p.options.Quarantine; q != nil {
+		q.Committed(rev)
+	}
 	if p.options.Committed != nil {
 		p.options.Committed(rev)
 	}

@@ -32,6 +32,7 @@ func (b Builder) Build(rev *graph.Revision) *Report {
 	}
 	out.Statuses = append(v.fleetStatuses(b), v.proxyStatuses(b)...)
 	out.addEnvoys(b.Envoys)
+	out.Quarantine = v.quarantine()
 	for _, f := range rev.Failures() {
 		out.Withheld = append(out.Withheld, Withheld{Unit: f.Table, Key: f.Key, Error: f.Err.Error()})
 	}
@@ -55,6 +56,24 @@ func (v view) fleets() []Fleet {
 			f.ClientCertificate = v.certificate(*s.ClientCertificateRef)
 		}
 		out = append(out, f)
+	}
+	return out
+}
+
+func (v view) quarantine() []Quarantined {
+	var out []Quarantined
+	for k, x := range v.t.Refusals.All(v.r) {
+		if x.Idle {
+			continue
+		}
+		q := Quarantined{
+			Fleet: k.Fleet.String(), Type: shortType(k.Type), Name: k.Name, Part: k.Part,
+			Version: x.Version, Message: x.Message(k.Fleet), Suspect: x.Suspect,
+		}
+		for _, n := range x.Objects {
+			q.Objects = append(q.Objects, ir.ObjectRef{Kind: proxyKind, Name: n}.String())
+		}
+		out = append(out, q)
 	}
 	return out
 }

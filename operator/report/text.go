@@ -22,6 +22,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	for _, x := range r.Withheld {
 		p.line(0, "WITHHELD %s %s: %s", x.Unit, x.Key, x.Error)
 	}
+	p.quarantine(r.Quarantine)
 	for _, x := range r.Problems {
 		p.line(0, "%s %s", x.Severity, x.where())
 		p.line(1, "%s", x.Message)
@@ -59,6 +60,16 @@ func (p *printer) fleets(fleets []Fleet) {
 		}
 		for _, x := range f.Problems {
 			p.line(1, "PROBLEM %s", x)
+		}
+	}
+}
+
+func (p *printer) quarantine(list []Quarantined) {
+	for i := range list {
+		x := &list[i]
+		p.line(0, "QUARANTINED %s", x.Message)
+		for _, o := range x.Objects {
+			p.line(1, "%s", o)
 		}
 	}
 }

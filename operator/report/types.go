@@ -17,6 +17,8 @@ type Report struct {
 	// Withheld are units that could not be computed; a defect of Signet, or of
 	// an input that nothing else caught. All else is served.
 	Withheld []Withheld `json:"withheld,omitempty"`
+	// Quarantine is what Envoy refuses and what is held back therefore.
+	Quarantine []Quarantined `json:"quarantine,omitempty"`
 	// Resources by Envoy type and name; only in translations.
 	Resources map[string][]Resource `json:"resources,omitempty"`
 }
@@ -137,6 +139,25 @@ type Problem struct {
 	Field    string `json:"field,omitempty"`
 	Message  string `json:"message"`
 	Severity string `json:"severity"`
+}
+
+// Quarantined is a resource, or a part of one, that Envoy refuses and that is
+// held back for the whole fleet.
+type Quarantined struct {
+	Fleet string `json:"fleet"`
+	// Type is the last part of the resource's type.
+	Type string `json:"type"`
+	Name string `json:"name"`
+	// Part is the host or the route that is held back, empty for the whole.
+	Part string `json:"part,omitempty"`
+	// Version that is refused.
+	Version string `json:"version"`
+	// Message says what is refused, what is served instead, and Envoy's words.
+	Message string `json:"message"`
+	// Objects are "HTTPProxy namespace/name".
+	Objects []string `json:"objects,omitempty"`
+	// Suspect says that it is not known yet whether it is to blame.
+	Suspect bool `json:"suspect,omitempty"`
 }
 
 // Withheld is one unit of the graph without a value.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/signetproxy/signet/operator/pipeline"
+	"github.com/signetproxy/signet/operator/quarantine"
 	"github.com/signetproxy/signet/operator/report"
 	"github.com/signetproxy/signet/operator/rollout"
 	"github.com/signetproxy/signet/operator/source/folder"
@@ -21,6 +22,7 @@ import (
 	"github.com/signetproxy/signet/provisioner/certificate"
 	"github.com/signetproxy/signet/provisioner/host"
 	"github.com/signetproxy/signet/translator"
+	"github.com/signetproxy/signet/translator/envoy"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/httpproxy"
 	"github.com/signetproxy/signet/translator/ir"
@@ -63,6 +65,8 @@ type Config struct {
 	Version string
 	// Committed is called with every revision; it must not block; may be nil.
 	Committed func(*graph.Revision)
+	// Tamper is translator.Tamper's, for tests of refusals; nil in life.
+	Tamper func(*envoy.Resource) *envoy.Resource
 }
 
 // Standalone is one assembly. Make it with New, run it once with Run.
@@ -89,15 +93,17 @@ func New(cfg Config) (*Standalone, error) {
 		return nil, fmt.Errorf("identities: %w", err)
 	}
 	s := &Standalone{cfg: cfg, keeper: keeper, ready: make(chan struct{}), folder: make(chan string, 1)}
+	held := quarantine.New(quarantine.Options{Log: cfg.Log.WithName("quarantine")})
 	s.rollout = rollout.New(rollout.Options{Log: cfg.Log.WithName("rollout")})
 	s.xds = xds.New(xds.Options{
 		Log: cfg.Log.WithName("xds"), Identity: certificate.ParseFleetURI, Trust: keeper.Authorities,
-		Observer: xds.Observers{s.rollout},
+		Observer: xds.Observers{held, s.rollout},
 	})
 	s.pipeline = pipeline.New(pipeline.Options{
 		Source: folder.New(cfg.Manifests, folder.Options{Log: cfg.Log.WithName("folder")}),
 		XDS:    s.xds, Fleet: FleetSpec(cfg.Address, cfg.HTTPPort, cfg.HTTPSPort),
-		Log: cfg.Log.WithName("pipeline"), Committed: cfg.Committed, Rollout: s.rollout,
+		Log: cfg.Log.WithName("pipeline"), Committed: cfg.Committed,
+		Quarantine: held, Rollout: s.rollout, Tamper: cfg.Tamper,
 	})
 	return s, nil
 }

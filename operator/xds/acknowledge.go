@@ -211,6 +211,9 @@ func (s *stream) isolate(e *expectation) error {
 		if r == nil || r.Version != refused.Version || !s.subs[k].wants(r.Name) {
 			continue // a later response has taken its place
 		}
+		if k == scopes {
+			r = r.anew()
+		}
 		if err := s.sendEach(k, []*row{r}, nil); err != nil {
 			return err
 		}

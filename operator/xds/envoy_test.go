@@ -12,6 +12,7 @@ import (
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -223,6 +224,55 @@ func TestEnvoyRefusesOneOfMany(t *testing.T) {
 	}
 	h.publish(3, nil, &twin)
 	h.acknowledged(t, 3)
+}
+
+// Envoy notes the good scopes of a response before it meets the bad one and
+// refuses the response; the same bytes, sent again, it then takes for what it
+// has, acknowledges and does not use. (seed 21 of a soak found this)
+func TestEnvoyUsesTheGoodScopesOfARefusedResponse(t *testing.T) {
+	o := &record{}
+	h := serve(t, Options{Observer: o})
+	s := newSite(t)
+	up, b := s.upstream("a", "ca"), s.backend("a")
+	direct := func(host string) *envoy.Resource {
+		return s.ok(envoy.Scope(&ir.VirtualHost{Listener: "http", Host: host, Routes: []ir.Route{{
+			Name: "all", Match: ir.Match{PathKind: ir.PathPrefix, Path: "/"}, Response: &ir.DirectResponse{StatusCode: 503},
+		}}}))
+	}
+	h.publish(1, join(s.listener("http"), s.cluster(up, b), list(s.trust("ca", s.ca), direct("changed.test"))))
+	p := h.envoy(t, edge)
+	h.acknowledged(t, 1)
+	added, changed := s.route("http", "added.test", up), s.route("http", "changed.test", up)
+	bad := direct("bad.test")
+	// Envoy meets the bad one last: names are sorted.
+	spoilt := *bad
+	spoilt.Name, spoilt.Version = "~last", "spoilt"
+	spoilt.Body = append(append([]byte(nil), bad.Body...), append([]byte{0x0a, byte(len(spoilt.Name))}, spoilt.Name...)...)
+	// A second virtual host of the same name: refused when the routes are made.
+	spoilt.Body = append(spoilt.Body, scopeWithHost(t, "x", "same.test")...)
+	spoilt.Body = append(spoilt.Body, scopeWithHost(t, "x", "same.test")...)
+	h.publish(2, list(added, changed, &spoilt))
+	h.until(t, "the bad scope alone is rejected", func(s StreamState) bool {
+		return s.Unacknowledged == 0 && len(s.Rejected) == 1 && s.Rejected[0].Name == spoilt.Name
+	})
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for _, host := range []string{"added.test", "changed.test"} {
+		if got := fetch(t.Context(), client, "http://"+p.address("http")+"/", host); got != "200 a" {
+			t.Errorf("%s: %q, want 200 a", host, got)
+		}
+	}
+}
+
+// scopeWithHost is what adds a virtual host to a marshalled scope.
+func scopeWithHost(t *testing.T, name, domain string) []byte {
+	t.Helper()
+	b, err := proto.Marshal(&routev3.ScopedRouteConfiguration{RouteConfiguration: &routev3.RouteConfiguration{
+		VirtualHosts: []*routev3.VirtualHost{{Name: name, Domains: []string{domain}}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 func TestEnvoyOfAnotherFleetGetsNothing(t *testing.T) {

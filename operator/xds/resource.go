@@ -1,14 +1,17 @@
 package xds
 
 import (
+	"crypto/rand"
 	"slices"
 	"sync"
 	"sync/atomic"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/signetproxy/signet/translator/envoy"
 )
@@ -84,6 +87,23 @@ func (r *row) published() *row {
 		return r.origin
 	}
 	return r
+}
+
+// anew returns a scope's row with other bytes that mean the same. Envoy notes
+// the digest of each scope of a response before it meets the one for which it
+// refuses the response: those that were before it would be acknowledged when
+// they come again, and not be used.
+func (r *row) anew() *row {
+	salt, err := proto.Marshal(&routev3.ScopedRouteConfiguration{RouteConfiguration: &routev3.RouteConfiguration{
+		Metadata: &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{"signet.anew." + rand.Text(): {}}},
+	}})
+	if err != nil {
+		return r
+	}
+	// Of a message that is there twice Envoy makes one (protobuf's merge).
+	out := newRow(scopes, &envoy.Resource{Type: r.Type, Name: r.Name, Version: r.Version, Body: append(slices.Clip(r.Body), salt...)})
+	out.origin = r.published()
+	return out
 }
 
 // succeed makes the row the next of a name; before is nil for a new name.

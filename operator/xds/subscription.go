@@ -158,6 +158,12 @@ func (s *stream) answer(k kind) error {
 	if k == listeners {
 		s.decorate(rows, func(r *row) bool { return had[r.Name] == "" })
 	}
+	if k == scopes && had != nil {
+		// The stream before may have ended behind a refusal.
+		for i := range rows {
+			rows[i] = rows[i].anew()
+		}
+	}
 	s.serving = true
 	defer func() { s.serving = false }()
 	// An Envoy that has nothing waits for the first answer, be it empty.

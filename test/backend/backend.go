@@ -36,6 +36,12 @@ type Config struct {
 	Protocols []string
 	// Delay holds each answer back.
 	Delay time.Duration
+	// CloseEach closes each HTTP/1.1 connection after one answer.
+	CloseEach bool
+	// Forget keeps no requests, so that a long load costs no memory.
+	Forget bool
+	// Saw, when set, is called with each request before it is answered.
+	Saw func(*Request)
 }
 
 // Request is what a backend saw of a request; it is also the JSON answer.
@@ -53,6 +59,8 @@ type Request struct {
 	// ClientSubject and ClientCertificate (DER) are the peer's leaf.
 	ClientSubject     string `json:"clientSubject,omitempty"`
 	ClientCertificate []byte `json:"clientCertificate,omitempty"`
+	// Connected is when the connection was accepted.
+	Connected time.Time `json:"connected"`
 }
 
 // Backend is a running server.
@@ -84,11 +92,13 @@ func Start(cfg Config) (*Backend, error) {
 	protocols.SetUnencryptedHTTP2(true)
 	b.server = &http.Server{
 		Handler: http.HandlerFunc(b.serve), Protocols: &protocols,
-		ReadHeaderTimeout: 10 * time.Second,
+		// Long: it would end a connection that a proxy opened and has not used yet,
+		// under the request that comes at that moment.
+		ReadHeaderTimeout: time.Hour,
 		ErrorLog:          log.New(discard{}, "", 0),
 		ConnState:         b.track,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, connection{}, c)
+			return context.WithValue(ctx, connection{}, &accepted{c, time.Now()})
 		},
 	}
 	serve := func() error { return b.server.Serve(l) }
@@ -107,6 +117,12 @@ func Start(cfg Config) (*Backend, error) {
 
 // connection is the context key of a request's connection.
 type connection struct{}
+
+type accepted struct {
+	net.Conn
+
+	at time.Time
+}
 
 type discard struct{}
 
@@ -138,7 +154,9 @@ func (b *Backend) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	// Not r.TLS: over HTTP/2 it is set only when the client says that the scheme
 	// is https, and a proxy says what its own client used.
-	if c, ok := r.Context().Value(connection{}).(*tls.Conn); ok {
+	from, _ := r.Context().Value(connection{}).(*accepted)
+	req.Connected = from.at
+	if c, ok := from.Conn.(*tls.Conn); ok {
 		t := c.ConnectionState()
 		req.TLS, req.SNI, req.ALPN = true, t.ServerName, t.NegotiatedProtocol
 		req.TLSVersion = tls.VersionName(t.Version)
@@ -147,9 +165,17 @@ func (b *Backend) serve(w http.ResponseWriter, r *http.Request) {
 			req.ClientCertificate = t.PeerCertificates[0].Raw
 		}
 	}
-	b.mu.Lock()
-	b.requests = append(b.requests, req)
-	b.mu.Unlock()
+	if !b.cfg.Forget {
+		b.mu.Lock()
+		b.requests = append(b.requests, req)
+		b.mu.Unlock()
+	}
+	if b.cfg.Saw != nil {
+		b.cfg.Saw(&req)
+	}
+	if b.cfg.CloseEach && r.ProtoMajor == 1 { // over HTTP/2 it would be a GOAWAY, and refuse requests behind it
+		w.Header().Set("Connection", "close")
+	}
 	if b.cfg.Delay > 0 {
 		select {
 		case <-time.After(b.cfg.Delay):

@@ -58,6 +58,8 @@ func edges() map[string]edge {
 		"EnvoyTypesInBootstrap":    {"one of the three", "provisioner/bootstrap/e.go", envoyTypes, false},
 		"EnvoyTypesInTest":         {"tests look at what Envoy got", "operator/source/e_test.go", envoyTypes, false},
 		"EnvoyTypesInSuite":        {"suites look at what Envoy got", "test/world/e.go", envoyTypes, false},
+		"SoakModel":                {"a model shares nothing with what it judges", "test/soak/model/x.go", "/translator/ir", true},
+		"SoakModelTest":            {"its tests make certificates", "test/soak/model/x_test.go", "/test/pki", false},
 		"StandardLog":              {"one logger", "operator/source/l.go", "log", true},
 		"StandardLogInSuite":       {"net/http's servers want one", "test/backend/l.go", "log", false},
 		"StandardStructuredLog":    {"only the package log is meant", "operator/source/s.go", "log/slog", false},

@@ -48,8 +48,8 @@ type World struct {
 const Patience = 20 * time.Second
 
 // Start runs Signet on a folder with the given files and waits until its Envoy
-// is ready. Everything ends with the test.
-func Start(t TB, log logr.Logger, files map[string]string) *World {
+// is ready. Everything ends with the test. The settings may change what runs.
+func Start(t TB, log logr.Logger, files map[string]string, settings ...func(*standalone.Config)) *World {
 	t.Helper()
 	w := &World{t: t, dir: t.TempDir(), HTTPPort: freePort(t), HTTPSPort: freePort(t)}
 	w.client = &http.Client{Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error {
@@ -60,10 +60,14 @@ func Start(t TB, log logr.Logger, files map[string]string) *World {
 	}
 	w.Metrics = fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	var err error
-	w.signet, err = standalone.New(standalone.Config{
+	cfg := standalone.Config{
 		Manifests: w.dir, Address: "127.0.0.1", HTTPPort: w.HTTPPort, HTTPSPort: w.HTTPSPort,
 		RuntimeRoot: shortTempDir(t), Log: log, Concurrency: 1, MetricsAddress: w.Metrics,
-	})
+	}
+	for _, set := range settings {
+		set(&cfg)
+	}
+	w.signet, err = standalone.New(cfg)
 	if err != nil {
 		t.Fatalf("signet standalone: %v", err)
 	}
@@ -108,6 +112,9 @@ func (w *World) Remove(name string) {
 		w.t.Fatalf("manifest: %v", err)
 	}
 }
+
+// Folder is the path of the folder.
+func (w *World) Folder() string { return w.dir }
 
 // Report is what Signet says of itself now.
 func (w *World) Report() *report.Report { return w.signet.Report() }

@@ -2,8 +2,6 @@ package envoy
 
 import (
 	"net/netip"
-	"slices"
-	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -47,12 +45,28 @@ var (
 // host shares the default chain but for those that have one of the chains; a
 // connection that fits no chain is closed.
 func Listener(l *ir.Listener, chains []Chain) (*Resource, error) {
+	http, err := httpFilter(l.Name, l.TLS)
+	if err != nil {
+		return nil, in(l.Name, err)
+	}
+	parts := make([]*Resource, len(chains))
+	for i := range chains {
+		if parts[i], err = chainPart(l, &chains[i], http); err != nil {
+			return nil, err
+		}
+	}
+	return ComposeListener(l, parts)
+}
+
+// listenerBase is a listener without filter chains, and the one that all hosts
+// without one of their own share.
+func listenerBase(l *ir.Listener) (*listenerv3.Listener, *listenerv3.FilterChain, error) {
 	if err := checkListener(l.Name); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	addr, err := netip.ParseAddr(l.Address)
 	if err != nil {
-		return nil, refuse(l.Name, "address: %q is not an IP address", l.Address)
+		return nil, nil, refuse(l.Name, "address: %q is not an IP address", l.Address)
 	}
 	out := &listenerv3.Listener{Name: l.Name, Address: socketAddress(l.Address, l.Port), StatPrefix: l.Name}
 	if addr == netip.IPv6Unspecified() {
@@ -60,51 +74,17 @@ func Listener(l *ir.Listener, chains []Chain) (*Resource, error) {
 	}
 	http, err := httpFilter(l.Name, l.TLS)
 	if err != nil {
-		return nil, in(l.Name, err)
+		return nil, nil, in(l.Name, err)
 	}
-	switch {
-	case l.TLS:
-		out.ListenerFilters = inspector
-		out.FilterChains, err = tlsChains(l, http, chains)
-		if err != nil {
-			return nil, in(l.Name, err)
-		}
-	case len(chains) != 0:
-		return nil, refuse(l.Name, "chain of host %q: the listener does not speak TLS", chains[0].host())
-	default:
-		out.FilterChains = []*listenerv3.FilterChain{{Name: "default", Filters: []*listenerv3.Filter{http}}}
+	if !l.TLS {
+		return out, &listenerv3.FilterChain{Name: defaultChain, Filters: []*listenerv3.Filter{http}}, nil
 	}
-	return seal(ListenerType, l.Name, out)
-}
-
-// tlsChains are the default chain and those of single hosts, in the order of
-// the hosts, so that the order of the input does not matter.
-func tlsChains(l *ir.Listener, http *listenerv3.Filter, chains []Chain) ([]*listenerv3.FilterChain, error) {
-	own := slices.Clone(chains)
-	slices.SortFunc(own, func(a, b Chain) int { return strings.Compare(a.host(), b.host()) })
-	out := make([]*listenerv3.FilterChain, 0, len(own)+1)
-	taken := map[string]bool{}
-	for i := range own {
-		c := &own[i]
-		host := c.host()
-		if taken[host] {
-			return nil, refuse("chain of host "+host, "the host has two chains")
-		}
-		taken[host] = true
-		chain, err := c.build(http)
-		if err != nil {
-			return nil, in("chain of host "+host, err)
-		}
-		out = append(out, chain)
-	}
-	if taken["*"] {
-		return out, nil
-	}
-	chain, err := httpsChain("default", "*", &l.Profile, http)
+	out.ListenerFilters = inspector
+	chain, err := httpsChain(defaultChain, "*", &l.Profile, http)
 	if err != nil {
-		return nil, in("default chain", err)
+		return nil, nil, in(l.Name, in("default chain", err))
 	}
-	return append(out, chain), nil
+	return out, chain, nil
 }
 
 func httpsChain(name, host string, p *ir.TLSProfile, http *listenerv3.Filter) (*listenerv3.FilterChain, error) {

@@ -74,6 +74,10 @@ func (r *Resource) Message() (proto.Message, error) {
 		m = &listenerv3.Listener{}
 	case ScopeType:
 		m = &routev3.ScopedRouteConfiguration{}
+	case ChainType:
+		m = &listenerv3.FilterChain{}
+	case HostType:
+		m = &routev3.VirtualHost{}
 	default:
 		return nil, fmt.Errorf("envoy resource %q: type %q is not one of this package", r.Name, r.Type)
 	}

@@ -67,6 +67,9 @@ func scopeID(name string) string {
 // host on a listener, and the beginning of the scope's key.
 func ScopeName(listener, host string) string { return listener + "|" + host }
 
+// FallbackScopeID is the resource name of a listener's fallback scope.
+func FallbackScopeID(listener string) string { return scopeID(FallbackScopeName(listener)) }
+
 // FallbackScopeName is the name of the scope with a listener's wildcard hosts.
 func FallbackScopeName(listener string) string { return ScopeName(listener, fallbackHost) }
 
@@ -100,34 +103,17 @@ func Scope(vh *ir.VirtualHost) (*Resource, error) {
 // TLS listener the Lua filter has compared host and SNI before a request gets
 // here.
 func FallbackScope(listener string, _ bool, hosts []*ir.VirtualHost) (*Resource, error) {
-	name := FallbackScopeName(listener)
-	out := make([]*routev3.VirtualHost, 0, len(hosts)+1)
-	seen := make(map[string]bool, len(hosts))
-	var limit int
-	for _, vh := range hosts {
-		switch {
-		case vh.Listener != listener:
-			return nil, refuse(name, "host %q belongs to listener %q", vh.Host, vh.Listener)
-		case !strings.HasPrefix(vh.Host, "*"):
-			return nil, refuse(name, "host %q is exact and has a scope of its own", vh.Host)
-		case seen[vh.Host]:
-			return nil, refuse(name, "host %q is there twice", vh.Host)
+	parts := make([]*Resource, len(hosts))
+	for i, vh := range hosts {
+		if vh.Listener != listener {
+			return nil, refuse(FallbackScopeName(listener), "host %q belongs to listener %q", vh.Host, vh.Listener)
 		}
-		if err := checkHost(vh.Host); err != nil {
-			return nil, in(name, err)
+		var err error
+		if parts[i], err = HostPart(vh); err != nil {
+			return nil, err
 		}
-		seen[vh.Host] = true
-		host, n, err := virtualHost(vh, []string{vh.Host})
-		if err != nil {
-			return nil, in(name, err)
-		}
-		limit = max(limit, n)
-		out = append(out, host)
 	}
-	if !seen["*"] {
-		out = append(out, &routev3.VirtualHost{Name: notFoundRoute, Domains: anyDomain, Routes: []*routev3.Route{notFound}})
-	}
-	return scope(listener, name, name, limit, out...)
+	return ComposeFallback(listener, parts)
 }
 
 // MisdirectedScope is the scope of a TLS listener that answers 421 (RFC 9110,
@@ -163,25 +149,12 @@ func scope(listener, name, key string, bodyLimit int, hosts ...*routev3.VirtualH
 	if err := checkListener(listener); err != nil {
 		return nil, in(name, err)
 	}
-	config := &routev3.RouteConfiguration{
-		Name:                   name,
-		VirtualHosts:           hosts,
-		RequestHeadersToRemove: scopeHeaderOnly,
-		TypedPerFilterConfig:   luaDisabled,
-		// Matters to wildcard hosts: the port is no part of a host.
-		IgnorePortInHostMatching: true,
-	}
-	if bodyLimit > defaultBodyLimit {
-		config.MaxDirectResponseBodySizeBytes = wrapperspb.UInt32(uint32(bodyLimit)) //nolint:gosec // checked by directResponse
-	}
+	config := routeConfiguration(name, bodyLimit)
+	config.VirtualHosts = hosts
 	id := scopeID(name)
-	out, err := seal(ScopeType, id, &routev3.ScopedRouteConfiguration{
-		Name:               id,
-		RouteConfiguration: config,
-		Key: &routev3.ScopedRouteConfiguration_Key{Fragments: []*routev3.ScopedRouteConfiguration_Key_Fragment{{
-			Type: &routev3.ScopedRouteConfiguration_Key_Fragment_StringKey{StringKey: key},
-		}}},
-	})
+	whole := scoped(id, key)
+	whole.RouteConfiguration = config
+	out, err := seal(ScopeType, id, whole)
 	if err != nil {
 		// The rules name a field by its index: better to name the route.
 		if culprit := refusedRoute(hosts); culprit != nil {
@@ -190,6 +163,31 @@ func scope(listener, name, key string, bodyLimit int, hosts ...*routev3.VirtualH
 		return nil, err
 	}
 	return out, nil
+}
+
+// routeConfiguration is one without hosts.
+func routeConfiguration(name string, bodyLimit int) *routev3.RouteConfiguration {
+	config := &routev3.RouteConfiguration{
+		Name:                   name,
+		RequestHeadersToRemove: scopeHeaderOnly,
+		TypedPerFilterConfig:   luaDisabled,
+		// Matters to wildcard hosts: the port is no part of a host.
+		IgnorePortInHostMatching: true,
+	}
+	if bodyLimit > defaultBodyLimit {
+		config.MaxDirectResponseBodySizeBytes = wrapperspb.UInt32(uint32(bodyLimit)) //nolint:gosec // checked by directResponse
+	}
+	return config
+}
+
+// scoped is a scope without its route configuration.
+func scoped(id, key string) *routev3.ScopedRouteConfiguration {
+	return &routev3.ScopedRouteConfiguration{
+		Name: id,
+		Key: &routev3.ScopedRouteConfiguration_Key{Fragments: []*routev3.ScopedRouteConfiguration_Key_Fragment{{
+			Type: &routev3.ScopedRouteConfiguration_Key_Fragment_StringKey{StringKey: key},
+		}}},
+	}
 }
 
 // refusedRoute finds the route that makes a route configuration invalid.

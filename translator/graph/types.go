@@ -221,6 +221,12 @@ func (x *Interned[IK, P]) Payload(r *Reader, ik IK) (P, bool) { return x.payload
 // a unit that calls it is withheld with ErrLayer.
 func (x *Interned[IK, P]) All(r *Reader) iter.Seq[IK] { return x.all(r) }
 
+// RowsOf returns the keys of the rows that list ik in x, as Index.Keys does. K is
+// the type of the keys of the table that x was made of: with another it panics.
+func RowsOf[K, IK Key, P any](x *Interned[IK, P], r *Reader, ik IK) []K {
+	return x.interned.(*index[IK, K, P]).keys(r, ik) //nolint:forcetypeassert // as said: a mistake of the program
+}
+
 // Reader reads one state of the graph. A unit's reader records what it reads and
 // is good only until Compute returns; a revision's reader records nothing, never
 // blocks, and may be used by any number of goroutines.

@@ -84,6 +84,12 @@ func ResourceWithheld(err error) Finding {
 	return Finding{Type: reason.SpecError, Reason: reason.ResourceWithheld, Message: message}
 }
 
+// RefusedByEnvoy is the finding for what Envoy itself has refused; the message
+// is reason.FormatRefused's.
+func RefusedByEnvoy(message string) Finding {
+	return Finding{Type: reason.SpecError, Reason: reason.RefusedByEnvoy, Message: message}
+}
+
 // Document is one HTTPProxy translated on its own: what it says, independent of
 // who includes it and of the fleet. It is immutable; reflect.DeepEqual tells
 // whether two are the same.

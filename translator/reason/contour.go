@@ -138,6 +138,8 @@ const (
 	IncludeTreeTooLarge Reason = "IncludeTreeTooLarge"
 	// MirrorNotSupported: a mirror where there can be none.
 	MirrorNotSupported Reason = "MirrorNotSupported"
+	// RefusedByEnvoy: Envoy refuses what was made of the object; of fleets too.
+	RefusedByEnvoy Reason = "RefusedByEnvoy"
 	// ReplacementNotValid: a prefix replacement that is no path.
 	ReplacementNotValid Reason = "ReplacementNotValid"
 	// ResourceWithheld: an Envoy resource was not made or was refused.

@@ -58,6 +58,16 @@ const (
 	MessageNoPrivateKey Message = "missing TLS private key"
 )
 
+// What Envoys have in place of what they refuse; part of FormatRefused.
+const (
+	// MessageLastGood: the version before.
+	MessageLastGood Message = "the last version that it took is served"
+	// MessageFailsClosed: there is none.
+	MessageFailsClosed Message = "it fails closed"
+	// MessageSetAside: it may be innocent.
+	MessageSetAside Message = "it is set aside while the cause is sought"
+)
+
 // Format is a message with places to fill in.
 type Format string
 
@@ -149,6 +159,9 @@ const (
 	// FormatDuplicateVhost goes with DuplicateVhost: host name, the HTTPProxies as
 	// namespace/name joined by ", ".
 	FormatDuplicateVhost Format = "fqdn %q is used in multiple HTTPProxies: %s"
+	// FormatRefused goes with RefusedByEnvoy: what, fleet, what is served
+	// instead, Envoy's words.
+	FormatRefused Format = "Envoy refuses %s of fleet %s; %s: %s"
 	// FormatIgnored goes with SpecError/IgnoredField: path of the field, why.
 	FormatIgnored Format = "ignoring field %q; %s"
 )

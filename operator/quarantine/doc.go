@@ -1,0 +1,24 @@
+// Package quarantine keeps what Envoy refuses from doing harm: it turns
+// refusals into rows of the translator's Quarantine input, so that the unit at
+// fault goes back to its last good bytes, or to its fail-closed form, for every
+// Envoy of the fleet, while all else is delivered.
+//
+// It promises:
+//   - A refusal is kept small. Of a listener or a scope only the filter chain,
+//     host or route that Envoy refuses is held back. Where several have changed
+//     at once, all of them are set aside first, so that the rest flows on, and
+//     are let go again by halves: k bad ones among n are found in
+//     O(k log n) answers of an Envoy.
+//   - Other bytes are tried by themselves. A row goes when translation no
+//     longer computes what was refused.
+//   - What one Envoy has acknowledged is not taken from it because another
+//     refuses it.
+//   - Memory follows what is held back now.
+//
+// It never changes a resource itself, never delays a stream or a commit, and
+// remembers nothing across a restart: refused bytes are then tried once more,
+// and refused again.
+//
+// The search (book.go) is pure; quarantine.go feeds it with the answers of
+// Envoys and submits what it decides.
+package quarantine

@@ -1,0 +1,221 @@
+package quarantine
+
+import (
+	"context"
+	"sync"
+
+	"github.com/go-logr/logr"
+
+	"github.com/signetproxy/signet/operator/xds"
+	"github.com/signetproxy/signet/translator"
+	"github.com/signetproxy/signet/translator/envoy"
+	"github.com/signetproxy/signet/translator/graph"
+	"github.com/signetproxy/signet/translator/ir"
+	"github.com/signetproxy/signet/translator/reason"
+)
+
+// Options make a Quarantine; all may be left out.
+type Options struct {
+	Log logr.Logger
+	// Event is called when something is held back and its culprit is known, once
+	// for each version that is refused, from one goroutine; it must not block.
+	Event func(Event)
+}
+
+// Event says that Envoy refuses what was made of objects.
+type Event struct {
+	Fleet ir.Name
+	// Objects are the HTTPProxies concerned; none when it is the fleet's own.
+	Objects []ir.ObjectRef
+	Reason  reason.Reason
+	Message string
+}
+
+// maxRefusals bounds what Envoys have said and nobody has looked at yet. More
+// than that at once are lost: they are named in the state of their streams.
+const maxRefusals = 4096
+
+// Quarantine listens to Envoys (xds.Observer) and writes the translator's
+// Quarantine input.
+type Quarantine struct {
+	opts Options
+	wake chan struct{}
+
+	mu      sync.Mutex
+	nacks   []xds.Nack
+	acks    map[ir.Name]uint64
+	counted map[label]*count
+
+	// Of the goroutine of Run.
+	book    *book
+	pending []change
+	said    map[translator.RefusalKey]*translator.Refusal
+}
+
+// New makes a Quarantine; Run runs it.
+func New(o Options) *Quarantine {
+	if o.Log.GetSink() == nil {
+		o.Log = logr.Discard()
+	}
+	return &Quarantine{
+		opts: o, wake: make(chan struct{}, 1),
+		acks: map[ir.Name]uint64{}, counted: map[label]*count{},
+		book: newBook(), said: map[translator.RefusalKey]*translator.Refusal{},
+	}
+}
+
+var _ xds.Observer = (*Quarantine)(nil)
+
+// OnAck implements xds.Observer.
+func (q *Quarantine) OnAck(a xds.Ack) {
+	q.mu.Lock()
+	q.acks[a.Fleet] = max(q.acks[a.Fleet], a.Revision)
+	q.mu.Unlock()
+	q.look()
+}
+
+// OnNack implements xds.Observer. A response of several is told apart by the
+// server, which sends each by itself.
+func (q *Quarantine) OnNack(n xds.Nack) {
+	if len(n.Resources) != 1 || len(n.Removed) > 0 {
+		return
+	}
+	q.mu.Lock()
+	lost := len(q.nacks) >= maxRefusals
+	if !lost {
+		q.nacks = append(q.nacks, n)
+	}
+	q.count(n.Fleet, n.Type).refusals++
+	q.mu.Unlock()
+	if lost {
+		q.opts.Log.Info("too many refusals at once: one is not held back", "fleet", n.Fleet, "type", n.Type, "name", n.Resources[0].Name)
+	}
+	q.look()
+}
+
+// Committed says that there is a new revision. It never waits.
+func (q *Quarantine) Committed(*graph.Revision) { q.look() }
+
+func (q *Quarantine) look() {
+	select {
+	case q.wake <- struct{}{}:
+	default: // it looks already
+	}
+}
+
+// Run decides until ctx ends, then returns nil. The graph of t must be run by
+// somebody.
+func (q *Quarantine) Run(ctx context.Context, t *translator.Translator) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-q.wake:
+			q.step(t)
+		}
+	}
+}
+
+// step looks at the newest revision and at what Envoys have said since.
+func (q *Quarantine) step(t *translator.Translator) {
+	rev := t.Current()
+	if !q.reflected(t, rev) {
+		return // the commit of what was submitted wakes it again
+	}
+	q.pending = nil
+	inEffect := func(k translator.RefusalKey) bool { return t.InEffect(rev, k) }
+	changes := q.book.settle(rev.Number(), inEffect)
+	q.tell(t, rev)
+
+	q.mu.Lock()
+	nacks, acks := q.nacks, q.acks
+	q.nacks, q.acks = nil, map[ir.Name]uint64{}
+	q.mu.Unlock()
+	done := map[translator.RefusalKey]bool{}
+	for i := range nacks {
+		n := &nacks[i]
+		x := &refused{
+			key:      translator.RefusalKey{Fleet: n.Fleet, Type: n.Type, Name: n.Resources[0].Name},
+			resource: n.Resources[0], message: n.Message,
+		}
+		if len(n.LastGood) == 1 {
+			x.lastGood = n.LastGood[0]
+		}
+		// Other bytes are on their way already, or another Envoy said the same.
+		if now := t.Served(rev, n.Fleet, x.resource); done[x.key] || now == nil || now.Version != x.resource.Version {
+			continue
+		}
+		done[x.key] = true
+		more, err := q.book.refuse(x, inEffect)
+		if err != nil {
+			q.opts.Log.Error(err, "a refused resource is not held back", "fleet", n.Fleet, "type", n.Type, "name", x.key.Name)
+		}
+		changes = append(changes, more...)
+	}
+	for fleet, revision := range acks {
+		changes = append(changes, q.book.acknowledged(fleet, revision)...)
+	}
+	q.submit(t, changes)
+}
+
+func (q *Quarantine) submit(t *translator.Translator, changes []change) {
+	q.show()
+	if len(changes) == 0 {
+		return
+	}
+	c := graph.NewChanges()
+	for _, x := range changes {
+		if x.row == nil {
+			t.Quarantine.Delete(c, x.key)
+		} else {
+			t.Quarantine.Put(c, x.key, x.row)
+		}
+	}
+	q.pending = changes
+	t.Submit(c)
+}
+
+// reflected says whether a revision holds all that was submitted.
+func (q *Quarantine) reflected(t *translator.Translator, rev *graph.Revision) bool {
+	r := rev.Reader()
+	for _, x := range q.pending {
+		want := q.book.rows[x.key]
+		if now, _ := t.Quarantine.Get(r, x.key); now != want {
+			return false
+		}
+	}
+	return true
+}
+
+// tell logs what came and went, and calls Event for culprits.
+func (q *Quarantine) tell(t *translator.Translator, rev *graph.Revision) {
+	for key := range q.said {
+		if q.book.rows[key] == nil {
+			delete(q.said, key)
+			q.opts.Log.Info("no longer held back", "fleet", key.Fleet.String(), "type", key.Type, "name", key.Name, "part", key.Part)
+		}
+	}
+	for key, row := range q.book.rows {
+		if row.Suspect || q.said[key] == row {
+			continue
+		}
+		x, ok := t.Refusals.Get(rev.Reader(), key)
+		if !ok || x.Idle {
+			continue
+		}
+		q.said[key] = row
+		e := Event{Fleet: key.Fleet, Reason: reason.RefusedByEnvoy, Message: x.Message(key.Fleet)}
+		for _, n := range x.Objects {
+			e.Objects = append(e.Objects, ir.ObjectRef{Kind: "HTTPProxy", Name: n})
+		}
+		q.opts.Log.Info(e.Message, "objects", e.Objects, "type", key.Type, "name", key.Name, "part", key.Part, "version", row.Version)
+		if q.opts.Event != nil {
+			q.opts.Event(e)
+		}
+	}
+}
+
+var kinds = map[envoy.Type]string{
+	envoy.ClusterType: "clusters", envoy.EndpointType: "endpoints", envoy.SecretType: "secrets",
+	envoy.ListenerType: "listeners", envoy.ScopeType: "scopes",
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/signetproxy/signet/test/backend"
+	"github.com/signetproxy/signet/test/estate"
+	"github.com/signetproxy/signet/test/load"
+	"github.com/signetproxy/signet/test/pki"
+	"github.com/signetproxy/signet/test/world"
+)
+
+// switching is a route that goes back and forth between two upstreams.
+type switching struct {
+	name string
+	// service is the route's service entry of a version, backend who answers.
+	service func(version int) string
+	backend func(version int) string
+}
+
+func switchings() []switching {
+	either := func(even, odd string) func(int) string {
+		return func(version int) string {
+			if version%2 == 0 {
+				return even
+			}
+			return odd
+		}
+	}
+	secure := func(service, ca string) string { return world.Validated(service, 443, "tls", ca, estate.Subject) }
+	return []switching{
+		{"between two Services", either(secure("switch-a", "ca-1"), secure("switch-b", "ca-1")), either("switch-a", "switch-b")},
+		{"between two CAs of a Service", either(secure("switch-a", "ca-1"), secure("switch-a", "ca-2")), either("switch-a", "switch-a")},
+		{
+			"between plain and TLS", either(world.Plain("switch-plain", 80, ""), secure("switch-a", "ca-1")),
+			either("switch-plain", "switch-a"),
+		},
+	}
+}
+
+// stage holds the backends of a scenario that needs some of its own.
+type stage struct{ backends []*backend.Backend }
+
+func (s *stage) start(c backend.Config) (*backend.Backend, error) {
+	c.Forget = true
+	b, err := backend.Start(c)
+	if err == nil {
+		s.backends = append(s.backends, b)
+	}
+	return b, err
+}
+
+func (s *stage) close() {
+	for _, b := range s.backends {
+		b.Close()
+	}
+}
+
+const switchHost = "switch." + estate.Domain
+
+// setSwitches puts the Services and CAs of the switches into the folder: two
+// Secrets, each of which holds the CA of the backends.
+func (s *stage) setSwitches(site *estate.Site) error {
+	ca, err := pki.NewAuthority("CA")
+	if err != nil {
+		return err
+	}
+	other, err := pki.NewAuthority("other CA")
+	if err != nil {
+		return err
+	}
+	pair, err := ca.Issue(pki.Leaf{DNS: []string{estate.Subject}})
+	if err != nil {
+		return err
+	}
+	docs := []string{world.CA("default", "ca-1", ca.PEM()), world.CA("default", "ca-2", other.PEM(), ca.PEM())}
+	for _, name := range []string{"switch-a", "switch-b"} {
+		b, err := s.start(backend.Config{Name: name, Certificate: &pair.TLS})
+		if err != nil {
+			return err
+		}
+		docs = append(docs, world.Service("default", name, 443, nil, b))
+	}
+	plain, err := s.start(backend.Config{Name: "switch-plain"})
+	if err != nil {
+		return err
+	}
+	_, err = site.Write("switches", world.All(append(docs, world.Service("default", "switch-plain", 80, nil, plain))...))
+	return err
+}
+
+// run switches a route n times at the given rate of requests, and returns how
+// long each switch took and what the requests got.
+func (k *switching) run(ctx context.Context, site *estate.Site, n int, rate float64) ([]time.Duration, load.Result, error) {
+	line := &timeline{backend: k.backend}
+	write := func() (time.Time, int, error) {
+		v := line.write()
+		at, err := site.Write("switch", estate.Proxy("switch", switchHost, "", false, world.Route("/", k.service(v))+estate.Version(fmt.Sprintf("v%d", v))))
+		return at, v, err
+	}
+	request := load.Request{Host: switchHost, Expect: line.judge}
+	// The host may have been there, with the last version of another switching.
+	_, _, err := write()
+	if err == nil {
+		_, err = estate.Until(func() (bool, error) {
+			o := site.Ask(request)
+			return o.Err == nil && line.judge(o) == nil && versionOf(o) == 0, nil
+		})
+	}
+	if err != nil {
+		return nil, load.Result{}, fmt.Errorf("before the switches %s: %w", k.name, err)
+	}
+	line.saw(time.Now())
+	c := site.Load(rate)
+	c.Next = func(int) load.Request { return request }
+	l := load.Start(c)
+	var took []time.Duration
+	for i := 0; i < n && err == nil && ctx.Err() == nil; i++ {
+		var at, seen time.Time
+		var v int
+		if at, v, err = write(); err != nil {
+			break
+		}
+		seen, err = estate.Until(func() (bool, error) {
+			o := site.Ask(request)
+			if err := line.judge(o); err != nil {
+				return false, errors.Join(errors.New("the loop that looks for the switch"), err)
+			}
+			return versionOf(o) == v, nil
+		})
+		line.saw(seen)
+		took = append(took, seen.Sub(at))
+		<-time.After(switchPause)
+	}
+	return took, l.Stop(), errors.Join(err, ctx.Err())
+}
+
+// switchPause lets some requests use each version.
+const switchPause = 5 * time.Millisecond
+
+func runSwitches(b *bench) error {
+	var s stage
+	defer s.close()
+	if err := s.setSwitches(&b.Site); err != nil {
+		return err
+	}
+	var wrong []error
+	for _, k := range switchings() {
+		took, r, err := k.run(b.ctx, &b.Site, b.changes, b.rate)
+		what := "switched " + k.name
+		b.times(what, took, bars{"p50": 3, "p99": 10})
+		b.histogram("requests, "+what, &r.Latency, nil)
+		b.value("unexpected answers, "+what, r.Unexpected, one, none)
+		b.value("connection errors, "+what, r.Errors, one, none)
+		wrong = append(wrong, err, wrongAnswers(what, &r))
+	}
+	return errors.Join(wrong...)
+}

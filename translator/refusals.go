@@ -1,0 +1,296 @@
+package translator
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/signetproxy/signet/translator/envoy"
+	"github.com/signetproxy/signet/translator/graph"
+	"github.com/signetproxy/signet/translator/httpproxy"
+	"github.com/signetproxy/signet/translator/ir"
+	"github.com/signetproxy/signet/translator/reason"
+)
+
+// Refused is what a refusal means to people.
+type Refused struct {
+	*Refusal
+	// What was refused, such as `cluster "default/web/443/ab12"`.
+	What string
+	// Serves says what Envoys have instead.
+	Serves reason.Message
+	// Objects are the HTTPProxies that are not served as asked, sorted; none
+	// when it is nobody's but the fleet's.
+	Objects []ir.Name
+	// Idle says that the refusal is not in effect: translation computes other
+	// bytes now.
+	Idle bool
+}
+
+// Message is one sentence with Envoy's words.
+func (x *Refused) Message(fleet ir.Name) string {
+	return reason.FormatRefused.With(x.What, fleet, x.Serves, x.Refusal.Message)
+}
+
+// refusals is the layer that traces what is held back to objects. Its units
+// live by the rows of the Quarantine input, so that nothing is paid for it
+// while Envoy takes everything.
+type refusals struct {
+	Refusals  *graph.Unit[RefusalKey, *Refused]
+	refusedBy *graph.Index[ir.Name, RefusalKey]
+	refusedOf *graph.Index[ir.Name, RefusalKey]
+}
+
+func (t *Translator) declareRefusals() {
+	rows := graph.NewIndex(t.Quarantine, "refusals", func(k RefusalKey, _ *Refusal) []RefusalKey { return []RefusalKey{k} })
+	t.Refusals = graph.NewUnit(t.Graph, graph.UnitSpec[RefusalKey, *Refused]{
+		Name: "refusal", Live: []graph.Liveness[RefusalKey]{rows}, Compute: t.computeRefusal,
+	})
+	t.refusedBy = graph.NewIndex(t.Refusals, "refusals by proxy", func(_ RefusalKey, x *Refused) []ir.Name { return x.Objects })
+	t.refusedOf = graph.NewIndex(t.Refusals, "refusals of a fleet", func(k RefusalKey, x *Refused) []ir.Name {
+		if x.Idle || len(x.Objects) > 0 {
+			return nil
+		}
+		return []ir.Name{k.Fleet}
+	})
+}
+
+func (t *Translator) computeRefusal(r *graph.Reader, k RefusalKey) (*Refused, error) {
+	q, _ := t.Quarantine.Get(r, k)
+	out := &Refused{Refusal: q, Serves: servesInstead(q)}
+	// Load assignments are in the fast lane, which this table cannot read.
+	out.Idle = k.Type != envoy.EndpointType
+	for _, x := range t.inEffect {
+		out.Idle = out.Idle && !x.Has(r, k)
+	}
+	if out.Idle {
+		return out, nil
+	}
+	switch k.Type {
+	case envoy.ClusterType:
+		out.What = fmt.Sprintf("cluster %q", k.Name)
+		out.Objects = t.users(r, graph.RowsOf[hostKey](t.upstreams, r, resourceKey{k.Fleet, k.Name}),
+			func(u *ir.Upstream) bool { return u.Name() == k.Name })
+	case envoy.EndpointType:
+		out.What = fmt.Sprintf("the endpoints %q", k.Name)
+		out.Objects = t.users(r, t.assigned.Keys(r, assignmentKey{k.Fleet, parseAssignment(k.Name)}),
+			func(u *ir.Upstream) bool { return u.AssignmentName() == k.Name })
+	case envoy.SecretType:
+		out.What = fmt.Sprintf("secret %q", k.Name)
+		out.Objects = t.usersOfSecret(r, k)
+	case envoy.ListenerType:
+		out.What = fmt.Sprintf("listener %q", k.Name)
+		if k.Part != "" {
+			out.What = fmt.Sprintf("the filter chain of host %q on listener %q", k.Part, k.Name)
+			out.Objects = t.owners(r, hostKey{Fleet: k.Fleet, Host: k.Part})
+		}
+	case envoy.ScopeType:
+		t.traceScope(r, k, out)
+	}
+	return out, nil
+}
+
+func servesInstead(q *Refusal) reason.Message {
+	switch {
+	case q.Suspect:
+		return reason.MessageSetAside
+	case q.LastGood != nil && !q.Withheld:
+		return reason.MessageLastGood
+	}
+	return reason.MessageFailsClosed
+}
+
+// users are the objects whose routes lead to an upstream.
+func (t *Translator) users(r *graph.Reader, sites []hostKey, uses func(*ir.Upstream) bool) []ir.Name {
+	var out []ir.Name
+	for _, k := range sites {
+		s, ok := t.Sites.Get(r, k)
+		if !ok {
+			continue
+		}
+		for i := range s.VirtualHosts {
+			for j := range s.VirtualHosts[i].Routes {
+				x := &s.VirtualHosts[i].Routes[j]
+				if x.Forward == nil {
+					continue
+				}
+				for u := range x.Forward.Upstreams() {
+					if uses(u) {
+						out = append(out, x.Origin.Name)
+					}
+				}
+			}
+		}
+		if s.TCP == nil {
+			continue
+		}
+		for i := range s.TCP.Backends {
+			if uses(s.TCP.Backends[i].Upstream) {
+				out = append(out, s.TCP.Origin.Name)
+			}
+		}
+	}
+	return sortedNames(out)
+}
+
+func sortedNames(names []ir.Name) []ir.Name {
+	slices.SortFunc(names, func(a, b ir.Name) int { return strings.Compare(a.String(), b.String()) })
+	return slices.Compact(names)
+}
+
+func (t *Translator) owners(r *graph.Reader, k hostKey) []ir.Name {
+	s, ok := t.Sites.Get(r, k)
+	if !ok || s.Origin() == (ir.ObjectRef{}) {
+		return nil
+	}
+	return []ir.Name{s.Origin().Name}
+}
+
+func (t *Translator) usersOfSecret(r *graph.Reader, k RefusalKey) []ir.Name {
+	if rest, ok := strings.CutPrefix(k.Name, "certificate/"); ok {
+		ref := ir.CertificateRef{}
+		ref.Namespace, ref.Name.Name, _ = strings.Cut(rest, "/")
+		sites := t.sharedBy.Keys(r, certificateKey{k.Fleet, ref})
+		out := t.users(r, sites, func(u *ir.Upstream) bool {
+			return u.TLS != nil && u.TLS.ClientCertificate != nil && *u.TLS.ClientCertificate == ref
+		})
+		for _, site := range sites {
+			if s, ok := t.Sites.Get(r, site); ok && s.TCP != nil && s.TCP.Certificate != nil && *s.TCP.Certificate == ref {
+				out = append(out, s.TCP.Origin.Name)
+			}
+		}
+		return sortedNames(out)
+	}
+	if strings.HasPrefix(k.Name, "trust/") {
+		return t.users(r, graph.RowsOf[hostKey](t.bundles, r, resourceKey{k.Fleet, k.Name}), func(u *ir.Upstream) bool {
+			return u.TLS != nil && u.TLS.Verify != nil && envoy.TrustName(u.TLS.Verify.Trust) == k.Name
+		})
+	}
+	return t.owners(r, hostKey{Fleet: k.Fleet, Host: k.Name})
+}
+
+// traceScope finds the host of a scope, whose name is a digest.
+func (t *Translator) traceScope(r *graph.Reader, k RefusalKey, out *Refused) {
+	hosts := t.heldHosts.Keys(r, k)
+	if len(hosts) == 0 {
+		out.What = "the wildcard hosts of a listener"
+		return
+	}
+	at := hosts[0]
+	out.What = fmt.Sprintf("host %q on listener %q", at.Host, at.Listener)
+	s, ok := t.Sites.Get(r, at.site())
+	if !ok {
+		return
+	}
+	v := virtualHost(s, at.Listener)
+	if k.Part != "" && !isWildcard(at.Host) {
+		out.What = "a route of " + out.What
+	}
+	for i := range v.Routes {
+		name, _, _ := strings.Cut(k.Part, "#")
+		if k.Part == "" || isWildcard(at.Host) || v.Routes[i].Name == name {
+			out.Objects = append(out.Objects, v.Routes[i].Origin.Name)
+		}
+	}
+	if len(out.Objects) == 0 || k.Part == "" || isWildcard(at.Host) {
+		out.Objects = append(out.Objects, v.Origin.Name)
+	}
+	out.Objects = sortedNames(out.Objects)
+}
+
+// parseAssignment is the inverse of ir.Assignment.Name.
+func parseAssignment(name string) ir.Assignment {
+	var out ir.Assignment
+	words := strings.Split(name, "/")
+	if len(words) < 3 {
+		return out
+	}
+	out.Service.Namespace, out.Service.Name.Name = words[0], words[1]
+	out.Service.Port = parsePort(words[2])
+	if len(words) > 3 {
+		out.HealthPort = parsePort(words[3])
+	}
+	return out
+}
+
+func parsePort(s string) int32 {
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil {
+		return 0 // no port: nothing is found
+	}
+	return int32(n)
+}
+
+// refusalFindings are what Envoy's refusals mean for one object.
+func (t *Translator) refusalFindings(r *graph.Reader, n ir.Name) []httpproxy.Finding {
+	var out []httpproxy.Finding
+	for _, k := range t.refusedBy.Keys(r, n) {
+		if x, ok := t.Refusals.Get(r, k); ok {
+			out = append(out, httpproxy.RefusedByEnvoy(x.Message(k.Fleet)))
+		}
+	}
+	return out
+}
+
+// Served finds what a fleet's Envoys get in a revision under the type and the
+// name of x; nil for nothing.
+func (t *Translator) Served(rev *graph.Revision, fleet ir.Name, x *envoy.Resource) *envoy.Resource {
+	r := rev.Reader()
+	switch x.Type {
+	case envoy.ClusterType:
+		return found(t.clusters, r, resourceKey{fleet, x.Name})
+	case envoy.EndpointType:
+		return found(t.assignments, r, assignmentKey{fleet, parseAssignment(x.Name)})
+	case envoy.ListenerType:
+		return found(t.listeners, r, listenerKey{fleet, x.Name})
+	case envoy.SecretType:
+		return t.servedSecret(r, fleet, x.Name)
+	case envoy.ScopeType:
+		return t.servedScope(r, fleet, x)
+	}
+	return nil
+}
+
+func found[K graph.Key](table *graph.Unit[K, served], r *graph.Reader, k K) *envoy.Resource {
+	s, _ := table.Get(r, k)
+	return s.Resource
+}
+
+func (t *Translator) servedSecret(r *graph.Reader, fleet ir.Name, name string) *envoy.Resource {
+	if rest, ok := strings.CutPrefix(name, "certificate/"); ok {
+		ref := ir.CertificateRef{}
+		ref.Namespace, ref.Name.Name, _ = strings.Cut(rest, "/")
+		return found(t.keySecrets, r, certificateKey{fleet, ref})
+	}
+	if strings.HasPrefix(name, "trust/") {
+		return found(t.trustSecrets, r, resourceKey{fleet, name})
+	}
+	f, ok := t.fleetStates.Get(r, fleet)
+	if !ok {
+		return nil
+	}
+	for i := range f.Fleet.Listeners {
+		if x := found(t.hostSecrets, r, scopeKey{fleet, f.Fleet.Listeners[i].Name, name}); x != nil {
+			return x
+		}
+	}
+	return nil
+}
+
+func (t *Translator) servedScope(r *graph.Reader, fleet ir.Name, x *envoy.Resource) *envoy.Resource {
+	listener, host, err := envoy.ScopeHost(x)
+	if err != nil {
+		return nil
+	}
+	if host != "" {
+		if h, ok := t.hosts.Get(r, scopeKey{fleet, listener, host}); ok {
+			return h.Scope
+		}
+		return nil
+	}
+	if x.Name == envoy.FallbackScopeID(listener) {
+		return found(t.fallbacks, r, listenerKey{fleet, listener})
+	}
+	return found(t.misdirected, r, listenerKey{fleet, listener})
+}
