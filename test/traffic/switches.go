@@ -118,6 +118,7 @@ func (k *switching) run(ctx context.Context, site *estate.Site, n int, rate floa
 	c.Next = func(int) load.Request { return request }
 	l := load.Start(c)
 	var took []time.Duration
+	var looks lookout
 	for i := 0; i < n && err == nil && ctx.Err() == nil; i++ {
 		var at, seen time.Time
 		var v int
@@ -126,16 +127,40 @@ func (k *switching) run(ctx context.Context, site *estate.Site, n int, rate floa
 		}
 		seen, err = estate.Until(func() (bool, error) {
 			o := site.Ask(request)
-			if err := line.judge(o); err != nil {
-				return false, errors.Join(errors.New("the loop that looks for the switch"), err)
+			if wrong := line.judge(o); wrong != nil {
+				looks.add(o, wrong)
+				return false, nil
 			}
 			return versionOf(o) == v, nil
 		})
+		if err != nil {
+			break
+		}
 		line.saw(seen)
 		took = append(took, seen.Sub(at))
 		<-time.After(switchPause)
 	}
-	return took, l.Stop(), errors.Join(err, ctx.Err())
+	return took, l.Stop(), errors.Join(err, looks.wrong(), ctx.Err())
+}
+
+// lookout counts what was wrong with the answers of the loop that looks for a
+// switch: it meets the moment of the switch itself.
+type lookout struct {
+	n     int
+	first error
+}
+
+func (k *lookout) add(o *load.Outcome, wrong error) {
+	if k.n++; k.first == nil {
+		k.first = fmt.Errorf("%d, %q: %w", o.Code, o.Body, wrong)
+	}
+}
+
+func (k *lookout) wrong() error {
+	if k.n == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d answers were wrong in the loop that looks for the switch; the first: %w", k.n, k.first)
 }
 
 // switchPause lets some requests use each version.

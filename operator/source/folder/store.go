@@ -18,12 +18,8 @@ import (
 type store struct {
 	decoder *manifest.Decoder
 	files   map[string]*file
-	// claims are the files that state an object, by path; the first one wins.
-	claims map[source.Key][]string
-	// objects are those that were accepted last.
-	objects map[source.Key]manifest.Object
-	// refused are why the winning statement may not follow the last object.
-	refused map[source.Key][]source.Problem
+	// objects are those that a file states or that were accepted.
+	objects map[source.Key]*object
 	// problems of files that have some.
 	problems map[string][]source.Problem
 	// folder is what is wrong with the folder as a whole.
@@ -35,18 +31,38 @@ type store struct {
 	noted   bool
 }
 
-// file is what a file states. When it is broken, the objects are those that it
-// stated last.
+// file is what a file states, each object once. When it is broken, the objects
+// are those that it stated last.
 type file struct {
 	digest   [sha256.Size]byte
-	objects  map[source.Key]manifest.Object
+	objects  []*manifest.Object
 	problems []source.Problem
+}
+
+// object is what all files together say of an object.
+type object struct {
+	// claims are by path; the first one wins.
+	claims []claim
+	// accepted is what was accepted last; nil if nothing was yet.
+	accepted *manifest.Object
+	// refused is why the winning statement may not follow what was accepted.
+	refused []source.Problem
+}
+
+// claim is a file's statement of an object.
+type claim struct {
+	path   string
+	states *manifest.Object
+}
+
+// find returns where the claim of a file is, or would be.
+func (o *object) find(path string) (int, bool) {
+	return slices.BinarySearchFunc(o.claims, path, func(c claim, path string) int { return cmp.Compare(c.path, path) })
 }
 
 func newStore(d *manifest.Decoder) *store {
 	return &store{
-		decoder: d, files: map[string]*file{}, claims: map[source.Key][]string{},
-		objects: map[source.Key]manifest.Object{}, refused: map[source.Key][]source.Problem{},
+		decoder: d, files: map[string]*file{}, objects: map[source.Key]*object{},
 		problems: map[string][]source.Problem{}, touched: map[source.Key]bool{}, changed: map[string]bool{},
 	}
 }
@@ -76,7 +92,7 @@ func (s *store) note(problem string) {
 
 // put records what a file states now.
 func (s *store) put(path string, digest [sha256.Size]byte, text manifest.File) {
-	f := &file{digest: digest, objects: map[source.Key]manifest.Object{}, problems: text.Problems}
+	f := &file{digest: digest, problems: text.Problems}
 	old := s.files[path]
 	s.files[path] = f
 	s.changed[path] = true
@@ -86,14 +102,17 @@ func (s *store) put(path string, digest [sha256.Size]byte, text manifest.File) {
 		}
 		return
 	}
+	stated := make(map[source.Key]*manifest.Object, len(text.Objects))
+	f.objects = make([]*manifest.Object, 0, len(text.Objects))
 	for _, o := range text.Objects {
-		if first, twice := f.objects[o.Key]; twice {
-			f.problems = append(f.problems, duplicate(o, path, first))
+		if first, twice := stated[o.Key]; twice {
+			f.problems = append(f.problems, duplicate(&o, path, first))
 			continue
 		}
-		f.objects[o.Key] = o
+		stated[o.Key] = &o
+		f.objects = append(f.objects, &o)
 	}
-	s.replace(path, old, f)
+	s.replace(path, old, stated)
 }
 
 // remove records that a file is gone.
@@ -104,36 +123,39 @@ func (s *store) remove(path string) {
 	}
 	delete(s.files, path)
 	s.changed[path] = true
-	s.replace(path, old, &file{})
+	s.replace(path, old, nil)
 }
 
-// replace moves the claims of a file from its old objects to the new ones.
-func (s *store) replace(path string, old, next *file) {
+// replace puts what a file states now in the place of its old claims.
+func (s *store) replace(path string, old *file, stated map[source.Key]*manifest.Object) {
 	if old != nil {
-		for key := range old.objects {
-			s.touched[key] = true
-			if _, stays := next.objects[key]; !stays {
-				s.unclaim(key, path)
+		for _, o := range old.objects {
+			if _, stays := stated[o.Key]; !stays {
+				s.unclaim(o.Key, path)
 			}
 		}
 	}
-	for key := range next.objects {
+	for key, next := range stated {
 		s.touched[key] = true
-		if i, ok := slices.BinarySearch(s.claims[key], path); !ok {
-			s.claims[key] = slices.Insert(s.claims[key], i, path)
+		o := s.objects[key]
+		if o == nil {
+			o = &object{}
+			s.objects[key] = o
 		}
+		i, claimed := o.find(path)
+		if !claimed {
+			o.claims = slices.Insert(o.claims, i, claim{path: path})
+		}
+		o.claims[i].states = next
 	}
 }
 
 func (s *store) unclaim(key source.Key, path string) {
-	i, ok := slices.BinarySearch(s.claims[key], path)
-	if !ok {
-		return
-	}
-	s.claims[key] = slices.Delete(s.claims[key], i, i+1)
-	s.changed[path] = true
-	if len(s.claims[key]) == 0 {
-		delete(s.claims, key)
+	s.touched[key] = true
+	o := s.objects[key]
+	if i, ok := o.find(path); ok {
+		o.claims = slices.Delete(o.claims, i, i+1)
+		s.changed[path] = true
 	}
 }
 
@@ -148,8 +170,10 @@ func (s *store) commit() source.Batch {
 		if gone {
 			b.Deleted = append(b.Deleted, key)
 		}
-		for _, path := range s.claims[key] {
-			s.changed[path] = true
+		if o := s.objects[key]; o != nil {
+			for _, c := range o.claims {
+				s.changed[c.path] = true
+			}
 		}
 	}
 	s.touched = map[source.Key]bool{} // clearing costs what the map once held
@@ -162,26 +186,32 @@ func (s *store) commit() source.Batch {
 // settle decides what an object is now: its new value if it has changed, or
 // gone.
 func (s *store) settle(key source.Key) (value client.Object, gone bool) {
-	delete(s.refused, key)
-	old, existed := s.objects[key]
-	claims := s.claims[key]
-	if len(claims) == 0 {
-		delete(s.objects, key)
-		return nil, existed
-	}
-	next := s.files[claims[0]].objects[key]
-	if next.Value == nil || (existed && next.Digest == old.Digest) {
+	o := s.objects[key]
+	if o == nil {
 		return nil, false
 	}
-	if existed {
-		value, problems := s.decoder.Update(old, next)
+	o.refused = nil
+	if len(o.claims) == 0 {
+		delete(s.objects, key)
+		return nil, o.accepted != nil
+	}
+	next := o.claims[0].states
+	if next.Value == nil || (o.accepted != nil && next.Digest == o.accepted.Digest) {
+		return nil, false
+	}
+	if o.accepted != nil {
+		value, problems := s.decoder.Update(*o.accepted, *next)
 		if len(problems) > 0 {
-			s.refused[key] = problems
+			o.refused = problems
 			return nil, false
 		}
-		next.Value = value
+		if value != next.Value {
+			counted := *next
+			counted.Value = value
+			next = &counted
+		}
 	}
-	s.objects[key] = next
+	o.accepted = next
 	return next.Value, false
 }
 
@@ -212,13 +242,14 @@ func (s *store) problemsOf(path string) []source.Problem {
 		return nil
 	}
 	out := slices.Clone(f.problems)
-	for key, o := range f.objects {
-		if winner := s.claims[key][0]; winner != path {
-			out = append(out, duplicate(o, winner, s.files[winner].objects[key]))
+	for _, stated := range f.objects {
+		o := s.objects[stated.Key]
+		if winner := o.claims[0]; winner.path != path {
+			out = append(out, duplicate(stated, winner.path, winner.states))
 			continue
 		}
-		out = append(out, o.Problems...)
-		out = append(out, s.refused[key]...)
+		out = append(out, stated.Problems...)
+		out = append(out, o.refused...)
 	}
 	for i := range out {
 		out[i].File = path
@@ -235,7 +266,7 @@ func (s *store) allProblems() []source.Problem {
 	return out
 }
 
-func duplicate(o manifest.Object, winner string, first manifest.Object) source.Problem {
+func duplicate(o *manifest.Object, winner string, first *manifest.Object) source.Problem {
 	return source.Problem{
 		Line: o.Line, Object: o.Key.String(), Severity: source.Error,
 		Message: fmt.Sprintf("stated already at %s:%d, which is used: remove one of them", winner, first.Line),

@@ -80,9 +80,10 @@ type Object struct {
 	// Problems are why it is refused.
 	Problems []source.Problem
 
-	// content is kept for kinds with rules about transitions.
+	// content and text are kept for kinds with rules about transitions alone:
+	// the text is the whole file's.
 	content map[string]any
-	text    document
+	text    *document
 }
 
 // Parse reads a text.
@@ -139,7 +140,7 @@ func (d *Decoder) object(f *File, doc document, path string, content map[string]
 		return at(path, err)
 	}
 	doc.path = path
-	o := Object{Key: key, Line: doc.line, Digest: sha256.Sum256(raw), text: doc}
+	o := Object{Key: key, Line: doc.line, Digest: sha256.Sum256(raw), text: &doc}
 	if path != "" {
 		o.Line = doc.lineOf("")
 	}
@@ -149,9 +150,11 @@ func (d *Decoder) object(f *File, doc document, path string, content map[string]
 	} else {
 		o.Value = value
 		k.finish(&o)
-		if k.transition {
-			o.content = content
-		}
+	}
+	if k.transition {
+		o.content = content
+	} else {
+		o.text = nil
 	}
 	f.Objects = append(f.Objects, o)
 	return nil
