@@ -45,26 +45,29 @@ func (t *Translator) Figures(rev *graph.Revision) map[ir.Name]Figures {
 		f(&x)
 		out[fleet] = x
 	}
-	for k, h := range t.hosts.All(r) {
-		add(k.Fleet, func(f *Figures) {
-			f.Hosts++
-			for i := range h.VirtualHost.Routes {
-				f.route(h.VirtualHost.Routes[i].Failure)
-			}
-		})
-	}
 	for k, s := range t.Sites.All(r) {
-		if s.TCP != nil {
-			add(k.Fleet, func(f *Figures) {
-				f.Hosts++
-				f.route(s.TCP.Failure)
-			})
-		}
+		add(k.Fleet, func(f *Figures) { f.site(&s.Site) })
+	}
+	for k, h := range t.hosts.All(r) {
+		add(k.Fleet, func(f *Figures) { f.FailClosed += len(h.Refused) })
 	}
 	for fleet, u := range t.usedUpstreams(r) {
 		add(fleet, func(f *Figures) { f.upstream(u) })
 	}
 	return out
+}
+
+func (f *Figures) site(s *ir.Site) {
+	for i := range s.VirtualHosts {
+		f.Hosts++
+		for j := range s.VirtualHosts[i].Routes {
+			f.route(s.VirtualHosts[i].Routes[j].Failure)
+		}
+	}
+	if s.TCP != nil {
+		f.Hosts++
+		f.route(s.TCP.Failure)
+	}
 }
 
 func (f *Figures) route(failure string) {
