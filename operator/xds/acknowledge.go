@@ -211,6 +211,9 @@ func (s *stream) isolate(e *expectation) error {
 		if r == nil || r.Version != refused.Version || !s.subs[k].wants(r.Name) {
 			continue // a later response has taken its place
 		}
+		if k == scopes {
+			r = s.fresh(r)
+		}
 		if err := s.sendEach(k, []*row{r}, nil); err != nil {
 			return err
 		}
@@ -220,6 +223,14 @@ func (s *stream) isolate(e *expectation) error {
 		return s.sendUses(sent)
 	}
 	return nil
+}
+
+// fresh returns a scope with other bytes of the same meaning: those that came
+// with a bad one Envoy holds and does not use, and would take for no change.
+func (s *stream) fresh(r *row) *row {
+	out := newRow(scopes, envoy.FreshScope(r.Resource, s.nonce)) // the nonce grows with what is sent
+	out.origin = r.published()
+	return out
 }
 
 // settle works out which revision the stream has acknowledged.
