@@ -53,6 +53,9 @@ func (b *book) refuse(x *refused, inEffect func(translator.RefusalKey) bool) ([]
 	if x.lastGood != nil && x.lastGood.Version == x.resource.Version {
 		return nil, nil // another Envoy has taken it: there is no better version
 	}
+	if b.rows[x.key] != nil && inEffect(x.key) {
+		return b.whole(x, inEffect), nil // it is what was sent instead
+	}
 	suspects, known, err := b.suspects(x, inEffect)
 	if err != nil {
 		return nil, err

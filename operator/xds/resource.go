@@ -1,17 +1,15 @@
 package xds
 
 import (
-	"crypto/rand"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/signetproxy/signet/translator/envoy"
 )
@@ -92,16 +90,10 @@ func (r *row) published() *row {
 // anew returns a scope's row with other bytes that mean the same. Envoy notes
 // the digest of each scope of a response before it meets the one for which it
 // refuses the response: those that were before it would be acknowledged when
-// they come again, and not be used.
+// they come again, and not be used. The salt is by chance: no earlier stream of
+// the Envoy may have sent the same.
 func (r *row) anew() *row {
-	salt, err := proto.Marshal(&routev3.ScopedRouteConfiguration{RouteConfiguration: &routev3.RouteConfiguration{
-		Metadata: &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{"signet.anew." + rand.Text(): {}}},
-	}})
-	if err != nil {
-		return r
-	}
-	// Of a message that is there twice Envoy makes one (protobuf's merge).
-	out := newRow(scopes, &envoy.Resource{Type: r.Type, Name: r.Name, Version: r.Version, Body: append(slices.Clip(r.Body), salt...)})
+	out := newRow(scopes, envoy.FreshScope(r.Resource, rand.Uint64())) //nolint:gosec // nothing secret depends on it
 	out.origin = r.published()
 	return out
 }

@@ -285,6 +285,28 @@ func withParts(m proto.Message, field protowire.Number, parts []*Resource) ([]by
 	return append(out, rest[head:]...), nil
 }
 
+const (
+	metadataField = 17 // RouteConfiguration.metadata
+	filterField   = 1  // Metadata.filter_metadata
+)
+
+// FreshScope is a scope that means the same to Envoy and has other bytes for
+// every n; the Version stays. Envoy compares a scope with what it holds, and
+// holds one that came with a bad one although it never put it to use: the same
+// bytes would be no change. The body is not decoded: a second value of a field
+// is merged with the first.
+func FreshScope(r *Resource, n uint64) *Resource {
+	name := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), "signet.sent-again/"+strconv.FormatUint(n, 10))
+	entry := protowire.AppendBytes(protowire.AppendTag(nil, filterField, protowire.BytesType), append(name, emptyStruct...))
+	config := protowire.AppendBytes(protowire.AppendTag(nil, metadataField, protowire.BytesType), entry)
+	body := append(make([]byte, 0, len(r.Body)+len(config)+4), r.Body...)
+	body = protowire.AppendBytes(protowire.AppendTag(body, configField, protowire.BytesType), config)
+	return &Resource{Type: r.Type, Name: r.Name, Version: r.Version, Body: body}
+}
+
+// emptyStruct is the value of an entry of a map of messages.
+var emptyStruct = protowire.AppendBytes(protowire.AppendTag(nil, 2, protowire.BytesType), nil)
+
 // Parts takes a composite resource apart: a listener into the filter chains of
 // single hosts, a fallback scope into its wildcard hosts, an exact host's scope
 // into its routes. What belongs to no host or route is not among them. Other

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 
@@ -91,6 +92,28 @@ func TestScopeHost(t *testing.T) {
 	}
 	if _, _, err := envoy.ScopeHost(envoy.NewResource(envoy.ScopeType, "x", []byte{0xff})); err == nil {
 		t.Error("what is no scope has a host")
+	}
+}
+
+// A scope that is sent again is another message that serves alike.
+func TestFreshScope(t *testing.T) {
+	r := must(t)(envoy.Scope(&ir.VirtualHost{Listener: "http", Host: "a.test"}))
+	messages := make([]*routev3.ScopedRouteConfiguration, 3)
+	for i, x := range []*envoy.Resource{r, envoy.FreshScope(r, 1), envoy.FreshScope(r, 2)} {
+		m, err := x.Message()
+		if err != nil || !x.Equal(r) {
+			t.Fatalf("%v, %v", x, err)
+		}
+		messages[i], _ = m.(*routev3.ScopedRouteConfiguration)
+	}
+	if proto.Equal(messages[0], messages[1]) || proto.Equal(messages[1], messages[2]) {
+		t.Error("two of them are equal")
+	}
+	for _, m := range messages {
+		m.GetRouteConfiguration().Metadata = nil
+		if !proto.Equal(messages[0], m) {
+			t.Errorf("another meaning: %v", m)
+		}
 	}
 }
 
