@@ -62,6 +62,8 @@ func NewClient(cfg Config) *Client {
 		DialContext: dial, TLSClientConfig: &tls.Config{RootCAs: cfg.Roots, MinVersion: tls.VersionTLS12},
 		MaxConnsPerHost: cfg.Connections, MaxIdleConnsPerHost: cfg.Connections,
 		MaxIdleConns: 4 * cfg.Connections, DisableCompression: true,
+		// Before a proxy closes it (Envoy here after 60 s), under a request.
+		IdleConnTimeout: 20 * time.Second,
 	}
 	c.fresh = c.kept.Clone()
 	c.fresh.DisableKeepAlives, c.fresh.MaxConnsPerHost = true, 0
