@@ -110,57 +110,72 @@ func runRetranslation(b *bench) error {
 // header's edit is not in the fast lane: when it is seen, the translation of
 // all hosts is over, which tells how long that took.
 func (b *bench) retranslate(what string, shared func(i int) (doc string, all func() (bool, error))) error {
-	var endpoints, header, everywhere []time.Duration
+	var r round
 	busy := b.Signet().Busy
-	for i := range b.changes {
-		if err := b.ctx.Err(); err != nil {
-			return err
+	var err error
+	for i := 0; i < b.changes && err == nil; i++ {
+		if err = b.ctx.Err(); err == nil {
+			doc, all := shared(i)
+			err = r.make(b, i, doc, all)
 		}
-		e, err := endpointsChanged(b, 2*i)
-		if err != nil {
-			return err
-		}
-		h, err := headerEdited(b, 2*i+1)
-		if err != nil {
-			return err
-		}
-		doc, all := shared(i)
-		<-time.After(pause)
-		began, err := b.Write(estate.SharedService, doc)
-		if err != nil {
-			return err
-		}
-		<-time.After(3 * time.Millisecond) // the translation is under way
-		at, err := e.apply()
-		if err != nil {
-			return err
-		}
-		edited, err := h.apply()
-		if err != nil {
-			return err
-		}
-		seen, err := estate.Until(e.fresh)
-		if err != nil {
-			return fmt.Errorf("endpoints changed while all is translated, %s: %w", what, err)
-		}
-		endpoints = append(endpoints, seen.Sub(at))
-		if seen, err = estate.Until(h.fresh); err != nil {
-			return fmt.Errorf("header edited while all is translated, %s: %w", what, err)
-		}
-		header = append(header, seen.Sub(edited))
-		if all == nil {
+	}
+	spent := (b.Signet().Busy - busy) / time.Duration(max(1, len(r.header)))
+	b.times("endpoints changed, all translated, "+what, r.endpoints, bars{"p50": 3, "p99": 10})
+	b.times("header edited behind it, "+what, r.header, nil)
+	b.times("until all have moved", r.everywhere, nil)
+	b.value("processor time of signet a round, "+what, int(spent.Milliseconds()), millis, nil)
+	if err != nil {
+		return fmt.Errorf("while all is translated, %s: %w", what, err)
+	}
+	return nil
+}
+
+// round gathers what each re-translation gave: how long endpoints and a header
+// took, and all hosts.
+type round struct{ endpoints, header, everywhere []time.Duration }
+
+// lead is how long before the endpoints the shared Service is changed: its
+// translation is under way then.
+const lead = 3 * time.Millisecond
+
+func (r *round) make(b *bench, i int, doc string, all func() (bool, error)) error {
+	e, err := endpointsChanged(b, 2*i)
+	if err != nil {
+		return err
+	}
+	h, err := headerEdited(b, 2*i+1)
+	if err != nil {
+		return err
+	}
+	<-time.After(pause)
+	began, err := b.Write(estate.SharedService, doc)
+	if err != nil {
+		return err
+	}
+	<-time.After(lead)
+	at, err := e.apply()
+	if err != nil {
+		return err
+	}
+	edited, err := h.apply()
+	if err != nil {
+		return err
+	}
+	for _, wait := range []struct {
+		what  string
+		fresh func() (bool, error)
+		since time.Time
+		took  *[]time.Duration
+	}{{"endpoints", e.fresh, at, &r.endpoints}, {"header", h.fresh, edited, &r.header}, {"all hosts", all, began, &r.everywhere}} {
+		if wait.fresh == nil {
 			continue
 		}
-		if seen, err = estate.Until(all); err != nil {
-			return fmt.Errorf("%s: %w", what, err)
+		seen, err := estate.Until(wait.fresh)
+		if err != nil {
+			return fmt.Errorf("%s: %w", wait.what, err)
 		}
-		everywhere = append(everywhere, seen.Sub(began))
+		*wait.took = append(*wait.took, seen.Sub(wait.since))
 	}
-	spent := (b.Signet().Busy - busy) / time.Duration(b.changes)
-	b.times("endpoints changed, all translated, "+what, endpoints, bars{"p50": 3, "p99": 10})
-	b.times("header edited behind it, "+what, header, nil)
-	b.times("until all have moved", everywhere, nil)
-	b.value("processor time of signet a round, "+what, int(spent.Milliseconds()), millis, nil)
 	return nil
 }
 

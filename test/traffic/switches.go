@@ -151,7 +151,8 @@ type lookout struct {
 }
 
 func (k *lookout) add(o *load.Outcome, wrong error) {
-	if k.n++; k.first == nil {
+	k.n++
+	if k.first == nil {
 		k.first = fmt.Errorf("%d, %q: %w", o.Code, o.Body, wrong)
 	}
 }
