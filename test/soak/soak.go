@@ -40,6 +40,9 @@ type Config struct {
 	// Calm ends the kills of the control plane after two thirds of the time, so
 	// that its memory can be watched.
 	Calm bool
+	// NoRefusals keeps Envoys from refusing anything: the hosts that they would
+	// refuse are then good. The sequence of operations stays.
+	NoRefusals bool
 	// Dir is an empty folder of mode 0700 with a short path.
 	Dir string
 	// Record takes the history, one JSON document a line; nil keeps it in memory
@@ -173,7 +176,10 @@ func (s *soak) prepare() error {
 	s.xds = fmt.Sprint("127.0.0.1:", ports[0])
 	cfg := controlplane.Config{
 		Manifests: dirs["m"], Identities: dirs["i"], XDSAddress: s.xds, Socket: filepath.Join(s.cfg.Dir, "s"),
-		Marker: ir.Name{Namespace: "soak", Name: "marker"}, Refused: refusedText,
+		Marker: ir.Name{Namespace: "soak", Name: "marker"},
+	}
+	if !s.cfg.NoRefusals {
+		cfg.Refused = refusedText
 	}
 	for i, name := range fleets {
 		f := &fleet{name: name, id: ir.Name{Namespace: name, Name: "fleet"}, http: ports[1+2*i], https: ports[2+2*i]}

@@ -48,6 +48,7 @@ func run() (failed bool, err error) {
 	minutes := flags.Float64("minutes", 5, "how long")
 	seed := flags.Uint64("seed", uint64(time.Now().UnixNano()), "which sequence of operations; by default another each time")
 	rate := flags.Float64("rate", 60, "requests per second and fleet")
+	refusals := flags.Bool("refusals", true, "have Envoys refuse some hosts and clusters")
 	to := flags.String("to", "", "folder for history.jsonl, summary.json and the logs; by default one that is made, and named when something is found")
 	if err := flags.Parse(os.Args[1:]); err != nil {
 		return false, fmt.Errorf("flags: %w", err)
@@ -67,7 +68,7 @@ func run() (failed bool, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	s, err := into(ctx, *to, soak.Config{
-		Seed: *seed, Duration: time.Duration(*minutes * float64(time.Minute)), Rate: *rate, Calm: true, Dir: dir,
+		Seed: *seed, Duration: time.Duration(*minutes * float64(time.Minute)), Rate: *rate, Calm: true, Dir: dir, NoRefusals: !*refusals,
 		Progress: func(p soak.Progress) {
 			_, _ = fmt.Fprintf(os.Stdout, "%6.0f s  seed %d  %d operations  %d requests (%d not 200)  %d restarts  %s\n",
 				p.Elapsed.Seconds(), *seed, p.Operations, p.Requests, p.Errors, p.Restarts, p.Doing)
