@@ -363,7 +363,7 @@ func crowd(e *estate) map[string]string {
 		tcp.WriteString(tcpProxy("t"+name, "t"+name+".test", "g0") + "---\n")
 	}
 	return map[string]string{
-		"plain": world.Service("default", "plain", 80, nil, e.plain),
+		"plain":       world.Service("default", "plain", 80, nil, e.plain),
 		"crowd-exact": exact.String(), "crowd-wild": wild.String(), "crowd-tcp": tcp.String(),
 		"later": later("1"),
 	}
