@@ -228,7 +228,7 @@ func TestEnvoyRefusesOneOfMany(t *testing.T) {
 
 // Envoy notes the good scopes of a response before it meets the bad one and
 // refuses the response; the same bytes, sent again, it then takes for what it
-// has, acknowledges and does not use. (seed 21 of a soak found this)
+// has, acknowledges and does not use. Seed 21 of a soak found it.
 func TestEnvoyUsesTheGoodScopesOfARefusedResponse(t *testing.T) {
 	o := &record{}
 	h := serve(t, Options{Observer: o})

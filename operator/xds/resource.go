@@ -98,6 +98,15 @@ func (r *row) anew() *row {
 	return out
 }
 
+// anew returns new rows for scopes.
+func anew(rows []*row) []*row {
+	out := make([]*row, len(rows))
+	for i, r := range rows {
+		out[i] = r.anew()
+	}
+	return out
+}
+
 // succeed makes the row the next of a name; before is nil for a new name.
 func (r *row) succeed(before *row, seq uint64) {
 	r.seq, r.line = seq, &lineage{}

@@ -159,10 +159,7 @@ func (s *stream) answer(k kind) error {
 		s.decorate(rows, func(r *row) bool { return had[r.Name] == "" })
 	}
 	if k == scopes && had != nil {
-		// The stream before may have ended behind a refusal.
-		for i := range rows {
-			rows[i] = rows[i].anew()
-		}
+		rows = anew(rows) // the stream before may have ended behind a refusal
 	}
 	s.serving = true
 	defer func() { s.serving = false }()
