@@ -61,7 +61,9 @@ type quarantine struct {
 
 	// What is in effect, by the table whose unit holds it back: all of them,
 	// but for the load assignments, which are in the fast lane.
-	inEffect              []interface{ Has(r *graph.Reader, k RefusalKey) bool }
+	inEffect []interface {
+		Has(r *graph.Reader, k RefusalKey) bool
+	}
 	heldHosts, heldChains *graph.Index[RefusalKey, scopeKey]
 	heldAssignments       *graph.Index[RefusalKey, assignmentKey]
 }

@@ -138,7 +138,7 @@ func (e *estate) blames(name, words string) error {
 		return fmt.Errorf("HTTPProxy %s has no status: %+v", name, e.Report().Problems)
 	case words == "" && s.CurrentStatus != "valid", words != "" && s.CurrentStatus != "invalid":
 		return fmt.Errorf("HTTPProxy %s is %s: %s", name, s.CurrentStatus, text(s))
-	case words != "" && !(strings.Contains(text(s), "RefusedByEnvoy") && strings.Contains(text(s), words)):
+	case words != "" && (!strings.Contains(text(s), "RefusedByEnvoy") || !strings.Contains(text(s), words)):
 		return fmt.Errorf("HTTPProxy %s: %q has not %q", name, text(s), words)
 	}
 	return nil
@@ -363,7 +363,7 @@ func crowd(e *estate) map[string]string {
 		tcp.WriteString(tcpProxy("t"+name, "t"+name+".test", "g0") + "---\n")
 	}
 	return map[string]string{
-		"plain": world.Service("default", "plain", 80, nil, e.plain),
+		"plain":       world.Service("default", "plain", 80, nil, e.plain),
 		"crowd-exact": exact.String(), "crowd-wild": wild.String(), "crowd-tcp": tcp.String(),
 		"later": later("1"),
 	}
