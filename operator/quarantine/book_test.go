@@ -32,7 +32,6 @@ type bench struct {
 	broken   bool
 	revision uint64
 	answers  int
-	steps    []string
 }
 
 func newBench(t *testing.T) *bench {
@@ -345,10 +344,15 @@ func TestStepsDown(t *testing.T) {
 			t.Fatal(err)
 		}
 		row := b.rows[key]
-		got = append(got, fmt.Sprint(row.Version == version("bad").Version, row.LastGood != nil, row.Withheld))
+		got = append(got, fmt.Sprintf("refused %t, last good %t, withheld %t", row.Version == version("bad").Version, row.LastGood != nil, row.Withheld))
 	}
-	if diff := cmp.Diff([]string{"true true false", "true false false", "true false true"}, got); diff != "" {
-		t.Errorf("refused version, last good, withheld: -want, +got:\n%s", diff)
+	want := []string{
+		"refused true, last good true, withheld false",
+		"refused true, last good false, withheld false",
+		"refused true, last good false, withheld true",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want, +got:\n%s", diff)
 	}
 }
 

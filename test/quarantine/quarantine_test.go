@@ -138,7 +138,7 @@ func (e *estate) blames(name, words string) error {
 		return fmt.Errorf("HTTPProxy %s has no status: %+v", name, e.Report().Problems)
 	case words == "" && s.CurrentStatus != "valid", words != "" && s.CurrentStatus != "invalid":
 		return fmt.Errorf("HTTPProxy %s is %s: %s", name, s.CurrentStatus, text(s))
-	case words != "" && !(strings.Contains(text(s), "RefusedByEnvoy") && strings.Contains(text(s), words)):
+	case words != "" && (!strings.Contains(text(s), "RefusedByEnvoy") || !strings.Contains(text(s), words)):
 		return fmt.Errorf("HTTPProxy %s: %q has not %q", name, text(s), words)
 	}
 	return nil

@@ -3,6 +3,7 @@ package quarantine
 import (
 	"bytes"
 	"fmt"
+	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -89,7 +90,7 @@ func spoilEndpoints(m proto.Message) {
 
 func spoilHost(m proto.Message) {
 	for _, r := range as[*routev3.VirtualHost](m).GetRoutes() {
-		if bytes.Contains([]byte(r.String()), []byte(mark)) {
+		if strings.Contains(r.String(), mark) {
 			r.Match.PathSpecifier = &routev3.RouteMatch_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: "("}}
 		}
 	}
