@@ -1,12 +1,15 @@
 package translator
 
 import (
+	"errors"
+
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/signetproxy/signet/translator/envoy"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/httpproxy"
 	"github.com/signetproxy/signet/translator/ir"
+	"github.com/signetproxy/signet/translator/reason"
 	"github.com/signetproxy/signet/translator/upstream"
 )
 
@@ -66,11 +69,14 @@ func (t *Translator) declareClusters() {
 }
 
 // clusterState tells why routes to a cluster fail closed: it could not be made
-// (err), or Envoy refuses it and took no version before.
+// or does not get warm (err), or Envoy refuses it and took no version before.
 func (t *Translator) clusterState(r *graph.Reader, k resourceKey) (refused bool, err error) {
 	c, ok := t.clusters.Get(r, k)
 	if !ok {
 		return false, t.clusters.Failure(r, k)
+	}
+	if why, stuck := t.Warming.Get(r, k); stuck {
+		return false, errors.New(reason.FormatNotWarm.With(k.Name, k.Fleet, why))
 	}
 	return c.Resource == nil, nil
 }

@@ -55,7 +55,9 @@ func (h *history) maybe(percent int) bool { return h.rand.IntN(100) < percent }
 
 // step makes one change and records how to make it again from nothing.
 func (h *history) step(t *Translator, c *graph.Changes) {
-	switch h.rand.IntN(11) {
+	switch h.rand.IntN(12) {
+	case 11:
+		h.stick(t, c)
 	case 10:
 		h.refuse(t, c)
 	case 0, 1, 2:
@@ -123,6 +125,26 @@ func (h *history) refuse(t *Translator, c *graph.Changes) {
 	q := &Refusal{Version: one.x.Version, Message: "no", LastGood: h.seen[id], Withheld: h.maybe(10), Suspect: h.maybe(20)}
 	h.seen[id] = one.x
 	h.record(t, c, id, func(t *Translator, c *graph.Changes) { t.Quarantine.Put(c, one.key, q) }, nil)
+}
+
+// stick says of a cluster that it does not get warm, or that it does.
+func (h *history) stick(t *Translator, c *graph.Changes) {
+	var all []ClusterKey
+	for fleet, x := range t.Resources(t.Current()) {
+		if x.Type == envoy.ClusterType {
+			all = append(all, ClusterKey{fleet, x.Name})
+		}
+	}
+	if len(all) == 0 {
+		return
+	}
+	k := all[h.rand.IntN(len(all))]
+	var gone func(t *Translator, c *graph.Changes)
+	stuck := func(t *Translator, c *graph.Changes) { t.Warming.Put(c, k, "its endpoints") }
+	if h.maybe(60) {
+		stuck, gone = nil, func(t *Translator, c *graph.Changes) { t.Warming.Delete(c, k) }
+	}
+	h.record(t, c, fmt.Sprint("warming ", k), stuck, gone)
 }
 
 // table is an input of any translator.

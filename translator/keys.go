@@ -16,6 +16,9 @@ type resourceKey struct {
 	Name  string
 }
 
+// ClusterKey names a cluster of a fleet.
+type ClusterKey = resourceKey
+
 // AppendKey implements graph.Key.
 func (k resourceKey) AppendKey(b []byte) []byte {
 	b = k.Fleet.AppendKey(b)

@@ -149,12 +149,28 @@ func (t *Translator) judge(
 	var err error
 	switch {
 	case q.Withheld:
-	case q.LastGood != nil:
+	case q.LastGood != nil && t.reachable(r, key.Fleet, q.LastGood):
 		out.Resource = q.LastGood
 	default:
 		out.Resource, err = closed()
 	}
 	return out, err
+}
+
+// reachable says whether the clusters that last good routes lead to are still
+// there. Envoys that know such a cluster no more refuse the routes as a whole,
+// and one that starts would never be ready.
+func (t *Translator) reachable(r *graph.Reader, fleet ir.Name, lastGood *envoy.Resource) bool {
+	names, err := envoy.ClustersOf(lastGood)
+	if err != nil {
+		return false
+	}
+	for _, name := range names {
+		if c, ok := t.clusters.Get(r, resourceKey{fleet, name}); !ok || c.Resource == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // withhold is the fail-closed form of what can be left out.

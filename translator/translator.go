@@ -56,6 +56,9 @@ type Inputs struct {
 	Slices *graph.Input[ir.Name, *discoveryv1.EndpointSlice]
 	// Quarantine holds what Envoys have refused: operator/quarantine fills it.
 	Quarantine *graph.Input[RefusalKey, *Refusal]
+	// Warming says of clusters that no Envoy gets warm what they wait for:
+	// operator/quarantine fills it.
+	Warming *graph.Input[ClusterKey, string]
 	// Clock holds the one row ClockKey: the time that validity is judged at.
 	Clock *graph.Input[graph.String, time.Time]
 }
@@ -89,6 +92,7 @@ func (t *Translator) declareInputs() {
 	t.ConfigMaps = graph.NewInput[ir.Name](g, "ConfigMap", graph.Main, sameConfigMap)
 	t.Fleets = graph.NewInput[ir.Name, *FleetSpec](g, "EnvoyFleet", graph.Main, nil)
 	t.Slices = graph.NewInput[ir.Name](g, "EndpointSlice", graph.Fast, sameSlice)
+	t.Warming = graph.NewInput[ClusterKey](g, "Warming", graph.Main, func(a, b string) bool { return a == b })
 	t.Quarantine = graph.NewInput[RefusalKey](g, "Quarantine", graph.Main, func(a, b *Refusal) bool { return a == b })
 	t.Clock = graph.NewInput[graph.String](g, "Clock", graph.Main, time.Time.Equal)
 }

@@ -20,11 +20,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/signetproxy/signet/operator/pipeline"
+	"github.com/signetproxy/signet/operator/quarantine"
 	"github.com/signetproxy/signet/operator/rollout"
 	"github.com/signetproxy/signet/operator/source"
 	"github.com/signetproxy/signet/operator/xds"
 	"github.com/signetproxy/signet/test/pki"
 	"github.com/signetproxy/signet/translator"
+	"github.com/signetproxy/signet/translator/envoy"
 	"github.com/signetproxy/signet/translator/httpproxy"
 	"github.com/signetproxy/signet/translator/ir"
 )
@@ -35,7 +37,7 @@ var local = ir.Name{Namespace: "signet", Name: "test"}
 func sources(t *testing.T, objects ...client.Object) Sources {
 	t.Helper()
 	s := Sources{
-		Version: "v1.2.3", Rollout: rollout.New(rollout.Options{}),
+		Version: "v1.2.3", Rollout: rollout.New(rollout.Options{}), Quarantine: quarantine.New(quarantine.Options{}),
 		XDS: xds.New(xds.Options{Identity: func(*url.URL) (ir.Name, error) { return local, nil }}),
 	}
 	s.Pipeline = pipeline.New(pipeline.Options{XDS: s.XDS, Rollout: s.Rollout, Fleet: translator.FleetSpec{
@@ -45,6 +47,7 @@ func sources(t *testing.T, objects ...client.Object) Sources {
 	s.Pipeline.Once(source.Batch{Changed: objects}, time.Now())
 	// A fleet and an Envoy, for the metrics that have one series for each.
 	s.XDS.Publish(xds.Update{Revision: 1, Fleets: []xds.FleetUpdate{{Fleet: local}}})
+	s.Quarantine.OnNack(xds.Nack{Fleet: local, Type: envoy.ClusterType, Resources: []*envoy.Resource{{Type: envoy.ClusterType, Name: "c"}}})
 	s.Rollout.OnJoin(xds.Stream{Fleet: local, ID: 1})
 	return s
 }

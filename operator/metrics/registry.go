@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/signetproxy/signet/operator/pipeline"
+	"github.com/signetproxy/signet/operator/quarantine"
 	"github.com/signetproxy/signet/operator/rollout"
 	"github.com/signetproxy/signet/operator/xds"
 )
@@ -19,6 +20,8 @@ type Sources struct {
 	Pipeline *pipeline.Pipeline
 	XDS      *xds.Server
 	Rollout  *rollout.Tracker
+	// Quarantine holds back what Envoys refuse.
+	Quarantine *quarantine.Quarantine
 	// Now is the clock that expiries are counted from; nil is time.Now.
 	Now func() time.Time
 }
@@ -39,7 +42,7 @@ func Registry(s Sources) *prometheus.Registry {
 // own are the collectors of Signet's own metrics.
 func own(s Sources) []prometheus.Collector {
 	return []prometheus.Collector{
-		newBuildInfo(s.Version), s.Pipeline, s.XDS, s.Rollout,
+		newBuildInfo(s.Version), s.Pipeline, s.XDS, s.Rollout, s.Quarantine,
 		&translation{translator: s.Pipeline.Translator(), now: s.Now},
 	}
 }

@@ -13,6 +13,8 @@
 //     longer computes what was refused.
 //   - What one Envoy has acknowledged is not taken from it because another
 //     refuses it.
+//   - The routes of a cluster that no Envoy gets warm take their fail-closed form
+//     while that lasts, and their objects say what it waits for.
 //   - Memory follows what is held back now.
 //
 // It never changes a resource itself, never delays a stream or a commit, and

@@ -8,7 +8,6 @@ import (
 
 	"github.com/signetproxy/signet/operator/xds"
 	"github.com/signetproxy/signet/translator"
-	"github.com/signetproxy/signet/translator/envoy"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/ir"
 	"github.com/signetproxy/signet/translator/reason"
@@ -45,6 +44,7 @@ type Quarantine struct {
 	nacks   []xds.Nack
 	acks    map[ir.Name]uint64
 	counted map[label]*count
+	warming warming
 
 	// Of the goroutine of Run.
 	book    *book
@@ -59,7 +59,7 @@ func New(o Options) *Quarantine {
 	}
 	return &Quarantine{
 		opts: o, wake: make(chan struct{}, 1),
-		acks: map[ir.Name]uint64{}, counted: map[label]*count{},
+		acks: map[ir.Name]uint64{}, counted: map[label]*count{}, warming: newWarming(),
 		book: newBook(), said: map[translator.RefusalKey]*translator.Refusal{},
 	}
 }
@@ -160,10 +160,10 @@ func (q *Quarantine) step(t *translator.Translator) {
 
 func (q *Quarantine) submit(t *translator.Translator, changes []change) {
 	q.show()
-	if len(changes) == 0 {
-		return
-	}
 	c := graph.NewChanges()
+	q.mu.Lock()
+	q.warmth(t, c)
+	q.mu.Unlock()
 	for _, x := range changes {
 		if x.row == nil {
 			t.Quarantine.Delete(c, x.key)
@@ -213,9 +213,4 @@ func (q *Quarantine) tell(t *translator.Translator, rev *graph.Revision) {
 			q.opts.Event(e)
 		}
 	}
-}
-
-var kinds = map[envoy.Type]string{
-	envoy.ClusterType: "clusters", envoy.EndpointType: "endpoints", envoy.SecretType: "secrets",
-	envoy.ListenerType: "listeners", envoy.ScopeType: "scopes",
 }

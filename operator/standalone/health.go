@@ -20,7 +20,7 @@ var errNoProcess = errors.New("envoy has not been started")
 // plane is ready, an Envoy has acknowledged a complete revision, and it answers.
 func (s *Standalone) handlers() health.Handlers {
 	registry := metrics.Registry(metrics.Sources{
-		Version: s.cfg.Version, Pipeline: s.pipeline, XDS: s.xds, Rollout: s.rollout,
+		Version: s.cfg.Version, Pipeline: s.pipeline, XDS: s.xds, Rollout: s.rollout, Quarantine: s.held,
 	})
 	return health.Handlers{
 		Ready: []health.Check{

@@ -75,6 +75,7 @@ type Standalone struct {
 	keeper   *certificate.Keeper
 	xds      *xds.Server
 	rollout  *rollout.Tracker
+	held     *quarantine.Quarantine
 	pipeline *pipeline.Pipeline
 	// process is the Envoy that was started last; nil before the first.
 	process atomic.Pointer[host.Process]
@@ -93,17 +94,17 @@ func New(cfg Config) (*Standalone, error) {
 		return nil, fmt.Errorf("identities: %w", err)
 	}
 	s := &Standalone{cfg: cfg, keeper: keeper, ready: make(chan struct{}), folder: make(chan string, 1)}
-	held := quarantine.New(quarantine.Options{Log: cfg.Log.WithName("quarantine")})
+	s.held = quarantine.New(quarantine.Options{Log: cfg.Log.WithName("quarantine")})
 	s.rollout = rollout.New(rollout.Options{Log: cfg.Log.WithName("rollout")})
 	s.xds = xds.New(xds.Options{
 		Log: cfg.Log.WithName("xds"), Identity: certificate.ParseFleetURI, Trust: keeper.Authorities,
-		Observer: xds.Observers{held, s.rollout},
+		Observer: xds.Observers{s.held, s.rollout},
 	})
 	s.pipeline = pipeline.New(pipeline.Options{
 		Source: folder.New(cfg.Manifests, folder.Options{Log: cfg.Log.WithName("folder")}),
 		XDS:    s.xds, Fleet: FleetSpec(cfg.Address, cfg.HTTPPort, cfg.HTTPSPort),
 		Log: cfg.Log.WithName("pipeline"), Committed: cfg.Committed,
-		Quarantine: held, Rollout: s.rollout, Tamper: cfg.Tamper,
+		Quarantine: s.held, Rollout: s.rollout, Tamper: cfg.Tamper,
 	})
 	return s, nil
 }

@@ -29,6 +29,7 @@ type WarmingObserver interface {
 type Warming struct {
 	Fleet    ir.Name
 	Node     string
+	Stream   uint64           // told apart from other streams of the fleet by it
 	Clusters []WarmingCluster // by name
 }
 
@@ -45,6 +46,9 @@ type WarmingCluster struct {
 	// is not known whether it is this cluster or a neighbour that Envoy waits
 	// for.
 	Outside bool
+	// Taken says that some Envoy of the fleet has acknowledged these very bytes:
+	// what it waits for is there for others.
+	Taken bool
 }
 
 // Missing is a resource without which a cluster does not get warm.
@@ -73,6 +77,7 @@ const (
 type Warm struct {
 	Fleet    ir.Name
 	Node     string
+	Stream   uint64
 	Clusters map[string]WarmOutcome // by name
 }
 
@@ -219,14 +224,17 @@ func (s *stream) suspect(before time.Time) []WarmingCluster {
 			if now := s.cursor.get(clusters, r.Name); now != nil && now.Version != r.Version {
 				continue // a later response has taken its place
 			}
-			c := WarmingCluster{Name: r.Name, Revision: e.revision, Since: e.sent, Missing: s.missing(r, owed), Outside: r.uses().outside}
+			c := WarmingCluster{
+				Name: r.Name, Revision: e.revision, Since: e.sent, Missing: s.missing(r, owed), Outside: r.uses().outside,
+				Taken: r.published().line.good.Load() == r.published(),
+			}
 			switch {
 			case len(c.Missing) > 0:
 				missing = append(missing, c)
 			case c.Outside:
 				outside = append(outside, c)
 			case e != first:
-			case r.published().line.good.Load() != r.published():
+			case !c.Taken:
 				unknown = append(unknown, c)
 				all = append(all, c)
 			default:
@@ -300,7 +308,7 @@ func (s *stream) beginWarming(found []WarmingCluster) {
 	s.showWarming()
 	s.log.Info("Clusters do not get warm", "clusters", len(begun), "first", begun[0].Name,
 		"missing", begun[0].Missing, "revision", begun[0].Revision)
-	w := Warming{Fleet: s.fleet.name, Node: s.status.Node, Clusters: begun}
+	w := Warming{Fleet: s.fleet.name, Node: s.status.Node, Stream: s.id, Clusters: begun}
 	s.events = append(s.events, func(o Observer) {
 		if o, ok := o.(WarmingObserver); ok {
 			o.OnWarming(w)
@@ -353,7 +361,7 @@ func (s *stream) tellWarm(ended map[string]WarmOutcome) {
 	s.showWarming()
 	first := sortedKeys(ended)[0]
 	s.log.Info("Clusters wait no longer to get warm", "clusters", len(ended), "first", first, "outcome", ended[first])
-	w := Warm{Fleet: s.fleet.name, Node: s.status.Node, Clusters: ended}
+	w := Warm{Fleet: s.fleet.name, Node: s.status.Node, Stream: s.id, Clusters: ended}
 	s.events = append(s.events, func(o Observer) {
 		if o, ok := o.(WarmingObserver); ok {
 			o.OnWarm(w)

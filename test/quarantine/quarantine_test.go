@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -448,4 +449,66 @@ func TestRefused(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// A host that moved to another Service with the change that Envoy refuses: its
+// last good routes lead to a cluster that is gone. (seed 31 of a soak found
+// that a new Envoy then refused them and was never ready)
+func TestLastGoodRoutesOfAClusterThatIsGone(t *testing.T) {
+	moved := func(e *estate, service, version string) string {
+		return world.All(world.Service("default", service, 443, nil, e.backend), secretOf(e.ca, "moved"),
+			world.Proxy("default", "moved", "moved.test", world.Routes(
+				world.Route("/", world.Validated(service, 443, "tls", "moved", backendName))+setHeader(version))))
+	}
+	e := newEstate(t, func(e *estate) map[string]string {
+		return map[string]string{"moved": moved(e, "before", "1"), "plain": world.Service("default", "plain", 80, nil, e.plain), "later": later("1")}
+	})
+	eventually(t, "served at first", func() error { return errors.Join(e.answers("moved.test", "/", 200, "1"), e.blames("moved", "")) })
+	e.Write("moved", moved(e, "after", versioned(true, "2")))
+	closed := func() error {
+		return errors.Join(e.answers("moved.test", "/", 503, ""), e.blames("moved", "missing )"))
+	}
+	eventually(t, "fails closed", closed)
+	e.replaceEnvoy()
+	eventually(t, "fails closed in a new Envoy", closed)
+	e.Write("later", later("2"))
+	eventually(t, "all else is served", func() error { return e.answers("later.test", "/", 200, "2") })
+	e.Write("moved", moved(e, "after", "3"))
+	eventually(t, "mended", func() error { return errors.Join(e.answers("moved.test", "/", 200, "3"), e.blames("moved", "")) })
+}
+
+// A cluster waits for a health check that nobody answers: its route is closed
+// and its object says so, and all else is delivered.
+func TestClusterThatDoesNotGetWarm(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = silent.Close() })
+	const check = "  healthCheckPolicy: {path: /healthz, timeoutSeconds: 300, intervalSeconds: 300, unhealthyThresholdCount: 1, healthyThresholdCount: 1}\n"
+	stuck := func(e *estate, extra string) string {
+		service := world.Service("default", "stuck", 80, nil, e.plain)
+		if extra != "" {
+			_, port, _ := net.SplitHostPort(silent.Addr().String())
+			service = strings.ReplaceAll(service, "port: "+strconv.Itoa(e.plain.Port()), "port: "+port)
+		}
+		return world.All(service, world.Proxy("default", "stuck", "stuck.test", world.Routes(
+			world.Route("/", world.Plain("stuck", 80, ""))+extra)))
+	}
+	e := newEstate(t, func(e *estate) map[string]string {
+		return map[string]string{"plain": world.Service("default", "plain", 80, nil, e.plain), "later": later("1"), "stuck": stuck(e, "")}
+	})
+	eventually(t, "served at first", func() error { return e.answers("stuck.test", "/", 200, "") })
+	e.Write("stuck", stuck(e, check))
+	eventually(t, "the object says what the cluster waits for", func() error {
+		s := status(e.Report(), "stuck")
+		if s == nil || !strings.Contains(text(s), "first answer to a health check") {
+			return fmt.Errorf("status %+v", s)
+		}
+		return e.answers("stuck.test", "/", 503, "")
+	})
+	e.Write("later", later("2"))
+	eventually(t, "all else is served", func() error { return e.answers("later.test", "/", 200, "2") })
+	e.Write("stuck", stuck(e, ""))
+	eventually(t, "mended", func() error { return errors.Join(e.answers("stuck.test", "/", 200, ""), e.blames("stuck", "")) })
 }

@@ -466,3 +466,46 @@ func firstField(body []byte, field protowire.Number) (string, error) {
 	}
 	return string(all[0]), nil
 }
+
+// ClustersOf lists the clusters that the routes of a scope, or of a part of
+// one, lead to, sorted.
+func ClustersOf(r *Resource) ([]string, error) {
+	var hosts []*routev3.VirtualHost
+	switch r.Type {
+	case ScopeType:
+		var scope routev3.ScopedRouteConfiguration
+		if err := proto.Unmarshal(r.Body, &scope); err != nil {
+			return nil, fmt.Errorf("scope %s: %w", r.Name, err)
+		}
+		hosts = scope.GetRouteConfiguration().GetVirtualHosts()
+	case HostType:
+		hosts = []*routev3.VirtualHost{{}}
+		if err := proto.Unmarshal(r.Body, hosts[0]); err != nil {
+			return nil, fmt.Errorf("part %s of a scope: %w", r.Name, err)
+		}
+	default:
+		return nil, nil
+	}
+	var out []string
+	for _, h := range hosts {
+		for _, x := range h.GetRoutes() {
+			out = append(out, clustersOf(x.GetRoute())...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+func clustersOf(a *routev3.RouteAction) []string {
+	var out []string
+	if c := a.GetCluster(); c != "" {
+		out = append(out, c)
+	}
+	for _, w := range a.GetWeightedClusters().GetClusters() {
+		out = append(out, w.GetName())
+	}
+	for _, m := range a.GetRequestMirrorPolicies() {
+		out = append(out, m.GetCluster())
+	}
+	return out
+}

@@ -162,6 +162,8 @@ const (
 	// FormatRefused goes with RefusedByEnvoy: what, fleet, what is served
 	// instead, Envoy's words.
 	FormatRefused Format = "Envoy refuses %s of fleet %s; %s: %s"
+	// FormatNotWarm goes with ResourceWithheld: cluster, fleet, what it waits for.
+	FormatNotWarm Format = "cluster %s does not get ready in the Envoys of fleet %s, so its routes answer 503: it waits for %s"
 	// FormatIgnored goes with SpecError/IgnoredField: path of the field, why.
 	FormatIgnored Format = "ignoring field %q; %s"
 )
