@@ -87,6 +87,7 @@ func (t *Translator) computeRefusal(r *graph.Reader, k RefusalKey) (*Refused, er
 		}
 	case envoy.ScopeType:
 		t.traceScope(r, k, out)
+	default: // parts are named by the resource that they belong to
 	}
 	return out, nil
 }
@@ -105,33 +106,37 @@ func servesInstead(q *Refusal) reason.Message {
 func (t *Translator) users(r *graph.Reader, sites []hostKey, uses func(*ir.Upstream) bool) []ir.Name {
 	var out []ir.Name
 	for _, k := range sites {
-		s, ok := t.Sites.Get(r, k)
-		if !ok {
-			continue
-		}
-		for i := range s.VirtualHosts {
-			for j := range s.VirtualHosts[i].Routes {
-				x := &s.VirtualHosts[i].Routes[j]
-				if x.Forward == nil {
-					continue
-				}
-				for u := range x.Forward.Upstreams() {
-					if uses(u) {
-						out = append(out, x.Origin.Name)
-					}
-				}
-			}
-		}
-		if s.TCP == nil {
-			continue
-		}
-		for i := range s.TCP.Backends {
-			if uses(s.TCP.Backends[i].Upstream) {
-				out = append(out, s.TCP.Origin.Name)
-			}
+		if s, ok := t.Sites.Get(r, k); ok {
+			out = append(out, usersIn(&s.Site, uses)...)
 		}
 	}
 	return sortedNames(out)
+}
+
+func usersIn(s *ir.Site, uses func(*ir.Upstream) bool) []ir.Name {
+	var out []ir.Name
+	for i := range s.VirtualHosts {
+		for j := range s.VirtualHosts[i].Routes {
+			x := &s.VirtualHosts[i].Routes[j]
+			if x.Forward == nil {
+				continue
+			}
+			for u := range x.Forward.Upstreams() {
+				if uses(u) {
+					out = append(out, x.Origin.Name)
+				}
+			}
+		}
+	}
+	if s.TCP == nil {
+		return out
+	}
+	for i := range s.TCP.Backends {
+		if uses(s.TCP.Backends[i].Upstream) {
+			out = append(out, s.TCP.Origin.Name)
+		}
+	}
+	return out
 }
 
 func sortedNames(names []ir.Name) []ir.Name {
@@ -248,8 +253,9 @@ func (t *Translator) Served(rev *graph.Revision, fleet ir.Name, x *envoy.Resourc
 		return t.servedSecret(r, fleet, x.Name)
 	case envoy.ScopeType:
 		return t.servedScope(r, fleet, x)
+	default: // parts are not sent alone
+		return nil
 	}
-	return nil
 }
 
 func found[K graph.Key](table *graph.Unit[K, served], r *graph.Reader, k K) *envoy.Resource {

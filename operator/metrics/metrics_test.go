@@ -16,7 +16,6 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/signetproxy/signet/operator/pipeline"
@@ -152,7 +151,7 @@ func TestWhatIsServedIsCounted(t *testing.T) {
 }
 
 func key(kind, name string) source.Key {
-	return source.Key{GroupVersionKind: schema.GroupVersionKind{Kind: kind}, Namespace: "default", Name: name}
+	return source.Key{Kind: kind, Namespace: "default", Name: name}
 }
 
 // documented is a row of the table in docs/metrics.md.

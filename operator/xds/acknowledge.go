@@ -143,7 +143,10 @@ func (s *stream) answered(k kind, req *discoveryv3.DeltaDiscoveryRequest) error 
 	s.status.Acks++
 	s.server.counters.byType[k].acks.Add(1)
 	for _, r := range e.asked {
-		r.accept()
+		// What Envoy has unsubscribed from meanwhile it has thrown away.
+		if sub.wants(r.Name) && !slices.Contains(req.GetResourceNamesUnsubscribe(), r.Name) {
+			r.accept()
+		}
 	}
 	for _, r := range e.rows {
 		// Envoy takes the same bad secret when it comes again, yet does not use

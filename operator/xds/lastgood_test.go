@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/signetproxy/signet/translator/envoy"
@@ -166,6 +167,42 @@ func TestLastGood(t *testing.T) {
 				c.nack("bad")
 			},
 			secret("trust/b", "1"),
+		},
+		"secret that is watched no more": {
+			"a handshake has failed while the secret was on its way: Envoy acknowledges it, and throws it away",
+			func(h *harness, c *client) {
+				c.start(world()...)
+				c.subscribe(envoy.SecretType, "a.example.com")
+				c.want("secrets -a.example.com")
+				h.publish(2, list(secret("a.example.com", "1")))
+				c.want("secrets +a.example.com")
+				c.unsubscribe(envoy.SecretType, "a.example.com")
+				c.ack()
+				c.subscribe(envoy.SecretType, "a.example.com")
+				c.want("secrets +a.example.com")
+				c.nack("bad")
+			},
+			nil,
+		},
+		"secret that is unsubscribed with the answer": {
+			"Envoy puts both into one message when it can",
+			func(h *harness, c *client) {
+				c.start(world()...)
+				c.subscribe(envoy.SecretType, "a.example.com")
+				c.want("secrets -a.example.com")
+				c.ack()
+				h.publish(2, list(secret("a.example.com", "1")))
+				c.want("secrets +a.example.com")
+				nonce := c.unanswered[0].GetNonce()
+				c.unanswered = nil
+				c.send(&discoveryv3.DeltaDiscoveryRequest{
+					TypeUrl: string(envoy.SecretType), ResponseNonce: nonce, ResourceNamesUnsubscribe: []string{"a.example.com"},
+				})
+				c.subscribe(envoy.SecretType, "a.example.com")
+				c.want("secrets +a.example.com")
+				c.nack("bad")
+			},
+			nil,
 		},
 		"secret of a wildcard": {
 			"it is the published secret that was taken under a host's name, and the next that was refused",

@@ -452,8 +452,8 @@ func TestRefused(t *testing.T) {
 }
 
 // A host that moved to another Service with the change that Envoy refuses: its
-// last good routes lead to a cluster that is gone. (seed 31 of a soak found
-// that a new Envoy then refused them and was never ready)
+// last good routes lead to a cluster that is gone. Seed 31 of a soak found that a
+// new Envoy then refused them and was never ready.
 func TestLastGoodRoutesOfAClusterThatIsGone(t *testing.T) {
 	moved := func(e *estate, service, version string) string {
 		return world.All(world.Service("default", service, 443, nil, e.backend), secretOf(e.ca, "moved"),

@@ -240,7 +240,7 @@ func freePorts(t *testing.T, n int) []int {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close() // all at once, so that they differ
+		defer l.Close() //nolint:revive // all at once, so that they differ
 		a, ok := l.Addr().(*net.TCPAddr)
 		if !ok {
 			t.Fatalf("address %s", l.Addr())
