@@ -49,6 +49,7 @@
 // backs off up to a minute.
 //
 // Nothing answers outside the cluster: its DNS knows the cluster's names alone,
-// and the host forwards nothing. An address of the load balancers' range that no
-// Service has is refused at once. NetworkPolicies are taken and not enforced.
+// and the host forwards nothing. An address of the Services' and the load
+// balancers' ranges that nothing serves is refused at once. NetworkPolicies are
+// taken and not enforced.
 package cluster

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -95,16 +96,22 @@ func network(ctx context.Context, r *Ranges) error {
 			return fmt.Errorf("sysctl %s: %w", name, err)
 		}
 	}
-	for _, command := range []string{
+	commands := []string{
 		"ip link set lo up",
 		"ip address add " + r.Node.String() + " dev eth0",
 		"ip link set eth0 up",
 		"ip route add default via " + r.Host.Addr().String(),
-		// An address that no Service has is refused. What kube-proxy serves has
-		// another destination by the time that these rules see it.
-		"iptables --wait --append FORWARD --destination " + r.LoadBalancers.String() + " --jump REJECT",
-		"iptables --wait --append OUTPUT --destination " + r.LoadBalancers.String() + " --jump REJECT",
-	} {
+	}
+	// A virtual address that kube-proxy does not serve, or not yet, is refused at
+	// once. Without this a connection that comes between its two tables' changes
+	// would go to the host and hang until its client gives up. What is served has
+	// another destination by the time that these rules see it.
+	for _, chain := range []string{"FORWARD", "OUTPUT"} {
+		for _, virtual := range []netip.Prefix{r.Services, r.LoadBalancers} {
+			commands = append(commands, "iptables --wait --append "+chain+" --destination "+virtual.String()+" --jump REJECT")
+		}
+	}
+	for _, command := range commands {
 		argv := strings.Fields(command)
 		if out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w: %s", command, err, out)

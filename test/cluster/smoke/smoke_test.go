@@ -109,6 +109,8 @@ func loadBalancer(t *testing.T, c *cluster.Cluster) {
 	pool := c.Ranges().LoadBalancers.Addr().As4()
 	asked := net.IPv4(pool[0], pool[1], pool[2], 77).String()
 	refused(t, asked)
+	virtual := c.Ranges().Services.Addr().As4()
+	refused(t, net.IPv4(virtual[0], virtual[1], virtual[2]+1, 254).String()) // of no Service
 	create := func(name, asked string) {
 		_, err := services.Create(t.Context(), &corev1.Service{
 			Name: name,
