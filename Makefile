@@ -14,6 +14,9 @@ GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
 export SIGNET_GOLANGCI_LINT := $(GOLANGCI_LINT)
 export CONTROLLER_GEN := $(TOOLS)/controller-gen-$(CONTROLLER_GEN_VERSION)/controller-gen
 export KUBEBUILDER_ASSETS := $(TOOLS)/kubernetes-$(KUBERNETES_VERSION)
+# What a test cluster is made of.
+CLUSTER_TOOLS := packages etcd kubernetes kubernetes-node containerd cni coredns
+CLUSTER := go run ./test/cluster/cmd --name '$(NAME)'
 
 # An Envoy of one's own is used as it is; otherwise the pinned one is installed.
 ifeq ($(SIGNET_ENVOY),)
@@ -38,6 +41,8 @@ HOSTS ?=
 CHANGES ?=
 RUNS ?= 3
 JSON ?= bin/traffic.json
+NAME ?= signet
+PLATFORMS ?=
 
 ##@ Use
 
@@ -50,6 +55,10 @@ help: ## List the targets.
 .PHONY: build
 build: ## Build bin/signet (VERSION=...).
 	CGO_ENABLED=0 go build $(BUILD_FLAGS) -o bin/signet ./cmd/signet
+
+.PHONY: image
+image: ## Signet's image as an OCI archive in bin (VERSION=... PLATFORMS=linux/amd64,linux/arm64).
+	go run ./image/cmd --version '$(VERSION)' --platforms '$(PLATFORMS)'
 
 .PHONY: run
 run: tool-envoy ## Serve examples/upstream-tls through a real Envoy (ONCE=1: first answers only).
@@ -81,9 +90,33 @@ fix: tool-golangci-lint ## Repair what the linters can repair, gofmt included.
 .PHONY: unit
 unit: tool-envoy tool-golangci-lint ## All tests with the race detector (PACKAGES=./translator/... RUN=TestName).
 	@echo '== test: unit tests, golden cases, suites with a real Envoy'
-	go test -race -shuffle=on -timeout 20m $(if $(RUN),-run '$(RUN)') $(if $(RUN)$(filter-out ./...,$(PACKAGES)),$(PACKAGES),$$(go list ./... | grep -v /test/upstreamtls$$))
+	go test -race -shuffle=on -timeout 20m $(if $(RUN),-run '$(RUN)') $(if $(RUN)$(filter-out ./...,$(PACKAGES)),$(PACKAGES),$$(go list ./... | grep -v -e /test/upstreamtls$$ -e /test/cluster/smoke$$))
 	$(if $(RUN)$(filter-out ./...,$(PACKAGES)),,@echo '== test: the rules of upstream TLS, S1 to S16, by name')
 	$(if $(RUN)$(filter-out ./...,$(PACKAGES)),,go test -race -shuffle=on -timeout 20m -v ./test/upstreamtls)
+
+##@ Test clusters: a real Kubernetes of one node (as root; NAME=signet)
+
+.PHONY: cluster-up
+cluster-up: tool-cluster ## Start one; its last line says how to reach it.
+	@$(CLUSTER) up
+
+.PHONY: cluster-down
+cluster-down: ## End it and remove all of it.
+	@$(CLUSTER) down
+
+.PHONY: cluster-status
+cluster-status: ## Say what it does.
+	@$(CLUSTER) status
+
+.PHONY: cluster-images
+cluster-images: tool-envoy tool-cluster ## The images of the test bed as OCI archives in bin/images.
+	@$(CLUSTER) images
+
+.PHONY: test-cluster
+test-cluster: tool-cluster ## Start and end clusters of its own, and send traffic through them.
+	go test -race -shuffle=on -timeout 20m -v ./test/cluster/smoke
+
+##@ Measure
 
 .PHONY: bench
 bench: tool-envoy ## Benchmarks (PACKAGES=./translator/graph BENCH=pattern).
@@ -112,7 +145,7 @@ clean: ## Remove what was built here; the tools stay.
 ##@ Tools, in $SIGNET_CACHE, else $XDG_CACHE_HOME/signet, else ~/.cache/signet
 
 .PHONY: tools
-tools: ## Install all of them.
+tools: ## Those of make test and of envtest; the two below have more.
 	@test/tools/install envoy controller-gen golangci-lint etcd kubernetes
 
 .PHONY: tool-envoy
@@ -126,6 +159,14 @@ tool-controller-gen: ## controller-gen, for make generate and make lint.
 .PHONY: tool-golangci-lint
 tool-golangci-lint: ## golangci-lint.
 	@test/tools/install golangci-lint
+
+.PHONY: tool-cluster
+tool-cluster: tool-envoy ## All that test clusters are made of, Debian packages included where the user is root.
+	@test/tools/install $(CLUSTER_TOOLS)
+
+.PHONY: tool-helm
+tool-helm: ## Helm.
+	@test/tools/install helm
 
 .PHONY: tool-kubernetes
 tool-kubernetes: ## etcd, kube-apiserver and kubectl, for envtest.

@@ -1,10 +1,11 @@
 // Package backend is a real HTTP server for tests and examples: cleartext or
 // TLS, HTTP/1.1 and HTTP/2, with or without client certificates. It remembers
 // every connection and request it saw, so that a test can prove that none
-// arrived. It listens on loopback alone.
+// arrived. It listens on loopback, unless it is told otherwise.
 package backend
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -20,11 +21,19 @@ import (
 	"time"
 )
 
+// None, as a Config's Keep, remembers no request.
+const None = -1
+
 // Config says how a backend serves. Without a certificate it is cleartext
 // (HTTP/1.1, and HTTP/2 with prior knowledge).
 type Config struct {
 	// Name is in every answer.
-	Name        string
+	Name string
+	// Address is where it listens; empty is a free port of loopback.
+	Address string
+	// Keep is how many requests are remembered, the last ones; 0 is all, and
+	// None none, so that a long load costs no memory.
+	Keep        int
 	Certificate *tls.Certificate
 	// GetCertificate, when set, gives the certificate of each new connection.
 	GetCertificate func() (*tls.Certificate, error)
@@ -38,8 +47,6 @@ type Config struct {
 	Delay time.Duration
 	// CloseEach closes each HTTP/1.1 connection after one answer.
 	CloseEach bool
-	// Forget keeps no requests, so that a long load costs no memory.
-	Forget bool
 	// Saw, when set, is called with each request before it is answered.
 	Saw func(*Request)
 }
@@ -77,10 +84,10 @@ type Backend struct {
 	open     map[net.Conn]struct{}
 }
 
-// Start serves on a free loopback port until Close.
+// Start serves until Close.
 func Start(cfg Config) (*Backend, error) {
 	var lc net.ListenConfig
-	l, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	l, err := lc.Listen(context.Background(), "tcp", cmp.Or(cfg.Address, "127.0.0.1:0"))
 	if err != nil {
 		return nil, fmt.Errorf("backend %s: %w", cfg.Name, err)
 	}
@@ -165,9 +172,12 @@ func (b *Backend) serve(w http.ResponseWriter, r *http.Request) {
 			req.ClientCertificate = t.PeerCertificates[0].Raw
 		}
 	}
-	if !b.cfg.Forget {
+	if b.cfg.Keep >= 0 {
 		b.mu.Lock()
 		b.requests = append(b.requests, req)
+		if surplus := len(b.requests) - b.cfg.Keep; b.cfg.Keep > 0 && surplus > 0 {
+			b.requests = slices.Delete(b.requests, 0, surplus)
+		}
 		b.mu.Unlock()
 	}
 	if b.cfg.Saw != nil {
@@ -196,7 +206,7 @@ func (b *Backend) Address() *net.TCPAddr {
 // Port is the TCP port.
 func (b *Backend) Port() int { return b.Address().Port }
 
-// Requests are all requests seen so far.
+// Requests are all requests seen so far, or the last that are kept.
 func (b *Backend) Requests() []Request {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -79,7 +79,7 @@ func newStage(t *testing.T) *stage {
 		t.Fatal(err)
 	}
 	for i := range s.backends {
-		if s.backends[i], err = backend.Start(backend.Config{Name: fmt.Sprint("backend", i), Certificate: &pair.TLS, Forget: true}); err != nil {
+		if s.backends[i], err = backend.Start(backend.Config{Name: fmt.Sprint("backend", i), Certificate: &pair.TLS, Keep: backend.None}); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(s.backends[i].Close)

@@ -100,7 +100,7 @@ func (e *Estate) prepare() error {
 		return fmt.Errorf("backend certificate: %w", err)
 	}
 	for i, name := range []string{"a", "b"} {
-		e.Backends[i], err = backend.Start(backend.Config{Name: name, Certificate: &pair.TLS, Forget: true})
+		e.Backends[i], err = backend.Start(backend.Config{Name: name, Certificate: &pair.TLS, Keep: backend.None})
 		if err != nil {
 			return fmt.Errorf("backend: %w", err)
 		}

@@ -87,6 +87,7 @@ func (a *Authority) Pool() *x509.CertPool {
 // from now.
 type Leaf struct {
 	CommonName          string
+	Organizations       []string
 	DNS                 []string
 	IPs                 []net.IP
 	URIs                []string
@@ -142,7 +143,7 @@ func (a *Authority) Issue(l Leaf) (*Pair, error) {
 
 func (l *Leaf) template() (*x509.Certificate, error) {
 	t := &x509.Certificate{
-		SerialNumber: serial(), Subject: pkix.Name{CommonName: l.CommonName},
+		SerialNumber: serial(), Subject: pkix.Name{CommonName: l.CommonName, Organization: l.Organizations},
 		NotBefore: l.NotBefore, NotAfter: l.NotAfter,
 		DNSNames: l.DNS, IPAddresses: l.IPs,
 		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,

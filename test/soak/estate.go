@@ -76,7 +76,7 @@ func (e *estate) signer() *pki.Authority { return e.signers[len(e.signers)-1] }
 func (e *estate) startBackends(saw func(*backend.Request)) (map[string]model.Backend, error) {
 	out := map[string]model.Backend{}
 	for i, name := range slices.Concat(cleartextBackends, tlsBackends, traps) {
-		c := backend.Config{Name: name, Forget: true, Saw: saw, CloseEach: i%2 == 1}
+		c := backend.Config{Name: name, Keep: backend.None, Saw: saw, CloseEach: i%2 == 1}
 		secure := !slices.Contains(cleartextBackends, name) && name != "trap-cleartext"
 		if secure {
 			pair, err := e.pair(name)

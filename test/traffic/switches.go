@@ -45,7 +45,7 @@ func switchings() []switching {
 type stage struct{ backends []*backend.Backend }
 
 func (s *stage) start(c backend.Config) (*backend.Backend, error) {
-	c.Forget = true
+	c.Keep = backend.None
 	b, err := backend.Start(c)
 	if err == nil {
 		s.backends = append(s.backends, b)
