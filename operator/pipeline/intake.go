@@ -160,10 +160,19 @@ func shape(spec *translator.FleetSpec, o *v1alpha1.EnvoyFleet) {
 	spec.Upstream.Min, spec.Upstream.Max = string(t.MinimumProtocolVersion), string(t.MaximumProtocolVersion)
 	spec.Upstream.Ciphers, spec.Upstream.Curves = t.CipherSuites, t.ECDHCurves
 	spec.Upstream.RequireValidation = t.RequireValidation
-	if c := t.ClientCertificate; c != nil {
-		ref := ir.Name{Namespace: cmp.Or(c.SecretRef.Namespace, o.Namespace), Name: c.SecretRef.Name}
+	if ref, ok := clientCertificate(o); ok {
 		spec.Upstream.ClientCertificate = &ref
 	}
+}
+
+// clientCertificate is the Secret that an EnvoyFleet's Envoys present.
+func clientCertificate(o *v1alpha1.EnvoyFleet) (ir.Name, bool) {
+	t := o.Spec.UpstreamTLS
+	if t == nil || t.ClientCertificate == nil {
+		return ir.Name{}, false
+	}
+	ref := t.ClientCertificate.SecretRef
+	return ir.Name{Namespace: cmp.Or(ref.Namespace, o.Namespace), Name: ref.Name}, true
 }
 
 // report lists the EnvoyFleets with the fleet that each shapes.
