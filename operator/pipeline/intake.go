@@ -171,8 +171,13 @@ func clientCertificate(o *v1alpha1.EnvoyFleet) (ir.Name, bool) {
 	if t == nil || t.ClientCertificate == nil {
 		return ir.Name{}, false
 	}
-	ref := t.ClientCertificate.SecretRef
-	return ir.Name{Namespace: cmp.Or(ref.Namespace, o.Namespace), Name: ref.Name}, true
+	switch c := t.ClientCertificate; {
+	case c.SecretRef != nil:
+		return ir.Name{Namespace: cmp.Or(c.SecretRef.Namespace, o.Namespace), Name: c.SecretRef.Name}, true
+	case c.Issued != nil:
+		return ir.Name{Namespace: o.Namespace, Name: c.Issued.Secret(o.Name)}, true
+	}
+	return ir.Name{}, false
 }
 
 // report lists the EnvoyFleets with the fleet that each shapes.

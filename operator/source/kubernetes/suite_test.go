@@ -190,7 +190,7 @@ func fleet(namespace, name, secret string) *v1alpha1.EnvoyFleet {
 	f := &v1alpha1.EnvoyFleet{ObjectMeta: meta(namespace, name)}
 	if secret != "" {
 		f.Spec.UpstreamTLS = &v1alpha1.UpstreamTLS{ClientCertificate: &v1alpha1.ClientCertificate{
-			SecretRef: v1alpha1.SecretReference{Name: secret},
+			SecretRef: &v1alpha1.SecretReference{Name: secret},
 		}}
 	}
 	return f
