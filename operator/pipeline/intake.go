@@ -25,6 +25,18 @@ type intake struct {
 	fleets fleets
 }
 
+// fleets turns EnvoyFleets into fleets: one of a folder, or each of a cluster.
+type fleets interface {
+	put(n ir.Name, o *v1alpha1.EnvoyFleet)
+	remove(n ir.Name)
+	// note looks at what the source could not read.
+	note(problems []source.Problem)
+	// apply records what has changed since the last call.
+	apply(c *graph.Changes, in *translator.Inputs)
+	// report lists the EnvoyFleets with the fleet that each shapes.
+	report() []report.FleetObject
+}
+
 // put records an object in the changes; the object must not be changed after.
 func (in *intake) put(c *graph.Changes, o client.Object) {
 	n := ir.Name{Namespace: o.GetNamespace(), Name: o.GetName()}
@@ -83,9 +95,9 @@ func (in *intake) add(c *graph.Changes, b source.Batch) {
 	in.fleets.apply(c, in.inputs)
 }
 
-// fleets shapes the local fleet. A folder has one Envoy and so one fleet of a
+// localFleet shapes the one fleet of a folder. A folder has one Envoy and so one fleet of a
 // fixed identity; the first EnvoyFleet by namespace and name shapes it.
-type fleets struct {
+type localFleet struct {
 	base    translator.FleetSpec
 	objects map[ir.Name]*v1alpha1.EnvoyFleet
 	// refused is why an EnvoyFleet that the source has seen is not an object;
@@ -95,21 +107,21 @@ type fleets struct {
 	shaper  ir.Name
 }
 
-func newFleets(base translator.FleetSpec) fleets {
-	return fleets{base: base, objects: map[ir.Name]*v1alpha1.EnvoyFleet{}, dirty: true}
+func newLocalFleet(base translator.FleetSpec) *localFleet {
+	return &localFleet{base: base, objects: map[ir.Name]*v1alpha1.EnvoyFleet{}, dirty: true}
 }
 
-func (f *fleets) put(n ir.Name, o *v1alpha1.EnvoyFleet) {
+func (f *localFleet) put(n ir.Name, o *v1alpha1.EnvoyFleet) {
 	f.objects[n] = o
 	f.dirty = true
 }
 
-func (f *fleets) remove(n ir.Name) {
+func (f *localFleet) remove(n ir.Name) {
 	delete(f.objects, n)
 	f.dirty = true
 }
 
-func (f *fleets) apply(c *graph.Changes, in *translator.Inputs) {
+func (f *localFleet) apply(c *graph.Changes, in *translator.Inputs) {
 	if !f.dirty {
 		return
 	}
@@ -128,7 +140,7 @@ func (f *fleets) apply(c *graph.Changes, in *translator.Inputs) {
 }
 
 // note looks at what the source could not read.
-func (f *fleets) note(problems []source.Problem) {
+func (f *localFleet) note(problems []source.Problem) {
 	refused := ""
 	for i := range problems {
 		if p := &problems[i]; p.Severity == source.Error && strings.HasPrefix(p.Object, fleetKind+" ") {
@@ -140,7 +152,7 @@ func (f *fleets) note(problems []source.Problem) {
 	f.refused = refused
 }
 
-func (f *fleets) names() []ir.Name {
+func (f *localFleet) names() []ir.Name {
 	return slices.SortedFunc(maps.Keys(f.objects), func(a, b ir.Name) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
@@ -181,7 +193,7 @@ func clientCertificate(o *v1alpha1.EnvoyFleet) (ir.Name, bool) {
 }
 
 // report lists the EnvoyFleets with the fleet that each shapes.
-func (f *fleets) report() []report.FleetObject {
+func (f *localFleet) report() []report.FleetObject {
 	var out []report.FleetObject
 	for _, n := range f.names() {
 		o := report.FleetObject{Object: f.objects[n], Chosen: f.shaper}

@@ -11,6 +11,7 @@ import (
 	"github.com/go-logr/logr"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/signetproxy/signet/operator/api/v1alpha1"
 	"github.com/signetproxy/signet/operator/report"
 	"github.com/signetproxy/signet/operator/source"
 	"github.com/signetproxy/signet/operator/xds"
@@ -26,6 +27,9 @@ type Options struct {
 	XDS *xds.Server
 	// Fleet is the local fleet without an EnvoyFleet to shape it.
 	Fleet translator.FleetSpec
+	// Each makes every EnvoyFleet a fleet of its own name, as in a cluster: the
+	// result is what its spec is laid over. With it Fleet counts for nothing.
+	Each func(*v1alpha1.EnvoyFleet) translator.FleetSpec
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	Log logr.Logger
@@ -58,9 +62,13 @@ func New(o Options) *Pipeline {
 		o.Now = time.Now
 	}
 	t := translator.New()
+	in := intake{inputs: &t.Inputs, fleets: newLocalFleet(o.Fleet)}
+	if o.Each != nil {
+		in.fleets = newEachFleet(o.Each)
+	}
 	return &Pipeline{
 		options: o, translator: t,
-		intake:   intake{inputs: &t.Inputs, fleets: newFleets(o.Fleet)},
+		intake:   in,
 		complete: make(chan struct{}),
 		wake:     make(chan time.Time, 1),
 	}

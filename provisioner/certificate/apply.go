@@ -18,10 +18,6 @@ func Want(s State, fleet ir.Name) State {
 	return s
 }
 
-// Adopt returns a state in which the fleet has the given identity, as it was
-// issued before; [Next] tells whether it can be kept.
-func Adopt(s State, fleet ir.Name, pair *KeyPair) State { return s.with(fleet, pair) }
-
 // Forget returns a state without the fleet's identity.
 func Forget(s State, fleet ir.Name) State {
 	s.Identities = maps.Clone(s.Identities)

@@ -153,3 +153,12 @@ func keyTypeOf(key crypto.Signer) KeyType {
 	}
 	return ""
 }
+
+// IdentityDue returns why a fleet's identity must be issued anew, or "". A nil
+// pair is due.
+func IdentityDue(pair *KeyPair, s State, now time.Time, p Policy) string {
+	return leafDue(pair, s.Signing, now, p)
+}
+
+// Renewal is when an identity, or the server's certificate, is replaced.
+func Renewal(pair *KeyPair, p Policy) time.Time { return renewAt(pair.certificate, p) }

@@ -31,6 +31,17 @@ type Fleet struct {
 	XDSAddress string
 	// Certificate is what the pods are known by.
 	Certificate certificate.Identity
+	// Client is the client certificate that Signet keeps for the fleet; nil for
+	// none.
+	Client *ClientCertificate
+}
+
+// ClientCertificate is a Secret of type kubernetes.io/tls.
+type ClientCertificate struct {
+	Secret  string
+	KeyPair *certificate.KeyPair
+	// AuthoritiesPEM are what verifies it, in ca.crt.
+	AuthoritiesPEM []byte
 }
 
 // Labels of all objects; those of LabelFleet and LabelName select the pods.
@@ -70,7 +81,7 @@ var ErrFleet = errors.New("the fleet's objects cannot be made")
 
 // Render makes the objects of a fleet, in the order in which they are applied.
 func Render(f *Fleet) ([]client.Object, error) {
-	secret, err := f.secret()
+	secret, err := f.pair(f.SecretName(), f.Certificate.KeyPair, f.Certificate.TrustPEM)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +90,15 @@ func Render(f *Fleet) ([]client.Object, error) {
 	if err := f.patch(service, workload); err != nil {
 		return nil, err
 	}
-	objects := []client.Object{f.account(), secret, service}
+	objects := []client.Object{f.account(), secret}
+	if f.Client != nil {
+		s, err := f.pair(f.Client.Secret, f.Client.KeyPair, f.Client.AuthoritiesPEM)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, s)
+	}
+	objects = append(objects, service)
 	if p := f.networkPolicy(); p != nil {
 		objects = append(objects, p)
 	}

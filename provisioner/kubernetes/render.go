@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
+	"github.com/signetproxy/signet/provisioner/certificate"
 )
 
 func (f *Fleet) account() *corev1.ServiceAccount {
@@ -22,18 +23,18 @@ func (f *Fleet) account() *corev1.ServiceAccount {
 	}
 }
 
-func (f *Fleet) secret() (*corev1.Secret, error) {
-	key, err := f.Certificate.KeyPair.KeyPEM()
+// pair is a Secret with a key pair and the authorities that go with it.
+func (f *Fleet) pair(name string, pair *certificate.KeyPair, authorities []byte) (*corev1.Secret, error) {
+	key, err := pair.KeyPEM()
 	if err != nil {
-		return nil, failf("identity: %w", err)
+		return nil, failf("Secret %s: %w", name, err)
 	}
 	return &corev1.Secret{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-		ObjectMeta: f.meta(f.SecretName()),
+		ObjectMeta: f.meta(name),
 		Type:       corev1.SecretTypeTLS,
 		Data: map[string][]byte{
-			corev1.TLSCertKey: f.Certificate.KeyPair.CertificatePEM(), corev1.TLSPrivateKeyKey: key,
-			corev1.ServiceAccountRootCAKey: f.Certificate.TrustPEM,
+			corev1.TLSCertKey: pair.CertificatePEM(), corev1.TLSPrivateKeyKey: key, corev1.ServiceAccountRootCAKey: authorities,
 		},
 	}, nil
 }
