@@ -45,7 +45,7 @@ func newEnvoyBootstrap() *cobra.Command {
 			c.CertificateFolder, c.AdminSocket = folder, filepath.Join(folder, "admin.sock")
 			files, err := bootstrap.Files(c, identity, []byte(patch))
 			if err != nil {
-				return err //nolint:wrapcheck // it names the field
+				return err
 			}
 			for name, content := range files {
 				if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
@@ -87,7 +87,7 @@ func newEnvoyDrain() *cobra.Command {
 			if errors.Is(err, context.DeadlineExceeded) && cmd.Context().Err() == nil {
 				return nil // what is still open had its time
 			}
-			return err //nolint:wrapcheck // it names the admin interface
+			return err
 		},
 	}
 	f := cmd.Flags()

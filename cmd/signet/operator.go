@@ -54,7 +54,7 @@ func newOperator(log *logOptions) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("operator: %w", err)
 			}
-			return c.Run(cmd.Context()) //nolint:wrapcheck // it says what ended
+			return c.Run(cmd.Context())
 		},
 	}
 	f := cmd.Flags()

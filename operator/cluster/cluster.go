@@ -91,7 +91,9 @@ func New(cfg Config) (*Cluster, error) {
 	if c.manager, err = newManager(cfg, scheme); err != nil {
 		return nil, err
 	}
-	direct, err := client.New(cfg.REST, client.Options{Scheme: scheme, HTTPClient: c.manager.GetHTTPClient(), Mapper: c.manager.GetRESTMapper()})
+	direct, err := client.New(cfg.REST, client.Options{
+		Scheme: scheme, HTTPClient: c.manager.GetHTTPClient(), Mapper: c.manager.GetRESTMapper(),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
@@ -104,10 +106,11 @@ func New(cfg Config) (*Cluster, error) {
 	c.authorities = &fleets.Authorities{
 		Client: direct, Namespace: cfg.Namespace, Keeper: c.keeper, Now: time.Now, Log: cfg.Log.WithName("authorities"),
 	}
-	return c, c.register(&fleets.Fleets{
+	err = c.register(&fleets.Fleets{
 		Client: direct, Authorities: c.authorities, Image: cfg.Image, XDSAddress: cfg.XDSAddress,
 		Settled: c.statuses.settled, Now: time.Now, Log: cfg.Log.WithName("fleets"),
 	})
+	return c, err
 }
 
 // Run runs until ctx ends, or a part fails for good.
@@ -192,7 +195,7 @@ func (c *Cluster) serve(ctx context.Context) error {
 		return fmt.Errorf("xDS listener: %w", err)
 	}
 	c.cfg.Log.Info("xDS is served", "address", l.Addr().String())
-	return c.xds.Serve(ctx, l, c.keeper.ServerTLS()) //nolint:wrapcheck // it says what it is
+	return c.xds.Serve(ctx, l, c.keeper.ServerTLS())
 }
 
 func newScheme() (*runtime.Scheme, error) {

@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
@@ -34,10 +36,5 @@ func dual(s *v1alpha1.Service) bool {
 	if s.IPFamilyPolicy == corev1.IPFamilyPolicyPreferDualStack || s.IPFamilyPolicy == corev1.IPFamilyPolicyRequireDualStack {
 		return true
 	}
-	for _, f := range s.IPFamilies {
-		if f == corev1.IPv6Protocol {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.IPFamilies, corev1.IPv6Protocol)
 }

@@ -54,7 +54,7 @@ func (s *statuses) serve(p *pipeline.Pipeline, x *xds.Server) { s.pipeline, s.xd
 func (s *statuses) run(ctx context.Context) error {
 	s.touchAll()
 	go s.watchEnvoys(ctx)
-	return s.writer.Run(ctx) //nolint:wrapcheck // it ends with ctx
+	return s.writer.Run(ctx)
 }
 
 func (s *statuses) touchAll() {

@@ -131,7 +131,7 @@ func (a *Authorities) load(ctx context.Context) error {
 		return nil
 	}
 	if err := a.Keeper.Load(s); err != nil {
-		return fmt.Errorf("Secret %s/%s: %w", a.Namespace, AuthoritySecret, err)
+		return fmt.Errorf("secret %s/%s: %w", a.Namespace, AuthoritySecret, err)
 	}
 	a.version = stored.ResourceVersion
 	if !a.isLoaded() {
@@ -155,9 +155,9 @@ func (a *Authorities) read(ctx context.Context, name string) (certificate.State,
 	stored := &corev1.Secret{}
 	err := a.Client.Get(ctx, client.ObjectKey{Namespace: a.Namespace, Name: name}, stored)
 	if apierrors.IsNotFound(err) {
-		stored = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+		stored = &corev1.Secret{
 			Namespace: a.Namespace, Name: name, Labels: map[string]string{kubernetes.LabelManagedBy: kubernetes.Manager},
-		}}
+		}
 		return certificate.State{}, stored, nil
 	}
 	if err != nil {
@@ -165,7 +165,7 @@ func (a *Authorities) read(ctx context.Context, name string) (certificate.State,
 	}
 	s, err := certificate.Decode(stored.Data)
 	if err != nil {
-		return s, nil, fmt.Errorf("Secret %s/%s: %w", a.Namespace, name, err)
+		return s, nil, fmt.Errorf("secret %s/%s: %w", a.Namespace, name, err)
 	}
 	return s, stored, nil
 }
@@ -183,13 +183,13 @@ func (a *Authorities) settle(
 		}
 		next, done, err := settle(s, a.Now(), p)
 		if err != nil {
-			return s, fmt.Errorf("Secret %s/%s: %w", a.Namespace, name, err)
+			return s, fmt.Errorf("secret %s/%s: %w", a.Namespace, name, err)
 		}
 		if len(done) == 0 {
 			return s, nil
 		}
 		if stored.Data, err = certificate.Encode(next); err != nil {
-			return s, fmt.Errorf("Secret %s/%s: %w", a.Namespace, name, err)
+			return s, fmt.Errorf("secret %s/%s: %w", a.Namespace, name, err)
 		}
 		if stored.ResourceVersion == "" {
 			err = a.Client.Create(ctx, stored)
@@ -207,7 +207,7 @@ func (a *Authorities) settle(
 		}
 		return next, nil
 	}
-	return certificate.State{}, fmt.Errorf("Secret %s/%s: others write it all the time", a.Namespace, name)
+	return certificate.State{}, fmt.Errorf("secret %s/%s: others write it all the time", a.Namespace, name)
 }
 
 // publish writes what verifies client certificates, for the owners of backends.
@@ -217,11 +217,11 @@ func (a *Authorities) publish(ctx context.Context, pem []byte) error {
 	}
 	for _, o := range []client.Object{
 		&corev1.ConfigMap{
-			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, ObjectMeta: meta,
+			APIVersion: "v1", Kind: "ConfigMap", ObjectMeta: meta,
 			Data: map[string]string{corev1.ServiceAccountRootCAKey: string(pem)},
 		},
 		&corev1.Secret{
-			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}, ObjectMeta: meta,
+			APIVersion: "v1", Kind: "Secret", ObjectMeta: meta,
 			Type: corev1.SecretTypeOpaque, Data: map[string][]byte{corev1.ServiceAccountRootCAKey: pem},
 		},
 	} {
@@ -232,7 +232,7 @@ func (a *Authorities) publish(ctx context.Context, pem []byte) error {
 		err = a.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(&unstructured.Unstructured{Object: content}),
 			client.FieldOwner(kubernetes.Manager), client.ForceOwnership)
 		if err != nil {
-			return fmt.Errorf("publish authorities in %s %s/%s: %w", o.GetObjectKind().GroupVersionKind().Kind, a.Namespace, ClientAuthorities, err)
+			return fmt.Errorf("publish authorities in %s/%s: %w", a.Namespace, ClientAuthorities, err)
 		}
 	}
 	return nil

@@ -103,7 +103,7 @@ func (r *Fleets) provision(ctx context.Context, o *v1alpha1.EnvoyFleet) (Outcome
 	}
 	objects, err := kubernetes.Render(f)
 	if err != nil {
-		return out, next, err //nolint:wrapcheck // it says what is wrong
+		return out, next, err
 	}
 	applier := kubernetes.Applier{Client: r.Client}
 	result, err := applier.Apply(ctx, f, objects)
@@ -114,7 +114,7 @@ func (r *Fleets) provision(ctx context.Context, o *v1alpha1.EnvoyFleet) (Outcome
 	if s := result.Live["Service"]; s != nil && err == nil {
 		out.Addresses, out.LoadBalancer, err = addresses(s)
 	}
-	return out, next, err //nolint:wrapcheck // it says what is wrong
+	return out, next, err
 }
 
 // identify gives the fleet its identity: the one that it has, or a new one when
@@ -133,7 +133,7 @@ func (r *Fleets) identify(ctx context.Context, f *kubernetes.Fleet) (time.Time, 
 	}
 	if why := certificate.IdentityDue(pair, s, now, policy); why != "" {
 		if pair, err = s.Signing.Identity(f.Identity, now, policy); err != nil {
-			return now, err //nolint:wrapcheck // it names the fleet
+			return now, err
 		}
 		r.Log.Info("identity issued", "fleet", f.Identity.String(), "reason", why)
 	}
@@ -179,10 +179,10 @@ func (r *Fleets) stored(ctx context.Context, namespace, name string, owner types
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("Secret %s/%s: %w", namespace, name, err)
+		return nil, fmt.Errorf("secret %s/%s: %w", namespace, name, err)
 	}
 	if !slices.ContainsFunc(s.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == owner }) {
-		return nil, fmt.Errorf("Secret %s/%s: %w", namespace, name, kubernetes.ErrForeign)
+		return nil, fmt.Errorf("secret %s/%s: %w", namespace, name, kubernetes.ErrForeign)
 	}
 	pair, err := certificate.ParseKeyPair(s.Data[corev1.TLSCertKey], s.Data[corev1.TLSPrivateKeyKey])
 	if err != nil {
@@ -218,7 +218,7 @@ func Request(o *v1alpha1.EnvoyFleet, i *v1alpha1.IssuedCertificate) certificate.
 func addresses(u *unstructured.Unstructured) ([]v1alpha1.Address, corev1.LoadBalancerStatus, error) {
 	s := &corev1.Service{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, s); err != nil {
-		return nil, corev1.LoadBalancerStatus{}, fmt.Errorf("Service %s/%s: %w", u.GetNamespace(), u.GetName(), err)
+		return nil, corev1.LoadBalancerStatus{}, fmt.Errorf("service %s/%s: %w", u.GetNamespace(), u.GetName(), err)
 	}
 	var out []v1alpha1.Address
 	for _, i := range s.Status.LoadBalancer.Ingress {

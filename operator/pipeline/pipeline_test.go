@@ -258,7 +258,7 @@ func TestEachFleetIsAFleet(t *testing.T) {
 	state := func(rev *graph.Revision) []string {
 		var out []string
 		for n, s := range p.Translator().Fleets.All(rev.Reader()) {
-			out = append(out, n.Name+" "+s.Selector.Fleet.Name+" "+strings.Join(s.Selector.IngressClassNames, ","))
+			out = append(out, n.Name+":"+s.Selector.Fleet.Name+":"+strings.Join(s.Selector.IngressClassNames, ","))
 		}
 		return out
 	}
@@ -268,10 +268,10 @@ func TestEachFleetIsAFleet(t *testing.T) {
 		want   []string
 	}{
 		{"none", source.Batch{}, nil},
-		{"two", source.Batch{Changed: []client.Object{fleet("b", 1, "y"), fleet("a", 1, "x")}}, []string{"a a x", "b b y"}},
-		{"same generation", source.Batch{Changed: []client.Object{fleet("a", 1, "z")}}, []string{"a a x", "b b y"}},
-		{"next generation", source.Batch{Changed: []client.Object{fleet("a", 2, "z")}}, []string{"a a z", "b b y"}},
-		{"one is gone", source.Batch{Deleted: []source.Key{source.KeyOf(withKind(fleet("a", 2, "z")))}}, []string{"b b y"}},
+		{"two", source.Batch{Changed: []client.Object{fleet("b", 1, "y"), fleet("a", 1, "x")}}, []string{"a:a:x", "b:b:y"}},
+		{"same generation", source.Batch{Changed: []client.Object{fleet("a", 1, "z")}}, []string{"a:a:x", "b:b:y"}},
+		{"next generation", source.Batch{Changed: []client.Object{fleet("a", 2, "z")}}, []string{"a:a:z", "b:b:y"}},
+		{"one is gone", source.Batch{Deleted: []source.Key{source.KeyOf(withKind(fleet("a", 2, "z")))}}, []string{"b:b:y"}},
 	} {
 		if diff := cmp.Diff(step.want, state(p.Once(step.batch, time.Now()))); diff != "" {
 			t.Errorf("%s: name, selector, classes (-want, +got):\n%s", step.reason, diff)

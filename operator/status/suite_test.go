@@ -26,9 +26,9 @@ const many = 200
 func valid(message string) contourv1.HTTPProxyStatus {
 	return contourv1.HTTPProxyStatus{
 		CurrentStatus: "valid", Description: message,
-		Conditions: []contourv1.DetailedCondition{{Condition: metav1.Condition{
+		Conditions: []contourv1.DetailedCondition{{
 			Type: "Valid", Status: metav1.ConditionTrue, ObservedGeneration: 1, Reason: "Valid", Message: message,
-		}}},
+		}},
 	}
 }
 
@@ -54,7 +54,7 @@ func TestWriter(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range many {
-		p := &contourv1.HTTPProxy{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprintf("p%d", i)}}
+		p := &contourv1.HTTPProxy{Namespace: "default", Name: fmt.Sprintf("p%d", i)}
 		p.Spec.IngressClassName = "x"
 		if err := c.Create(t.Context(), p); err != nil {
 			t.Fatal(err)
@@ -76,9 +76,9 @@ func TestWriter(t *testing.T) {
 		t.Fatalf("status after the first leader: %+v", first.Status)
 	}
 	// A foreign condition, and a foreign controller's write of ours.
-	first.Status.Conditions = append(first.Status.Conditions, contourv1.DetailedCondition{Condition: metav1.Condition{
+	first.Status.Conditions = append(first.Status.Conditions, contourv1.DetailedCondition{
 		Type: "Theirs", Status: metav1.ConditionTrue, Reason: "Theirs", LastTransitionTime: metav1.Now(),
-	}})
+	})
 	if err := c.Status().Update(t.Context(), first); err != nil {
 		t.Fatal(err)
 	}
@@ -89,8 +89,8 @@ func TestWriter(t *testing.T) {
 	want.put(name(1), valid("two"))
 	lead(all) // the next leader looks at everything
 	for i := range many {
-		if got, same := read(t, c, i), i != 1; (got.ResourceVersion == versions[i]) != same {
-			t.Errorf("p%d was written: %t, want %t", i, !(got.ResourceVersion == versions[i]), !same)
+		if written := read(t, c, i).ResourceVersion != versions[i]; written != (i == 1) {
+			t.Errorf("p%d was written: %t, want %t", i, written, i == 1)
 		}
 	}
 	one := read(t, c, 1)

@@ -3,6 +3,7 @@ package certificate
 import (
 	"crypto/x509"
 	"errors"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -224,9 +225,7 @@ func TestStoredStateThatIsBroken(t *testing.T) {
 			t.Fatalf("key %s is not written", key)
 		}
 		broken := map[string][]byte{}
-		for k, v := range data {
-			broken[k] = v
-		}
+		maps.Copy(broken, data)
 		broken[key] = []byte("?")
 		if _, err := Decode(broken); !errors.Is(err, ErrStored) {
 			t.Errorf("%s: %v, want %v", key, err, ErrStored)

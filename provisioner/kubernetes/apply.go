@@ -86,7 +86,8 @@ func (a *Applier) Apply(ctx context.Context, f *Fleet, objects []client.Object) 
 	if len(errs) > 0 {
 		return out, errors.Join(errs...)
 	}
-	return out, a.remove(ctx, f, wanted, &out)
+	err := a.remove(ctx, f, wanted, &out)
+	return out, err
 }
 
 // one applies one object if it differs, and returns it as it is then.
@@ -133,7 +134,7 @@ func keepReplicas(want, live *unstructured.Unstructured) error {
 		var fields struct {
 			Spec map[string]json.RawMessage `json:"f:spec"`
 		}
-		if m.FieldsV1 == nil || json.Unmarshal(m.FieldsV1.Raw, &fields) != nil {
+		if m.FieldsV1 == nil || json.Unmarshal(m.FieldsV1.GetRawBytes(), &fields) != nil {
 			continue
 		}
 		if _, owns := fields.Spec["f:replicas"]; owns && m.Manager != Manager {
@@ -206,7 +207,8 @@ func progress(o *unstructured.Unstructured) Progress {
 		p = Progress{Desired: number("spec", "replicas"), Ready: number("status", "readyReplicas")}
 		updated, available = number("status", "updatedReplicas"), number("status", "availableReplicas")
 	}
-	current := number("status", "observedGeneration") >= int32(o.GetGeneration()) && o.GetGeneration() > 0 //nolint:gosec // small
+	observed, _, err := unstructured.NestedInt64(o.Object, "status", "observedGeneration")
+	current := err == nil && o.GetGeneration() > 0 && observed >= o.GetGeneration()
 	p.Complete = current && updated >= p.Desired && available >= p.Desired
 	return p
 }

@@ -16,7 +16,7 @@ import (
 
 func (f *Fleet) account() *corev1.ServiceAccount {
 	return &corev1.ServiceAccount{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"},
+		APIVersion: "v1", Kind: "ServiceAccount",
 		ObjectMeta: f.meta(f.Name),
 		// Envoys ask nothing of the API server.
 		AutomountServiceAccountToken: new(false),
@@ -30,7 +30,7 @@ func (f *Fleet) pair(name string, pair *certificate.KeyPair, authorities []byte)
 		return nil, failf("Secret %s: %w", name, err)
 	}
 	return &corev1.Secret{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		APIVersion: "v1", Kind: "Secret",
 		ObjectMeta: f.meta(name),
 		Type:       corev1.SecretTypeTLS,
 		Data: map[string][]byte{
@@ -42,7 +42,7 @@ func (f *Fleet) pair(name string, pair *certificate.KeyPair, authorities []byte)
 func (f *Fleet) service() *corev1.Service {
 	s := &f.Spec.Service
 	out := &corev1.Service{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
+		APIVersion: "v1", Kind: "Service",
 		ObjectMeta: f.meta(f.Name),
 		Spec: corev1.ServiceSpec{
 			Type: cmp.Or(s.Type, corev1.ServiceTypeLoadBalancer), Selector: f.selector(),
@@ -85,7 +85,7 @@ func (f *Fleet) budget() *policyv1.PodDisruptionBudget {
 		spec.MaxUnavailable = new(intstr.FromInt32(1))
 	}
 	return &policyv1.PodDisruptionBudget{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "policy/v1", Kind: "PodDisruptionBudget"},
+		APIVersion: "policy/v1", Kind: "PodDisruptionBudget",
 		ObjectMeta: f.meta(f.Name), Spec: spec,
 	}
 }
@@ -96,7 +96,7 @@ func (f *Fleet) autoscaler() *autoscalingv2.HorizontalPodAutoscaler {
 		return nil
 	}
 	return &autoscalingv2.HorizontalPodAutoscaler{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "autoscaling/v2", Kind: "HorizontalPodAutoscaler"},
+		APIVersion: "autoscaling/v2", Kind: "HorizontalPodAutoscaler",
 		ObjectMeta: f.meta(f.Name),
 		Spec: autoscalingv2.HorizontalPodAutoscalerSpec{
 			ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: f.Name},
@@ -125,7 +125,7 @@ func (f *Fleet) networkPolicy() *networkingv1.NetworkPolicy {
 		metrics.From = append(metrics.From, from(peer))
 	}
 	return &networkingv1.NetworkPolicy{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"},
+		APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy",
 		ObjectMeta: f.meta(f.Name),
 		Spec: networkingv1.NetworkPolicySpec{
 			PodSelector: metav1.LabelSelector{MatchLabels: f.selector()},

@@ -73,12 +73,12 @@ func TestRender(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			compare(t, filepath.Join("testdata", name+".golden.yaml"), print(t, objects))
+			compare(t, filepath.Join("testdata", name+".golden.yaml"), show(t, objects))
 		})
 	}
 }
 
-func print(t *testing.T, objects []client.Object) string {
+func show(t *testing.T, objects []client.Object) string {
 	t.Helper()
 	var out strings.Builder
 	for _, o := range objects {

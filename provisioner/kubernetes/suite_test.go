@@ -57,7 +57,7 @@ func in(ctx context.Context, spec *v1alpha1.EnvoyFleetSpec) *kubernetes.Fleet {
 	n := &corev1.Namespace{}
 	n.GenerateName, n.Labels = "fleet-", map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}
 	Expect(c.Create(ctx, n)).To(Succeed())
-	owner := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: n.Name, Name: "owner"}}
+	owner := &corev1.ConfigMap{Namespace: n.Name, Name: "owner"}
 	Expect(c.Create(ctx, owner)).To(Succeed())
 	f := fleet(GinkgoTB(), spec)
 	f.Identity.Namespace = n.Name
@@ -200,13 +200,12 @@ var _ = Describe("what is no longer wanted", func() {
 var _ = Describe("another owner's object", func() {
 	It("is left alone and named, and all else is made", func(ctx context.Context) {
 		f := in(ctx, defaults())
-		theirs := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: f.Identity.Namespace, Name: f.Name}}
+		theirs := &corev1.Service{Namespace: f.Identity.Namespace, Name: f.Name}
 		theirs.Spec.Ports = []corev1.ServicePort{{Port: 1}}
 		Expect(c.Create(ctx, theirs)).To(Succeed())
-		stray := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{
+		stray := &networkingv1.NetworkPolicy{
 			Namespace: f.Identity.Namespace, Name: "stray",
-			Labels: map[string]string{kubernetes.LabelManagedBy: kubernetes.Manager, kubernetes.LabelFleet: f.Identity.Name},
-		}}
+			Labels: map[string]string{kubernetes.LabelManagedBy: kubernetes.Manager, kubernetes.LabelFleet: f.Identity.Name}}
 		Expect(c.Create(ctx, stray)).To(Succeed())
 		objects, err := kubernetes.Render(f)
 		Expect(err).NotTo(HaveOccurred())

@@ -42,7 +42,7 @@ func (f *Fleet) workload() client.Object {
 	none, one := intstr.FromInt32(0), intstr.FromInt32(1)
 	if f.Spec.Workload.Kind == v1alpha1.DaemonSetWorkload {
 		return &appsv1.DaemonSet{
-			TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "DaemonSet"},
+			APIVersion: "apps/v1", Kind: "DaemonSet",
 			ObjectMeta: f.meta(f.Name),
 			Spec: appsv1.DaemonSetSpec{
 				Selector: selector, Template: template, RevisionHistoryLimit: new(int32(3)),
@@ -54,7 +54,7 @@ func (f *Fleet) workload() client.Object {
 		}
 	}
 	out := &appsv1.Deployment{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
+		APIVersion: "apps/v1", Kind: "Deployment",
 		ObjectMeta: f.meta(f.Name),
 		Spec: appsv1.DeploymentSpec{
 			Selector: selector, Template: template, RevisionHistoryLimit: new(int32(3)),
@@ -82,7 +82,7 @@ func (f *Fleet) template() corev1.PodTemplateSpec {
 		}, annotations)
 	}
 	return corev1.PodTemplateSpec{
-		ObjectMeta: metav1.ObjectMeta{Labels: with(w.PodLabels, f.labels()), Annotations: annotations},
+		Labels: with(w.PodLabels, f.labels()), Annotations: annotations,
 		Spec: corev1.PodSpec{
 			ServiceAccountName: f.Name, AutomountServiceAccountToken: new(false), EnableServiceLinks: new(false),
 			ImagePullSecrets: w.ImagePullSecrets, PriorityClassName: w.PriorityClassName,
@@ -96,10 +96,10 @@ func (f *Fleet) template() corev1.PodTemplateSpec {
 			InitContainers: []corev1.Container{f.bootstrap()},
 			Containers:     []corev1.Container{f.envoy(drain)},
 			Volumes: []corev1.Volume{
-				{Name: "run", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
-				{Name: "identity", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
+				{Name: "run", EmptyDir: &corev1.EmptyDirVolumeSource{}},
+				{Name: "identity", Secret: &corev1.SecretVolumeSource{
 					SecretName: f.SecretName(), DefaultMode: new(int32(0o440)),
-				}}},
+				}},
 			},
 		},
 	}
@@ -184,9 +184,9 @@ func (f *Fleet) envoy(drain time.Duration) corev1.Container {
 	// An Envoy that waits for its control plane is not ready, and must not be
 	// restarted for it: there is no liveness probe.
 	c.ReadinessProbe = &corev1.Probe{
-		ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{
+		HTTPGet: &corev1.HTTPGetAction{
 			Path: "/ready", Port: intstr.FromString("status"), Scheme: corev1.URISchemeHTTP,
-		}},
+		},
 		PeriodSeconds: 1, TimeoutSeconds: 1, SuccessThreshold: 1, FailureThreshold: 3,
 	}
 	c.Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{
