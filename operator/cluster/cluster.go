@@ -9,19 +9,10 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	appsv1 "k8s.io/api/apps/v1"
-	autoscalingv2 "k8s.io/api/autoscaling/v2"
-	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
-	policyv1 "k8s.io/api/policy/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -34,7 +25,6 @@ import (
 	"github.com/signetproxy/signet/operator/source/kubernetes"
 	"github.com/signetproxy/signet/operator/xds"
 	"github.com/signetproxy/signet/provisioner/certificate"
-	provisioner "github.com/signetproxy/signet/provisioner/kubernetes"
 )
 
 // Config says how to run in a cluster.
@@ -58,13 +48,12 @@ type Config struct {
 	Log            logr.Logger
 }
 
-// leaseName is the Lease by which one replica leads.
-const leaseName = "signet-leader"
-
 // Cluster is one assembly. Make it with New, run it once with Run.
 type Cluster struct {
 	cfg         Config
+	scheme      *runtime.Scheme
 	manager     manager.Manager
+	fleets      *fleets.Fleets
 	source      *kubernetes.Source
 	keeper      *certificate.Keeper
 	xds         *xds.Server
@@ -79,7 +68,7 @@ func New(cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{cfg: cfg}
+	c := &Cluster{cfg: cfg, scheme: scheme}
 	if c.keeper, err = certificate.NewKeeper(certificate.KeeperConfig{Log: cfg.Log.WithName("certificate")}); err != nil {
 		return nil, fmt.Errorf("identities: %w", err)
 	}
@@ -88,8 +77,11 @@ func New(cfg Config) (*Cluster, error) {
 	}); err != nil {
 		return nil, fmt.Errorf("source: %w", err)
 	}
-	if c.manager, err = newManager(cfg, scheme); err != nil {
-		return nil, err
+	if c.manager, err = manager.New(cfg.REST, manager.Options{
+		Scheme: scheme, Logger: cfg.Log, HealthProbeBindAddress: cfg.HealthAddress,
+		Metrics: metricsserver.Options{BindAddress: cfg.MetricsAddress},
+	}); err != nil {
+		return nil, fmt.Errorf("operator: %w", err)
 	}
 	direct, err := client.New(cfg.REST, client.Options{
 		Scheme: scheme, HTTPClient: c.manager.GetHTTPClient(), Mapper: c.manager.GetRESTMapper(),
@@ -106,10 +98,11 @@ func New(cfg Config) (*Cluster, error) {
 	c.authorities = &fleets.Authorities{
 		Client: direct, Namespace: cfg.Namespace, Keeper: c.keeper, Now: time.Now, Log: cfg.Log.WithName("authorities"),
 	}
-	err = c.register(&fleets.Fleets{
+	c.fleets = &fleets.Fleets{
 		Client: direct, Authorities: c.authorities, Image: cfg.Image, XDSAddress: cfg.XDSAddress,
 		Settled: c.statuses.settled, Now: time.Now, Log: cfg.Log.WithName("fleets"),
-	})
+	}
+	err = c.register()
 	return c, err
 }
 
@@ -126,11 +119,8 @@ func (c *Cluster) Run(ctx context.Context) error {
 }
 
 // register adds all parts to the manager.
-func (c *Cluster) register(r *fleets.Fleets) error {
-	for _, part := range []manager.Runnable{
-		everywhere(c.pipeline.Run), everywhere(c.serve), everywhere(c.authorities.Follow),
-		manager.RunnableFunc(c.authorities.Keep), manager.RunnableFunc(c.statuses.run),
-	} {
+func (c *Cluster) register() error {
+	for _, part := range []everywhere{c.pipeline.Run, c.serve, c.authorities.Follow, c.lead} {
 		if err := c.manager.Add(part); err != nil {
 			return fmt.Errorf("operator: %w", err)
 		}
@@ -141,21 +131,10 @@ func (c *Cluster) register(r *fleets.Fleets) error {
 	if err := c.manager.AddReadyzCheck("serving", c.ready); err != nil {
 		return fmt.Errorf("readiness: %w", err)
 	}
-	b := builder.ControllerManagedBy(c.manager).Named("fleets").For(&v1alpha1.EnvoyFleet{}).
-		WithOptions(controller.Options{MaxConcurrentReconciles: 4})
-	for _, o := range owned() {
-		b = b.Owns(o, builder.OnlyMetadata)
-	}
-	for _, o := range watchedWhole() {
-		b = b.Owns(o)
-	}
-	if err := b.Complete(r); err != nil {
-		return fmt.Errorf("controller of fleets: %w", err)
-	}
 	return nil
 }
 
-// everywhere is a part that runs on every replica.
+// everywhere is a part that runs on every replica, whoever leads.
 type everywhere func(context.Context) error
 
 // Start implements manager.Runnable.
@@ -206,45 +185,4 @@ func newScheme() (*runtime.Scheme, error) {
 		}
 	}
 	return s, nil
-}
-
-// owned are the kinds whose changes say only that a fleet is to be looked at.
-func owned() []client.Object {
-	return []client.Object{
-		&corev1.ServiceAccount{}, &corev1.Secret{}, &networkingv1.NetworkPolicy{},
-		&policyv1.PodDisruptionBudget{}, &autoscalingv2.HorizontalPodAutoscaler{},
-	}
-}
-
-// watchedWhole are the kinds whose status counts.
-func watchedWhole() []client.Object {
-	return []client.Object{&corev1.Service{}, &appsv1.Deployment{}, &appsv1.DaemonSet{}}
-}
-
-// newManager watches, of the kinds that fleets own, only what is Signet's.
-func newManager(cfg Config, scheme *runtime.Scheme) (manager.Manager, error) {
-	ours := labels.SelectorFromSet(labels.Set{provisioner.LabelManagedBy: provisioner.Manager})
-	by := map[client.Object]cache.ByObject{}
-	for _, o := range append(owned(), watchedWhole()...) {
-		by[o] = cache.ByObject{Label: ours}
-	}
-	options := manager.Options{
-		Scheme: scheme, Logger: cfg.Log,
-		Cache:          cache.Options{ByObject: by, DefaultTransform: cache.TransformStripManagedFields()},
-		LeaderElection: cfg.LeaderElection, LeaderElectionID: leaseName, LeaderElectionNamespace: cfg.Namespace,
-		LeaderElectionReleaseOnCancel: true,
-		HealthProbeBindAddress:        cfg.HealthAddress,
-		Metrics:                       metricsserver.Options{BindAddress: cfg.MetricsAddress},
-	}
-	if len(cfg.Namespaces) > 0 {
-		options.Cache.DefaultNamespaces = map[string]cache.Config{}
-		for _, n := range cfg.Namespaces {
-			options.Cache.DefaultNamespaces[n] = cache.Config{}
-		}
-	}
-	m, err := manager.New(cfg.REST, options)
-	if err != nil {
-		return nil, fmt.Errorf("operator: %w", err)
-	}
-	return m, nil
 }

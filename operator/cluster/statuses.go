@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -32,39 +33,51 @@ const lookAtEnvoys = time.Second
 // statuses joins what translation, delivery and provisioning know of an object
 // to the status that is written.
 type statuses struct {
-	writer   *status.Writer
+	options  status.Options
 	pipeline *pipeline.Pipeline
 	xds      *xds.Server
 
 	mu       sync.Mutex
 	outcomes map[ir.Name]*fleets.Outcome
+	// writer is that of the term in which this replica leads; nil in between.
+	writer atomic.Pointer[status.Writer]
 }
 
 func newStatuses(c client.Client, r client.Reader, log logr.Logger) *statuses {
 	s := &statuses{outcomes: map[ir.Name]*fleets.Outcome{}}
-	s.writer = status.New(status.Options{Client: c, Reader: r, HTTPProxy: s.proxy, EnvoyFleet: s.fleet, Log: log})
+	s.options = status.Options{Client: c, Reader: r, HTTPProxy: s.proxy, EnvoyFleet: s.fleet, Log: log}
 	return s
 }
 
 // serve names where statuses come from; it is called before anything runs.
 func (s *statuses) serve(p *pipeline.Pipeline, x *xds.Server) { s.pipeline, s.xds = p, x }
 
-// run writes while this replica leads. At first everything is looked at:
-// nothing is written that is right.
+// run writes while this replica leads, for one term. At first everything is
+// looked at: nothing is written that is right.
 func (s *statuses) run(ctx context.Context) error {
+	w := status.New(s.options)
+	s.writer.Store(w)
+	defer s.writer.Store(nil)
 	s.touchAll()
 	go s.watchEnvoys(ctx)
-	return s.writer.Run(ctx)
+	return w.Run(ctx)
+}
+
+// touch has an object looked at, if this replica leads.
+func (s *statuses) touch(k status.Kind, n ir.Name) {
+	if w := s.writer.Load(); w != nil {
+		w.Touch(k, n)
+	}
 }
 
 func (s *statuses) touchAll() {
 	t := s.pipeline.Translator()
 	r := t.Current().Reader()
 	for n := range t.ProxyStatuses.All(r) {
-		s.writer.Touch(status.HTTPProxy, n)
+		s.touch(status.HTTPProxy, n)
 	}
 	for n := range t.Fleets.All(r) {
-		s.writer.Touch(status.EnvoyFleet, n)
+		s.touch(status.EnvoyFleet, n)
 	}
 }
 
@@ -72,10 +85,10 @@ func (s *statuses) touchAll() {
 func (s *statuses) committed(rev *graph.Revision) {
 	t := s.pipeline.Translator()
 	for _, c := range graph.ChangesOf(rev, t.ProxyStatuses) {
-		s.writer.Touch(status.HTTPProxy, c.Key)
+		s.touch(status.HTTPProxy, c.Key)
 	}
 	for _, c := range graph.ChangesOf(rev, t.FleetStatuses) {
-		s.writer.Touch(status.EnvoyFleet, c.Key)
+		s.touch(status.EnvoyFleet, c.Key)
 	}
 }
 
@@ -89,7 +102,7 @@ func (s *statuses) settled(n ir.Name, o *fleets.Outcome) {
 		s.outcomes[n] = o
 	}
 	s.mu.Unlock()
-	s.writer.Touch(status.EnvoyFleet, n)
+	s.touch(status.EnvoyFleet, n)
 	var old, now corev1.LoadBalancerStatus
 	if before != nil {
 		old = before.LoadBalancer
@@ -100,7 +113,7 @@ func (s *statuses) settled(n ir.Name, o *fleets.Outcome) {
 	if !equality.Semantic.DeepEqual(old, now) {
 		t := s.pipeline.Translator()
 		for p := range t.ProxyStatuses.All(t.Current().Reader()) {
-			s.writer.Touch(status.HTTPProxy, p)
+			s.touch(status.HTTPProxy, p)
 		}
 	}
 }
@@ -127,7 +140,7 @@ func (s *statuses) watchEnvoys(ctx context.Context) {
 			}
 			if now := fmt.Sprint(len(f.Streams), acknowledged); last[f.Fleet] != now {
 				last[f.Fleet] = now
-				s.writer.Touch(status.EnvoyFleet, f.Fleet)
+				s.touch(status.EnvoyFleet, f.Fleet)
 			}
 		}
 	}

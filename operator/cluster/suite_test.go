@@ -215,6 +215,18 @@ var _ = Describe("an EnvoyFleet", Ordered, func() {
 		Eventually(func() []v1alpha1.Address { return get(ctx, "edge", &v1alpha1.EnvoyFleet{})().Status.Addresses }).
 			Should(Equal([]v1alpha1.Address{{Type: v1alpha1.IPAddress, Value: "192.0.2.7"}}))
 
+		By("going on while the API server is away for longer than a lease")
+		Expect(server.Pause()).To(Succeed())
+		Consistently(func() string { return ask(ctx, httpAddress, "hello.test") }, "12s", "100ms").Should(Equal("200 hello"))
+		Consistently(func() error {
+			connection, err := net.Dial("tcp", xds)
+			if err != nil {
+				return err
+			}
+			return connection.Close()
+		}, "4s", "100ms").Should(Succeed(), "whoever loses the lease serves on")
+		Expect(server.Resume()).To(Succeed())
+
 		By("asking for other classes, and for the default again")
 		change(ctx, get(ctx, "edge", &v1alpha1.EnvoyFleet{})(), func(f *v1alpha1.EnvoyFleet) {
 			f.Spec.HTTPProxies = &v1alpha1.HTTPProxySelection{IngressClassNames: []string{"other"}}
