@@ -36,7 +36,7 @@ const (
 	renewDeadline = 10 * time.Second
 	retryPeriod   = 2 * time.Second
 
-	// reconcilers is how many fleets are looked at at the same time.
+	// reconcilers bounds the fleets that are reconciled at the same time.
 	reconcilers = 4
 )
 

@@ -96,6 +96,9 @@ func (s *statuses) committed(rev *graph.Revision) {
 func (s *statuses) settled(n ir.Name, o *fleets.Outcome) {
 	s.mu.Lock()
 	before := s.outcomes[n]
+	if o != nil && o.Err != nil && before != nil {
+		o = unknown(o, before)
+	}
 	if o == nil {
 		delete(s.outcomes, n)
 	} else {
@@ -116,6 +119,14 @@ func (s *statuses) settled(n ir.Name, o *fleets.Outcome) {
 			s.touch(status.HTTPProxy, p)
 		}
 	}
+}
+
+// unknown is the outcome of a look that failed: what could not be seen is as it
+// was, for all that is known.
+func unknown(o, before *fleets.Outcome) *fleets.Outcome {
+	out := *before
+	out.Generation, out.Err = o.Generation, o.Err
+	return &out
 }
 
 // watchEnvoys looks at the fleets whose Envoys came, went or acknowledged.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,10 +21,13 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/yaml"
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
 	"github.com/signetproxy/signet/operator/cluster"
@@ -63,13 +67,14 @@ var _ = BeforeSuite(func() {
 	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
 	c, err = client.New(server.Config, client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
-	n := &corev1.Namespace{}
-	n.Name = system
-	Expect(c.Create(context.Background(), n)).To(Succeed())
+	install(context.Background())
+	// The operator has the rights of its account, and no others.
+	config := rest.CopyConfig(server.Config)
+	config.Impersonate.UserName = "system:serviceaccount:" + system + ":signet"
 
 	xds, health = address(), address()
 	o, err := cluster.New(cluster.Config{
-		REST: server.Config, Namespace: system, Image: "signet-envoy:test", LeaderElection: true,
+		REST: config, Namespace: system, Image: "signet-envoy:test", LeaderElection: true,
 		XDSBind: xds, XDSAddress: xds, HealthAddress: health, MetricsAddress: "0", Log: GinkgoLogr,
 	})
 	Expect(err).NotTo(HaveOccurred())
@@ -81,6 +86,18 @@ var _ = BeforeSuite(func() {
 		Expect(<-done).To(Succeed())
 	})
 })
+
+// install applies the manifests that users apply.
+func install(ctx context.Context) {
+	GinkgoHelper()
+	text, err := os.ReadFile("../../docs/kubernetes/install.yaml")
+	Expect(err).NotTo(HaveOccurred())
+	for document := range strings.SplitSeq(string(text), "\n---\n") {
+		u := &unstructured.Unstructured{}
+		Expect(yaml.UnmarshalStrict([]byte(document), &u.Object)).To(Succeed())
+		Expect(c.Create(ctx, u, client.FieldValidation("Strict"))).To(Succeed())
+	}
+}
 
 // address is a free one on loopback.
 func address() string {

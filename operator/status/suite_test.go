@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-logr/logr/testr"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -114,12 +115,50 @@ func TestWriter(t *testing.T) {
 	if len(got.Status.LoadBalancer.Ingress) != 1 {
 		t.Errorf("load balancer: %+v, want one address", got.Status.LoadBalancer)
 	}
+	// What is ours goes when it is not wanted any more.
+	want.put(name(0), valid("four"))
+	lead(all)
+	if got := read(t, c, 0); len(got.Status.LoadBalancer.Ingress) != 0 || got.Status.Description != "four" {
+		t.Errorf("status without a load balancer: %+v", got.Status)
+	}
 	// What is not ours, and what is gone, is no error and no write.
 	want.remove(name(2))
 	if err := c.Delete(t.Context(), read(t, c, 3)); err != nil {
 		t.Fatal(err)
 	}
 	lead(all)
+	fleetLosesItsCertificate(t, c, want)
+}
+
+// What an EnvoyFleet does not have any more goes from its status.
+func fleetLosesItsCertificate(t *testing.T, c client.Client, want *wanted) {
+	t.Helper()
+	f := &v1alpha1.EnvoyFleet{Namespace: "default", Name: "edge"}
+	if err := c.Create(t.Context(), f); err != nil {
+		t.Fatal(err)
+	}
+	full := v1alpha1.EnvoyFleetStatus{
+		ObservedGeneration: 1, Envoys: &v1alpha1.EnvoyCounts{Connected: 1},
+		Addresses:         []v1alpha1.Address{{Type: v1alpha1.IPAddress, Value: "192.0.2.7"}},
+		ClientCertificate: &v1alpha1.ClientCertificateStatus{Secret: "a/b", Fingerprint: "f", NotAfter: new(metav1.NewTime(time.Unix(9, 0)))},
+		Conditions:        []metav1.Condition{{Type: "Accepted", Status: metav1.ConditionTrue, Reason: "Accepted"}},
+	}
+	bare := full
+	bare.ClientCertificate, bare.Addresses = nil, nil
+	for _, s := range []v1alpha1.EnvoyFleetStatus{full, bare, full} {
+		want.fleet = &s
+		run(t, c, want, func(w *Writer) { w.Touch(EnvoyFleet, ir.Name{Namespace: "default", Name: "edge"}) })
+		if err := c.Get(t.Context(), client.ObjectKeyFromObject(f), f); err != nil {
+			t.Fatal(err)
+		}
+		got := f.Status
+		for i := range got.Conditions {
+			got.Conditions[i].LastTransitionTime = metav1.Time{}
+		}
+		if diff := cmp.Diff(s, got, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b metav1.Time) bool { return a.Equal(&b) })); diff != "" {
+			t.Errorf("status (-want, +got):\n%s", diff)
+		}
+	}
 }
 
 // run leads until everything that was touched was looked at.
@@ -127,7 +166,7 @@ func run(t *testing.T, c client.Client, want *wanted, touch func(*Writer)) {
 	t.Helper()
 	w := New(Options{
 		Client: c, Reader: c, HTTPProxy: want.get, Log: testr.New(t),
-		EnvoyFleet: func(ir.Name) (v1alpha1.EnvoyFleetStatus, bool) { return v1alpha1.EnvoyFleetStatus{}, false },
+		EnvoyFleet: func(ir.Name) (v1alpha1.EnvoyFleetStatus, bool) { return *want.fleet, true },
 	})
 	touch(w)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -145,6 +184,7 @@ func run(t *testing.T, c client.Client, want *wanted, touch func(*Writer)) {
 type wanted struct {
 	mu       sync.Mutex
 	statuses map[ir.Name]contourv1.HTTPProxyStatus
+	fleet    *v1alpha1.EnvoyFleetStatus
 }
 
 func (w *wanted) put(n ir.Name, s contourv1.HTTPProxyStatus) {

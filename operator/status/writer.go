@@ -122,18 +122,24 @@ func (w *Writer) write(ctx context.Context, i item) error {
 	key := client.ObjectKey{Namespace: i.name.Namespace, Name: i.name.Name}
 	switch i.kind {
 	case HTTPProxy:
-		o := &contourv1.HTTPProxy{}
 		want, ok := w.options.HTTPProxy(i.name)
-		if found, err := w.read(ctx, key, o); !ok || !found || err != nil {
+		if !ok {
+			return nil
+		}
+		o := &contourv1.HTTPProxy{}
+		if found, err := w.read(ctx, key, o); !found || err != nil {
 			return err
 		}
 		if next, differs := proxy(&o.Status, &want, now); differs {
 			return w.apply(ctx, contourv1.GroupVersion.WithKind(string(i.kind)), o, &next)
 		}
 	case EnvoyFleet:
-		o := &v1alpha1.EnvoyFleet{}
 		want, ok := w.options.EnvoyFleet(i.name)
-		if found, err := w.read(ctx, key, o); !ok || !found || err != nil {
+		if !ok {
+			return nil
+		}
+		o := &v1alpha1.EnvoyFleet{}
+		if found, err := w.read(ctx, key, o); !found || err != nil {
 			return err
 		}
 		if next, differs := fleet(&o.Status, &want, now); differs {
@@ -160,6 +166,11 @@ func (w *Writer) apply(ctx context.Context, gvk schema.GroupVersionKind, o clien
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(status)
 	if err != nil {
 		return fmt.Errorf("encode: %w", err)
+	}
+	// The API server makes a null, which it refuses, of what loses all its
+	// fields: so the list of addresses is always there.
+	if balancer, ok := content["loadBalancer"].(map[string]any); ok && len(balancer) == 0 {
+		balancer["ingress"] = []any{}
 	}
 	u := &unstructured.Unstructured{Object: map[string]any{"status": content}}
 	u.SetGroupVersionKind(gvk)

@@ -45,7 +45,8 @@ type Progress struct {
 // ErrForeign says that an object of a wanted name is another owner's.
 var ErrForeign = errors.New("it is not this fleet's and is left alone: rename it or the fleet")
 
-// kinds are those of the objects that a fleet may have.
+// kinds are those of the objects that a fleet may have; workloads stand before
+// what goes with them.
 var kinds = []schema.GroupVersionKind{
 	{Version: "v1", Kind: "ServiceAccount"},
 	{Version: "v1", Kind: "Secret"},
@@ -115,7 +116,11 @@ func (a *Applier) one(ctx context.Context, f *Fleet, o client.Object) (*unstruct
 	if err := a.Client.Apply(ctx, apply, client.FieldOwner(Manager), client.ForceOwnership); err != nil {
 		return nil, false, fmt.Errorf("apply: %w", err)
 	}
-	return want, true, nil
+	// As it is now, with its status: what was sent has none.
+	if err := a.Client.Get(ctx, client.ObjectKeyFromObject(o), live); err != nil {
+		return nil, true, fmt.Errorf("read: %w", err)
+	}
+	return live, true, nil
 }
 
 // keepReplicas keeps the number of pods when an autoscaler is to decide it and
@@ -169,6 +174,9 @@ func (a *Applier) remove(ctx context.Context, f *Fleet, wanted map[string]bool, 
 			if isWorkload(gvk.Kind) && !out.Workload.Complete {
 				out.Waiting = true // it serves on until the other kind does
 				continue
+			}
+			if out.Waiting && (gvk.Kind == "PodDisruptionBudget" || gvk.Kind == "HorizontalPodAutoscaler") {
+				continue // it goes with the workload that serves on
 			}
 			if err := a.delete(ctx, o); err != nil {
 				errs = append(errs, fmt.Errorf("remove %s: %w", describe(o), err))

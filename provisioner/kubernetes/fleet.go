@@ -102,7 +102,10 @@ func Render(f *Fleet) ([]client.Object, error) {
 	if p := f.networkPolicy(); p != nil {
 		objects = append(objects, p)
 	}
-	objects = append(objects, workload, f.budget())
+	objects = append(objects, workload)
+	if b := f.budget(); b != nil {
+		objects = append(objects, b)
+	}
 	if a := f.autoscaler(); a != nil {
 		objects = append(objects, a)
 	}

@@ -73,7 +73,12 @@ func (f *Fleet) service() *corev1.Service {
 	return out
 }
 
+// budget is nil for a DaemonSet that asks for none: Kubernetes cannot count
+// what such a workload may miss, and would allow no eviction at all.
 func (f *Fleet) budget() *policyv1.PodDisruptionBudget {
+	if f.Spec.Workload.Kind == v1alpha1.DaemonSetWorkload && f.Spec.Workload.DisruptionBudget == nil {
+		return nil
+	}
 	spec := policyv1.PodDisruptionBudgetSpec{
 		Selector: &metav1.LabelSelector{MatchLabels: f.selector()},
 		// A pod that is not ready serves nobody: it must not block a drain.

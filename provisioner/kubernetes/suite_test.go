@@ -192,7 +192,7 @@ var _ = Describe("what is no longer wanted", func() {
 		Expect(c.Status().Update(ctx, d)).To(Succeed())
 		r = apply(ctx, f)
 		Expect(r.Waiting).To(BeFalse())
-		Expect(r.Removed).To(Equal(names(f, "Deployment")))
+		Expect(r.Removed).To(Equal(names(f, "Deployment", "PodDisruptionBudget")))
 		Expect(r.Workload).To(Equal(kubernetes.Progress{Desired: 1, Ready: 1, Complete: true}))
 	})
 })

@@ -52,7 +52,8 @@ type EnvoyFleetList struct {
 }
 
 // EnvoyFleetSpec is what is asked of a fleet. Without a cluster, as in `signet
-// standalone`, httpProxies and upstreamTLS count and all else has no effect.
+// standalone`, httpProxies and upstreamTLS count and all else has no effect;
+// nothing is issued there.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.service) || !has(self.listeners) || self.service.type != 'ClusterIP' || (!has(self.listeners.http.nodePort) && !has(self.listeners.https.nodePort))",message="a nodePort of a listener needs a service of type NodePort or LoadBalancer"
 type EnvoyFleetSpec struct {

@@ -125,7 +125,8 @@ type Workload struct {
 	PodAnnotations map[string]string `json:"podAnnotations,omitempty"`
 
 	// DisruptionBudget bounds how many Envoys may be evicted at the same time.
-	// Default: at most one is not available.
+	// Default: at most one is not available, and no bound for a DaemonSet, of
+	// which Kubernetes counts minAvailable as a number alone.
 	//
 	// +optional
 	DisruptionBudget *DisruptionBudget `json:"disruptionBudget,omitempty"`
