@@ -88,7 +88,7 @@ fix: tool-golangci-lint ## Repair what the linters can repair, gofmt included.
 	$(GOLANGCI_LINT) run --fix $(PACKAGES)
 
 .PHONY: unit
-unit: tool-envoy tool-golangci-lint ## All tests with the race detector (PACKAGES=./translator/... RUN=TestName).
+unit: tool-envoy tool-golangci-lint tool-kubernetes ## All tests with the race detector (PACKAGES=./translator/... RUN=TestName).
 	@echo '== test: unit tests, golden cases, suites with a real Envoy'
 	go test -race -shuffle=on -timeout 20m $(if $(RUN),-run '$(RUN)') $(if $(RUN)$(filter-out ./...,$(PACKAGES)),$(PACKAGES),$$(go list ./... | grep -v -e /test/upstreamtls$$ -e /test/cluster/smoke$$))
 	$(if $(RUN)$(filter-out ./...,$(PACKAGES)),,@echo '== test: the rules of upstream TLS, S1 to S16, by name')

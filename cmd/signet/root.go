@@ -27,7 +27,7 @@ func newRoot() *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&log.format, "log-format", "console", "format of the log on standard error: console or json")
 	root.PersistentFlags().BoolVar(&log.debug, "debug", false, "log what is only of interest when something is wrong")
-	root.AddCommand(newStandalone(&log), newTranslate(), newStatus(), newVersion())
+	root.AddCommand(newOperator(&log), newEnvoy(), newStandalone(&log), newTranslate(), newStatus(), newVersion())
 	return root
 }
 

@@ -25,6 +25,18 @@ type intake struct {
 	fleets fleets
 }
 
+// fleets turns EnvoyFleets into fleets: one of a folder, or each of a cluster.
+type fleets interface {
+	put(n ir.Name, o *v1alpha1.EnvoyFleet)
+	remove(n ir.Name)
+	// note looks at what the source could not read.
+	note(problems []source.Problem)
+	// apply records what has changed since the last call.
+	apply(c *graph.Changes, in *translator.Inputs)
+	// report lists the EnvoyFleets with the fleet that each shapes.
+	report() []report.FleetObject
+}
+
 // put records an object in the changes; the object must not be changed after.
 func (in *intake) put(c *graph.Changes, o client.Object) {
 	n := ir.Name{Namespace: o.GetNamespace(), Name: o.GetName()}
@@ -83,9 +95,9 @@ func (in *intake) add(c *graph.Changes, b source.Batch) {
 	in.fleets.apply(c, in.inputs)
 }
 
-// fleets shapes the local fleet. A folder has one Envoy and so one fleet of a
+// localFleet shapes the one fleet of a folder. A folder has one Envoy and so one fleet of a
 // fixed identity; the first EnvoyFleet by namespace and name shapes it.
-type fleets struct {
+type localFleet struct {
 	base    translator.FleetSpec
 	others  []translator.FleetSpec
 	objects map[ir.Name]*v1alpha1.EnvoyFleet
@@ -96,21 +108,21 @@ type fleets struct {
 	shaper  ir.Name
 }
 
-func newFleets(base translator.FleetSpec, others []translator.FleetSpec) fleets {
-	return fleets{base: base, others: others, objects: map[ir.Name]*v1alpha1.EnvoyFleet{}, dirty: true}
+func newLocalFleet(base translator.FleetSpec, others []translator.FleetSpec) *localFleet {
+	return &localFleet{base: base, others: others, objects: map[ir.Name]*v1alpha1.EnvoyFleet{}, dirty: true}
 }
 
-func (f *fleets) put(n ir.Name, o *v1alpha1.EnvoyFleet) {
+func (f *localFleet) put(n ir.Name, o *v1alpha1.EnvoyFleet) {
 	f.objects[n] = o
 	f.dirty = true
 }
 
-func (f *fleets) remove(n ir.Name) {
+func (f *localFleet) remove(n ir.Name) {
 	delete(f.objects, n)
 	f.dirty = true
 }
 
-func (f *fleets) apply(c *graph.Changes, in *translator.Inputs) {
+func (f *localFleet) apply(c *graph.Changes, in *translator.Inputs) {
 	if !f.dirty {
 		return
 	}
@@ -132,7 +144,7 @@ func (f *fleets) apply(c *graph.Changes, in *translator.Inputs) {
 }
 
 // note looks at what the source could not read.
-func (f *fleets) note(problems []source.Problem) {
+func (f *localFleet) note(problems []source.Problem) {
 	refused := ""
 	for i := range problems {
 		if p := &problems[i]; p.Severity == source.Error && strings.HasPrefix(p.Object, fleetKind+" ") {
@@ -144,7 +156,7 @@ func (f *fleets) note(problems []source.Problem) {
 	f.refused = refused
 }
 
-func (f *fleets) names() []ir.Name {
+func (f *localFleet) names() []ir.Name {
 	return slices.SortedFunc(maps.Keys(f.objects), func(a, b ir.Name) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
@@ -164,14 +176,28 @@ func shape(spec *translator.FleetSpec, o *v1alpha1.EnvoyFleet) {
 	spec.Upstream.Min, spec.Upstream.Max = string(t.MinimumProtocolVersion), string(t.MaximumProtocolVersion)
 	spec.Upstream.Ciphers, spec.Upstream.Curves = t.CipherSuites, t.ECDHCurves
 	spec.Upstream.RequireValidation = t.RequireValidation
-	if c := t.ClientCertificate; c != nil {
-		ref := ir.Name{Namespace: cmp.Or(c.SecretRef.Namespace, o.Namespace), Name: c.SecretRef.Name}
+	if ref, ok := clientCertificate(o); ok {
 		spec.Upstream.ClientCertificate = &ref
 	}
 }
 
+// clientCertificate is the Secret that an EnvoyFleet's Envoys present.
+func clientCertificate(o *v1alpha1.EnvoyFleet) (ir.Name, bool) {
+	t := o.Spec.UpstreamTLS
+	if t == nil || t.ClientCertificate == nil {
+		return ir.Name{}, false
+	}
+	switch c := t.ClientCertificate; {
+	case c.SecretRef != nil:
+		return ir.Name{Namespace: cmp.Or(c.SecretRef.Namespace, o.Namespace), Name: c.SecretRef.Name}, true
+	case c.Issued != nil:
+		return ir.Name{Namespace: o.Namespace, Name: c.Issued.Secret(o.Name)}, true
+	}
+	return ir.Name{}, false
+}
+
 // report lists the EnvoyFleets with the fleet that each shapes.
-func (f *fleets) report() []report.FleetObject {
+func (f *localFleet) report() []report.FleetObject {
 	var out []report.FleetObject
 	for _, n := range f.names() {
 		o := report.FleetObject{Object: f.objects[n], Chosen: f.shaper}

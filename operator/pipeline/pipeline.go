@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/signetproxy/signet/operator/api/v1alpha1"
 	"github.com/signetproxy/signet/operator/quarantine"
 	"github.com/signetproxy/signet/operator/report"
 	"github.com/signetproxy/signet/operator/rollout"
@@ -33,6 +34,9 @@ type Options struct {
 	// Others are further fleets, served as they are: no EnvoyFleet of the source
 	// shapes them.
 	Others []translator.FleetSpec
+	// Each makes every EnvoyFleet a fleet of its own name, as in a cluster: the
+	// result is what its spec is laid over. With it Fleet counts for nothing.
+	Each func(*v1alpha1.EnvoyFleet) translator.FleetSpec
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	Log logr.Logger
@@ -73,9 +77,13 @@ func New(o Options) *Pipeline {
 		o.Now = time.Now
 	}
 	t := translator.New(translator.Tamper(o.Tamper))
+	in := intake{inputs: &t.Inputs, fleets: newLocalFleet(o.Fleet, o.Others)}
+	if o.Each != nil {
+		in.fleets = newEachFleet(o.Each)
+	}
 	return &Pipeline{
 		options: o, translator: t,
-		intake:   intake{inputs: &t.Inputs, fleets: newFleets(o.Fleet, o.Others)},
+		intake:   in,
 		complete: make(chan struct{}),
 		commits:  newCommitSeconds(),
 		wake:     make(chan time.Time, 1),

@@ -245,3 +245,41 @@ func TestASecondFleetIsReported(t *testing.T) {
 		t.Errorf("name, fleet, chosen (-want, +got):\n%s", diff)
 	}
 }
+
+// In a cluster each EnvoyFleet is a fleet, and a write of its status is none.
+func TestEachFleetIsAFleet(t *testing.T) {
+	p := New(Options{Each: func(*v1alpha1.EnvoyFleet) translator.FleetSpec { return base() }})
+	fleet := func(name string, generation int64, class string) *v1alpha1.EnvoyFleet {
+		f := &v1alpha1.EnvoyFleet{ObjectMeta: meta(name)}
+		f.Generation = generation
+		f.Spec.HTTPProxies = &v1alpha1.HTTPProxySelection{IngressClassNames: []string{class}}
+		return f
+	}
+	state := func(rev *graph.Revision) []string {
+		var out []string
+		for n, s := range p.Translator().Fleets.All(rev.Reader()) {
+			out = append(out, n.Name+":"+s.Selector.Fleet.Name+":"+strings.Join(s.Selector.IngressClassNames, ","))
+		}
+		return out
+	}
+	for _, step := range []struct {
+		reason string
+		batch  source.Batch
+		want   []string
+	}{
+		{"none", source.Batch{}, nil},
+		{"two", source.Batch{Changed: []client.Object{fleet("b", 1, "y"), fleet("a", 1, "x")}}, []string{"a:a:x", "b:b:y"}},
+		{"same generation", source.Batch{Changed: []client.Object{fleet("a", 1, "z")}}, []string{"a:a:x", "b:b:y"}},
+		{"next generation", source.Batch{Changed: []client.Object{fleet("a", 2, "z")}}, []string{"a:a:z", "b:b:y"}},
+		{"one is gone", source.Batch{Deleted: []source.Key{source.KeyOf(withKind(fleet("a", 2, "z")))}}, []string{"b:b:y"}},
+	} {
+		if diff := cmp.Diff(step.want, state(p.Once(step.batch, time.Now()))); diff != "" {
+			t.Errorf("%s: name, selector, classes (-want, +got):\n%s", step.reason, diff)
+		}
+	}
+}
+
+func withKind(f *v1alpha1.EnvoyFleet) *v1alpha1.EnvoyFleet {
+	f.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(fleetKind))
+	return f
+}

@@ -17,6 +17,7 @@ import (
 	"github.com/signetproxy/signet/operator/xds"
 	"github.com/signetproxy/signet/translator"
 	"github.com/signetproxy/signet/translator/envoy"
+	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/ir"
 	"github.com/signetproxy/signet/translator/reason"
 )
@@ -74,6 +75,13 @@ type FleetObject struct {
 	Fleet ir.Name
 	// Chosen is the EnvoyFleet that was.
 	Chosen ir.Name
+}
+
+// FleetStatus is what translation and delivery know of an EnvoyFleet.
+func (b Builder) FleetStatus(rev *graph.Revision, o FleetObject) v1alpha1.EnvoyFleetStatus {
+	s := view{t: b.Translator, r: rev.Reader()}.fleetStatus(o)
+	s.Envoys = count(b.Envoys, o.Fleet)
+	return s
 }
 
 func (v view) fleetStatuses(b Builder) []Status {

@@ -8,6 +8,7 @@ import (
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	overloadv3 "github.com/envoyproxy/go-control-plane/envoy/config/overload/v3"
 	connectionsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/resource_monitors/downstream_connections/v3"
 	heapv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/resource_monitors/fixed_heap/v3"
@@ -54,10 +55,19 @@ func Bootstrap(c Config) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	static := &bootstrapv3.Bootstrap_StaticResources{Clusters: []*clusterv3.Cluster{server}}
+	if c.StatusPort != 0 {
+		listener, err := statusListener(c)
+		if err != nil {
+			return nil, err
+		}
+		static.Listeners = []*listenerv3.Listener{listener}
+		static.Clusters = append(static.Clusters, statusCluster(c))
+	}
 	return render(&bootstrapv3.Bootstrap{
 		Node:             &corev3.Node{Id: c.NodeID, Cluster: c.Fleet.String()},
 		DynamicResources: dynamicResources(),
-		StaticResources:  &bootstrapv3.Bootstrap_StaticResources{Clusters: []*clusterv3.Cluster{server}},
+		StaticResources:  static,
 		Admin:            admin(c.AdminSocket),
 		LayeredRuntime:   runtime,
 		OverloadManager:  overload,

@@ -54,6 +54,10 @@ func TestBootstrap(t *testing.T) {
 				c.MaxConnections = 1000
 			}),
 		},
+		"pod": {
+			reason: "readiness and metrics are answered over TCP, and nothing else of the admin interface",
+			config: with(func(c *bootstrap.Config) { c.StatusAddress, c.StatusPort = "192.0.2.1", 19001 }),
+		},
 		"ipv6": {
 			reason: "an IPv6 address loses its brackets",
 			config: with(func(c *bootstrap.Config) { c.XDSAddress = "[::1]:18000" }),

@@ -28,6 +28,10 @@ type Config struct {
 	// AdminSocket is the path of the admin interface's unix socket, made with
 	// mode 0600; empty for no admin interface.
 	AdminSocket string
+	// StatusAddress and StatusPort are the IP address and TCP port that answer
+	// [StatusPaths]; port 0 is none. They need AdminSocket.
+	StatusAddress string
+	StatusPort    uint32
 	// MaxHeapBytes is where Envoy refuses requests to save memory; 0 is never.
 	MaxHeapBytes uint64
 	// MaxConnections bounds downstream connections; 0 is
@@ -74,6 +78,9 @@ func (c Config) check() (host string, port uint32, err error) {
 		return "", 0, fmt.Errorf("%w: AdminSocket is %q: give an absolute path of at most %d bytes",
 			ErrConfig, c.AdminSocket, maxSocketPath)
 	}
+	if err := c.checkStatus(); err != nil {
+		return "", 0, err
+	}
 	host, text, err := net.SplitHostPort(c.XDSAddress)
 	if err != nil {
 		return "", 0, fmt.Errorf("%w: XDSAddress: %w", ErrConfig, err)
@@ -84,4 +91,17 @@ func (c Config) check() (host string, port uint32, err error) {
 			ErrConfig, c.XDSAddress)
 	}
 	return host, uint32(n), nil
+}
+
+func (c Config) checkStatus() error {
+	switch {
+	case c.StatusPort == 0:
+		return nil
+	case c.AdminSocket == "":
+		return fmt.Errorf("%w: StatusPort is %d and AdminSocket is empty: give the socket that answers", ErrConfig, c.StatusPort)
+	case c.StatusPort > 65535 || net.ParseIP(c.StatusAddress) == nil:
+		return fmt.Errorf("%w: StatusAddress and StatusPort are %q and %d: give an IP address and a port from 1 to 65535",
+			ErrConfig, c.StatusAddress, c.StatusPort)
+	}
+	return nil
 }

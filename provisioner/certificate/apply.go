@@ -54,19 +54,29 @@ func Apply(s State, a Action, now time.Time, p Policy) (State, error) {
 
 // Settle applies what is due until nothing is, and tells what it did.
 func Settle(s State, now time.Time, p Policy) (State, []Action, error) {
+	return settleBy(s, now, p, Next)
+}
+
+// SettleAuthority is [Settle] for the authorities alone: no server's
+// certificate and no identity is issued.
+func SettleAuthority(s State, now time.Time, p Policy) (State, []Action, error) {
+	return settleBy(s, now, p, NextAuthority)
+}
+
+func settleBy(s State, now time.Time, p Policy, next func(State, time.Time, Policy) (Action, bool)) (State, []Action, error) {
 	var done []Action
 	// Each authority and each leaf is touched a few times at most: more would
 	// mean that an action does not remove its own cause.
 	for range 8 + 2*len(s.Identities) + len(s.Retired) {
-		a, due := Next(s, now, p)
+		a, due := next(s, now, p)
 		if !due {
 			return s, done, nil
 		}
-		next, err := Apply(s, a, now, p)
+		after, err := Apply(s, a, now, p)
 		if err != nil {
 			return s, done, fmt.Errorf("%s (%s): %w", a.Kind, a.Reason, err)
 		}
-		s, done = next, append(done, a)
+		s, done = after, append(done, a)
 	}
 	return s, done, fmt.Errorf("%w: %d actions did not settle the state", ErrPolicy, len(done))
 }

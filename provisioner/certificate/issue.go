@@ -1,6 +1,7 @@
 package certificate
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -18,7 +19,8 @@ import (
 
 // Authority is an issuing certificate authority. It can sign fleet identities
 // and the xDS server's certificate; its name constraints forbid all else to
-// whoever might get hold of its key.
+// whoever might get hold of its key. One made with [Policy.Clients] can sign
+// client certificates alone, of any name.
 type Authority struct{ KeyPair }
 
 // ErrNotAuthority says that a key pair cannot issue.
@@ -39,18 +41,22 @@ func NewAuthority(now time.Time, p Policy) (*Authority, error) {
 		SerialNumber: serial,
 		// Two authorities are trusted at a time, and verifiers find an issuer
 		// by its name: so each has a name of its own.
-		Subject:                     pkix.Name{CommonName: "Signet authority " + hex.EncodeToString(serial.Bytes()[:4])},
-		NotBefore:                   now.Add(-p.Skew),
-		NotAfter:                    now.Add(p.AuthorityLife),
-		KeyUsage:                    x509.KeyUsageCertSign,
-		BasicConstraintsValid:       true,
-		IsCA:                        true,
-		MaxPathLenZero:              true,
-		PermittedDNSDomainsCritical: true,
-		PermittedDNSDomains:         []string{ServerName},
-		PermittedURIDomains:         []string{TrustDomain},
+		Subject:               pkix.Name{CommonName: "Signet authority " + hex.EncodeToString(serial.Bytes()[:4])},
+		NotBefore:             now.Add(-p.Skew),
+		NotAfter:              now.Add(p.AuthorityLife),
+		KeyUsage:              x509.KeyUsageCertSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+		MaxPathLenZero:        true,
 	}
-	pair, err := sign(template, nil)
+	if p.Clients {
+		template.Subject.CommonName = "Signet client authority " + hex.EncodeToString(serial.Bytes()[:4])
+		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	} else {
+		template.PermittedDNSDomainsCritical = true
+		template.PermittedDNSDomains, template.PermittedURIDomains = []string{ServerName}, []string{TrustDomain}
+	}
+	pair, err := sign(template, nil, newP256)
 	if err != nil {
 		return nil, fmt.Errorf("make an authority: %w", err)
 	}
@@ -118,15 +124,23 @@ func (a *Authority) leaf(
 		BasicConstraintsValid: true,
 	}
 	name(template)
-	return sign(template, a)
+	return sign(template, a, newP256)
+}
+
+func newP256() (crypto.Signer, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("generate a P-256 key: %w", err)
+	}
+	return key, nil
 }
 
 // sign makes a key of its own for the template. Without an issuer the
 // certificate signs itself.
-func sign(template *x509.Certificate, issuer *Authority) (*KeyPair, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+func sign(template *x509.Certificate, issuer *Authority, generate func() (crypto.Signer, error)) (*KeyPair, error) {
+	key, err := generate()
 	if err != nil {
-		return nil, fmt.Errorf("generate a P-256 key: %w", err)
+		return nil, err
 	}
 	parent, signer := template, key
 	if issuer != nil {

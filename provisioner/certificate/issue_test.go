@@ -1,6 +1,7 @@
 package certificate
 
 import (
+	"crypto/ecdsa"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -239,7 +240,7 @@ func keyForms(t *testing.T, pairs ...*KeyPair) []string {
 	t.Helper()
 	forms := []string{"PRIVATE KEY-"}
 	for _, p := range pairs {
-		d, err := p.key.Bytes()
+		d, err := p.key.(*ecdsa.PrivateKey).Bytes()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -140,6 +140,23 @@ func (k *Keeper) Authorities() (*x509.CertPool, <-chan struct{}) {
 	return k.state.pool(), k.changed
 }
 
+// Load replaces what the keeper holds, but for the identities, by a state that
+// is kept elsewhere, and hands it out. It issues nothing: whoever keeps the
+// state rotates it. A state without a server's certificate is [ErrStored].
+func (k *Keeper) Load(s State) error {
+	if s.Signing == nil || s.Server == nil {
+		return fmt.Errorf("%w: there is no authority or no server's certificate yet", ErrStored)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s.Identities = k.state.Identities
+	k.state = s
+	k.server.Store(serverConfig(s, k.clock.Now))
+	close(k.changed)
+	k.changed = make(chan struct{})
+	return nil
+}
+
 // Forget stops to renew the fleet's identity. What was issued stays valid
 // until it expires.
 func (k *Keeper) Forget(fleet ir.Name) {

@@ -1,7 +1,9 @@
 package certificate
 
 import (
+	"crypto"
 	"crypto/ecdsa"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -18,14 +20,14 @@ import (
 // as the certificate alone, whatever the verb or encoder.
 type KeyPair struct {
 	certificate *x509.Certificate
-	key         *ecdsa.PrivateKey
+	key         crypto.Signer // *ecdsa.PrivateKey or *rsa.PrivateKey
 }
 
 // Errors of [ParseKeyPair].
 var (
 	ErrNoCertificate = errors.New("no PEM block of type CERTIFICATE")
 	ErrNoKey         = errors.New("no PEM block of type PRIVATE KEY")
-	ErrKeyType       = errors.New("not an ECDSA key")
+	ErrKeyType       = errors.New("not an ECDSA or RSA key")
 	ErrKeyMismatch   = errors.New("the private key is not the certificate's")
 )
 
@@ -48,11 +50,17 @@ func ParseKeyPair(certificate, key []byte) (*KeyPair, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse private key: %w", err)
 	}
-	private, ok := parsed.(*ecdsa.PrivateKey)
-	if !ok {
+	var private crypto.Signer
+	var public interface{ Equal(crypto.PublicKey) bool }
+	switch k := parsed.(type) {
+	case *ecdsa.PrivateKey:
+		private, public = k, &k.PublicKey
+	case *rsa.PrivateKey:
+		private, public = k, &k.PublicKey
+	default:
 		return nil, ErrKeyType
 	}
-	if !private.PublicKey.Equal(leaf.PublicKey) {
+	if !public.Equal(leaf.PublicKey) {
 		return nil, ErrKeyMismatch
 	}
 	return &KeyPair{certificate: leaf, key: private}, nil

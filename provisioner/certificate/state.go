@@ -27,6 +27,9 @@ type Policy struct {
 	Overlap time.Duration
 	// Skew is how far certificates are dated back for clocks that are behind.
 	Skew time.Duration
+	// Clients makes authorities for client certificates that backends verify:
+	// see [Authority.Client]. LeafLife is then the longest that they may live.
+	Clients bool
 	// Seed makes the jitter of one installation differ from another's.
 	Seed uint64
 }
@@ -36,6 +39,14 @@ type Policy struct {
 func DefaultPolicy() Policy {
 	const day = 24 * time.Hour
 	return Policy{AuthorityLife: 365 * day, LeafLife: day, Overlap: time.Hour, Skew: 5 * time.Minute}
+}
+
+// ClientPolicy is ten years for authorities of client certificates, a year at
+// most for what they sign, and a week of overlap: the owners of backends take
+// over a successor when they deploy.
+func ClientPolicy() Policy {
+	const day = 24 * time.Hour
+	return Policy{AuthorityLife: 3650 * day, LeafLife: 365 * day, Overlap: 7 * day, Skew: 5 * time.Minute, Clients: true}
 }
 
 // minLeafLife is well above the second in which certificates count.
@@ -126,6 +137,22 @@ type Action struct {
 
 // Next returns the one action that is due, or false when none is.
 func Next(s State, now time.Time, p Policy) (Action, bool) {
+	if a, due := NextAuthority(s, now, p); due {
+		return a, true
+	}
+	if reason := leafDue(s.Server, s.Signing, now, p); reason != "" {
+		return Action{Kind: IssueServer, Reason: reason}, true
+	}
+	for _, fleet := range sortedFleets(s.Identities) {
+		if reason := leafDue(s.Identities[fleet], s.Signing, now, p); reason != "" {
+			return Action{Kind: IssueIdentity, Fleet: fleet, Reason: reason}, true
+		}
+	}
+	return Action{}, false
+}
+
+// NextAuthority is [Next] for the authorities alone.
+func NextAuthority(s State, now time.Time, p Policy) (Action, bool) {
 	if a, due := nextForAuthority(s, now, p); due {
 		return a, true
 	}
@@ -135,14 +162,6 @@ func Next(s State, now time.Time, p Policy) (Action, bool) {
 			return Action{Kind: DropAuthority, ID: id, Reason: "it has expired"}, true
 		case !now.Before(r.Since.Add(p.LeafLife)):
 			return Action{Kind: DropAuthority, ID: id, Reason: "all that it signed has expired"}, true
-		}
-	}
-	if reason := leafDue(s.Server, s.Signing, now, p); reason != "" {
-		return Action{Kind: IssueServer, Reason: reason}, true
-	}
-	for _, fleet := range sortedFleets(s.Identities) {
-		if reason := leafDue(s.Identities[fleet], s.Signing, now, p); reason != "" {
-			return Action{Kind: IssueIdentity, Fleet: fleet, Reason: reason}, true
 		}
 	}
 	return Action{}, false

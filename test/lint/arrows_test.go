@@ -47,6 +47,7 @@ func edges() map[string]edge {
 		"EnvoyHTTPProxy":           {"resources come from the IR", "translator/envoy/x.go", "/translator/httpproxy/include", true},
 		"EnvoyIR":                  {"resources come from the IR", "translator/envoy/y.go", "/translator/ir", false},
 		"ProvisionerOperator":      {"provisioner does not know operator", "provisioner/host/x.go", "/operator/xds", true},
+		"ProvisionerAPI":           {"what a fleet is asked to be", "provisioner/kubernetes/x.go", "/operator/api/v1alpha1", false},
 		"ProvisionerTranslator":    {"both may know translator", "provisioner/host/y.go", "/translator/ir", false},
 		"OperatorTranslator":       {"both may know translator", "operator/xds/y.go", "/translator/ir", false},
 		"OperatorCommand":          {"commands know the product", "operator/xds/z.go", "/cmd/signet/status", true},

@@ -65,6 +65,18 @@ func Claims(p *contourv1.HTTPProxy, s []Selector) *Claim {
 	return out
 }
 
+// Serving lists the fleets that serve an object's class, in the order of s.
+func Serving(p *contourv1.HTTPProxy, s []Selector) []ir.Name {
+	class := ingressClass(p)
+	var out []ir.Name
+	for i := range s {
+		if s[i].serves(class) {
+			out = append(out, s[i].Fleet)
+		}
+	}
+	return out
+}
+
 func (c *Claim) fail(class reason.ErrorType, why reason.Reason, message string) {
 	c.Findings = append(c.Findings, Finding{Type: class, Reason: why, Message: message})
 }

@@ -7,13 +7,19 @@ import (
 // EnvoyFleet is a set of Envoys that get one configuration and share one
 // identity towards backends.
 //
+// Its name is part of the names of Services, which are DNS labels.
+//
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Namespaced,shortName=ef,categories=signet
 // +kubebuilder:subresource:status
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 48 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name must be a DNS label of at most 48 characters that begins with a letter: Services are named after it"
 // +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
 // +kubebuilder:printcolumn:name="Programmed",type=string,JSONPath=`.status.conditions[?(@.type=="Programmed")].status`
-// +kubebuilder:printcolumn:name="Connected",type=integer,JSONPath=`.status.envoys.connected`
+// +kubebuilder:printcolumn:name="Envoys",type=integer,JSONPath=`.status.envoys.desired`
+// +kubebuilder:printcolumn:name="Ready",type=integer,JSONPath=`.status.envoys.ready`
+// +kubebuilder:printcolumn:name="Connected",type=integer,priority=1,JSONPath=`.status.envoys.connected`
 // +kubebuilder:printcolumn:name="Acknowledged",type=integer,JSONPath=`.status.envoys.acknowledged`
+// +kubebuilder:printcolumn:name="Address",type=string,JSONPath=`.status.addresses[0].value`
 // +kubebuilder:printcolumn:name="Certificate expires",type=date,JSONPath=`.status.clientCertificate.notAfter`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type EnvoyFleet struct {
@@ -25,6 +31,7 @@ type EnvoyFleet struct {
 	// spec serves every HTTPProxy with the defaults below.
 	//
 	// +optional
+	// +kubebuilder:default={}
 	Spec EnvoyFleetSpec `json:"spec,omitzero"`
 
 	// Status says what has become of it. It is written by Signet alone.
@@ -44,8 +51,50 @@ type EnvoyFleetList struct {
 	Items []EnvoyFleet `json:"items"`
 }
 
-// EnvoyFleetSpec is what is asked of a fleet.
+// EnvoyFleetSpec is what is asked of a fleet. Without a cluster, as in `signet
+// standalone`, httpProxies and upstreamTLS count and all else has no effect;
+// nothing is issued there.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.service) || !has(self.listeners) || self.service.type != 'ClusterIP' || (!has(self.listeners.http.nodePort) && !has(self.listeners.https.nodePort))",message="a nodePort of a listener needs a service of type NodePort or LoadBalancer"
 type EnvoyFleetSpec struct {
+	// Workload says how the Envoys run. Default: a Deployment of two.
+	//
+	// +optional
+	// +kubebuilder:default={}
+	Workload Workload `json:"workload,omitzero"`
+
+	// Service says how clients reach the Envoys. Default: a Service of type
+	// LoadBalancer that keeps the client's address.
+	//
+	// +optional
+	// +kubebuilder:default={}
+	Service Service `json:"service,omitzero"`
+
+	// Listeners are the ports that are served. Default: HTTP on 80 and HTTPS on
+	// 443.
+	//
+	// +optional
+	// +kubebuilder:default={}
+	Listeners Listeners `json:"listeners,omitzero"`
+
+	// NetworkPolicy, when set, lets only the ports of the fleet be reached, the
+	// port of its metrics among them. Default: no NetworkPolicy.
+	//
+	// +optional
+	NetworkPolicy *NetworkPolicy `json:"networkPolicy,omitempty"`
+
+	// Metrics says how the Envoys' metrics are found.
+	//
+	// +optional
+	// +kubebuilder:default={}
+	Metrics Metrics `json:"metrics,omitzero"`
+
+	// Patches change the objects of the fleet after they are made: the last
+	// resort for what no field covers. Default: none.
+	//
+	// +optional
+	Patches *Patches `json:"patches,omitempty"`
+
 	// HTTPProxies chooses the HTTPProxies that the fleet serves. Default: those
 	// without an ingress class and those of the class "contour", in every
 	// namespace.
@@ -85,143 +134,4 @@ type HTTPProxySelection struct {
 	// +kubebuilder:validation:items:MaxLength=63
 	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	RootNamespaces []string `json:"rootNamespaces,omitempty"`
-}
-
-// TLSVersion is a version of TLS.
-//
-// +kubebuilder:validation:Enum="1.2";"1.3"
-type TLSVersion string
-
-// The versions of TLS that may be spoken to backends.
-const (
-	TLS12 TLSVersion = "1.2"
-	TLS13 TLSVersion = "1.3"
-)
-
-// UpstreamTLS says how Envoys speak TLS to backends.
-//
-// +kubebuilder:validation:XValidation:rule="!has(self.minimumProtocolVersion) || !has(self.maximumProtocolVersion) || self.minimumProtocolVersion <= self.maximumProtocolVersion",message="minimumProtocolVersion must not be above maximumProtocolVersion"
-type UpstreamTLS struct {
-	// ClientCertificate is presented to every backend that asks for one.
-	// Default: none.
-	//
-	// +optional
-	ClientCertificate *ClientCertificate `json:"clientCertificate,omitempty"`
-
-	// MinimumProtocolVersion is the lowest version of TLS that is offered.
-	// Default: "1.2".
-	//
-	// +optional
-	MinimumProtocolVersion TLSVersion `json:"minimumProtocolVersion,omitempty"`
-
-	// MaximumProtocolVersion is the highest version of TLS that is offered.
-	// Default: "1.3".
-	//
-	// +optional
-	MaximumProtocolVersion TLSVersion `json:"maximumProtocolVersion,omitempty"`
-
-	// CipherSuites are offered with TLS 1.2, by BoringSSL's names, first
-	// preferred; a group in brackets, as [A|B], is equally preferred. TLS 1.3
-	// has its own, which cannot be chosen. Default: Envoy's.
-	//
-	// +optional
-	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=32
-	// +kubebuilder:validation:items:MinLength=1
-	// +kubebuilder:validation:items:MaxLength=128
-	CipherSuites []string `json:"cipherSuites,omitempty"`
-
-	// ECDHCurves are offered for the key exchange, by BoringSSL's names, first
-	// preferred, as X25519 or P-256. Default: Envoy's.
-	//
-	// +optional
-	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=16
-	// +kubebuilder:validation:items:MinLength=1
-	// +kubebuilder:validation:items:MaxLength=64
-	ECDHCurves []string `json:"ecdhCurves,omitempty"`
-
-	// RequireValidation refuses every route that would speak TLS to a backend
-	// without verifying its certificate: it answers 503 and its object says so.
-	// Default: false.
-	//
-	// +optional
-	RequireValidation bool `json:"requireValidation,omitempty"`
-}
-
-// ClientCertificate says which certificate is presented to backends.
-type ClientCertificate struct {
-	// SecretRef names a Secret of type kubernetes.io/tls with tls.crt and
-	// tls.key.
-	SecretRef SecretReference `json:"secretRef"`
-}
-
-// SecretReference names a Secret.
-type SecretReference struct {
-	// Namespace of the Secret. Default: the fleet's namespace.
-	//
-	// +optional
-	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
-	Namespace string `json:"namespace,omitempty"`
-
-	// Name of the Secret.
-	//
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	Name string `json:"name"`
-}
-
-// EnvoyFleetStatus is what has become of a fleet.
-type EnvoyFleetStatus struct {
-	// ObservedGeneration is the metadata.generation that this status is about.
-	//
-	// +optional
-	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-
-	// Conditions are Accepted (the spec can be honoured), Provisioned (the
-	// fleet's objects exist) and Programmed (its Envoys have acknowledged the
-	// configuration).
-	//
-	// +optional
-	// +listType=map
-	// +listMapKey=type
-	Conditions []metav1.Condition `json:"conditions,omitempty"`
-
-	// ClientCertificate is the certificate that is presented now; absent when
-	// there is none.
-	//
-	// +optional
-	ClientCertificate *ClientCertificateStatus `json:"clientCertificate,omitempty"`
-
-	// Envoys counts the Envoys of the fleet.
-	//
-	// +optional
-	Envoys *EnvoyCounts `json:"envoys,omitempty"`
-}
-
-// ClientCertificateStatus describes the client certificate in use.
-type ClientCertificateStatus struct {
-	// Secret that holds it, as namespace/name.
-	Secret string `json:"secret"`
-
-	// Fingerprint is the SHA-256 of the certificate's DER, in lower-case
-	// hexadecimal digits.
-	//
-	// +optional
-	Fingerprint string `json:"fingerprint,omitempty"`
-
-	// NotAfter is the time at which it expires.
-	//
-	// +optional
-	NotAfter *metav1.Time `json:"notAfter,omitempty"`
-}
-
-// EnvoyCounts counts Envoys.
-type EnvoyCounts struct {
-	// Connected Envoys have a stream to the xDS server.
-	Connected int32 `json:"connected"`
-
-	// Acknowledged Envoys serve the newest revision of their configuration.
-	Acknowledged int32 `json:"acknowledged"`
 }

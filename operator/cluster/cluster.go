@@ -1,0 +1,188 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
+
+	"github.com/signetproxy/signet/operator/api/v1alpha1"
+	fleets "github.com/signetproxy/signet/operator/controller"
+	"github.com/signetproxy/signet/operator/pipeline"
+	"github.com/signetproxy/signet/operator/source/kubernetes"
+	"github.com/signetproxy/signet/operator/xds"
+	"github.com/signetproxy/signet/provisioner/certificate"
+)
+
+// Config says how to run in a cluster.
+type Config struct {
+	// REST reaches the API server.
+	REST *rest.Config
+	// Namespace is Signet's own: the lease and the authorities are there.
+	Namespace string
+	// Namespaces to serve; none is all of them.
+	Namespaces []string
+	// XDSBind is the address that the xDS server listens on, XDSAddress the one
+	// that pods reach it by.
+	XDSBind, XDSAddress string
+	// Image of the fleets' pods, where an EnvoyFleet names none.
+	Image string
+	// HealthAddress serves /healthz and /readyz, MetricsAddress /metrics; "0"
+	// is none.
+	HealthAddress, MetricsAddress string
+	// LeaderElection is false where only one replica can run.
+	LeaderElection bool
+	Log            logr.Logger
+}
+
+// Cluster is one assembly. Make it with New, run it once with Run.
+type Cluster struct {
+	cfg         Config
+	scheme      *runtime.Scheme
+	manager     manager.Manager
+	fleets      *fleets.Fleets
+	source      *kubernetes.Source
+	keeper      *certificate.Keeper
+	xds         *xds.Server
+	pipeline    *pipeline.Pipeline
+	authorities *fleets.Authorities
+	statuses    *statuses
+}
+
+// New assembles; nothing runs before Run.
+func New(cfg Config) (*Cluster, error) {
+	scheme, err := newScheme()
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{cfg: cfg, scheme: scheme}
+	if c.keeper, err = certificate.NewKeeper(certificate.KeeperConfig{Log: cfg.Log.WithName("certificate")}); err != nil {
+		return nil, fmt.Errorf("identities: %w", err)
+	}
+	if c.source, err = kubernetes.New(kubernetes.Options{
+		Config: cfg.REST, Namespaces: cfg.Namespaces, References: pipeline.References, Log: cfg.Log.WithName("source"),
+	}); err != nil {
+		return nil, fmt.Errorf("source: %w", err)
+	}
+	if c.manager, err = manager.New(cfg.REST, manager.Options{
+		Scheme: scheme, Logger: cfg.Log, HealthProbeBindAddress: cfg.HealthAddress,
+		Metrics: metricsserver.Options{BindAddress: cfg.MetricsAddress},
+	}); err != nil {
+		return nil, fmt.Errorf("operator: %w", err)
+	}
+	direct, err := client.New(cfg.REST, client.Options{
+		Scheme: scheme, HTTPClient: c.manager.GetHTTPClient(), Mapper: c.manager.GetRESTMapper(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	c.xds = xds.New(xds.Options{Log: cfg.Log.WithName("xds"), Identity: certificate.ParseFleetURI})
+	c.statuses = newStatuses(direct, c.source.Cache(), cfg.Log.WithName("status"))
+	c.pipeline = pipeline.New(pipeline.Options{
+		Source: c.source, XDS: c.xds, Each: fleetSpec, Log: cfg.Log.WithName("pipeline"), Committed: c.statuses.committed,
+	})
+	c.statuses.serve(c.pipeline, c.xds)
+	c.authorities = &fleets.Authorities{
+		Client: direct, Namespace: cfg.Namespace, Keeper: c.keeper, Now: time.Now, Log: cfg.Log.WithName("authorities"),
+	}
+	c.fleets = &fleets.Fleets{
+		Client: direct, Authorities: c.authorities, Image: cfg.Image, XDSAddress: cfg.XDSAddress,
+		Settled: c.statuses.settled, Now: time.Now, Log: cfg.Log.WithName("fleets"),
+	}
+	err = c.register()
+	return c, err
+}
+
+// Run runs until ctx ends, or a part fails for good.
+func (c *Cluster) Run(ctx context.Context) error {
+	if err := metrics.Registry.Register(c.xds); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	defer metrics.Registry.Unregister(c.xds)
+	if err := c.manager.Start(ctx); err != nil {
+		return fmt.Errorf("operator: %w", err)
+	}
+	return nil
+}
+
+// register adds all parts to the manager.
+func (c *Cluster) register() error {
+	for _, part := range []everywhere{c.pipeline.Run, c.serve, c.authorities.Follow, c.lead} {
+		if err := c.manager.Add(part); err != nil {
+			return fmt.Errorf("operator: %w", err)
+		}
+	}
+	if err := c.manager.AddHealthzCheck("alive", func(*http.Request) error { return nil }); err != nil {
+		return fmt.Errorf("health: %w", err)
+	}
+	if err := c.manager.AddReadyzCheck("serving", c.ready); err != nil {
+		return fmt.Errorf("readiness: %w", err)
+	}
+	return nil
+}
+
+// everywhere is a part that runs on every replica, whoever leads.
+type everywhere func(context.Context) error
+
+// Start implements manager.Runnable.
+func (f everywhere) Start(ctx context.Context) error { return f(ctx) }
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable.
+func (everywhere) NeedLeaderElection() bool { return false }
+
+var (
+	errNoCertificate = errors.New("the xDS server has no certificate yet")
+	errNoRevision    = errors.New("the first revision is not committed yet")
+)
+
+func (c *Cluster) ready(*http.Request) error {
+	select {
+	case <-c.authorities.Loaded():
+	default:
+		return errNoCertificate
+	}
+	if c.pipeline.Translator().Current().Number() == 0 {
+		return errNoRevision
+	}
+	return nil
+}
+
+// serve is the xDS server, from when it has a certificate of the cluster's
+// authority.
+func (c *Cluster) serve(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-c.authorities.Loaded():
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", c.cfg.XDSBind)
+	if err != nil {
+		return fmt.Errorf("xDS listener: %w", err)
+	}
+	c.cfg.Log.Info("xDS is served", "address", l.Addr().String())
+	return c.xds.Serve(ctx, l, c.keeper.ServerTLS())
+}
+
+func newScheme() (*runtime.Scheme, error) {
+	s := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, contourv1.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(s); err != nil {
+			return nil, fmt.Errorf("scheme: %w", err)
+		}
+	}
+	return s, nil
+}

@@ -1,0 +1,242 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/signetproxy/signet/operator/api/v1alpha1"
+	fleets "github.com/signetproxy/signet/operator/controller"
+	"github.com/signetproxy/signet/operator/pipeline"
+	"github.com/signetproxy/signet/operator/report"
+	"github.com/signetproxy/signet/operator/status"
+	"github.com/signetproxy/signet/operator/xds"
+	"github.com/signetproxy/signet/translator/graph"
+	"github.com/signetproxy/signet/translator/httpproxy"
+	"github.com/signetproxy/signet/translator/ir"
+	"github.com/signetproxy/signet/translator/reason"
+)
+
+// lookAtEnvoys is how often acknowledgements are looked at for the counts in
+// the status of fleets.
+const lookAtEnvoys = time.Second
+
+// statuses joins what translation, delivery and provisioning know of an object
+// to the status that is written.
+type statuses struct {
+	options  status.Options
+	pipeline *pipeline.Pipeline
+	xds      *xds.Server
+
+	mu       sync.Mutex
+	outcomes map[ir.Name]*fleets.Outcome
+	// writer is that of the term in which this replica leads; nil in between.
+	writer atomic.Pointer[status.Writer]
+}
+
+func newStatuses(c client.Client, r client.Reader, log logr.Logger) *statuses {
+	s := &statuses{outcomes: map[ir.Name]*fleets.Outcome{}}
+	s.options = status.Options{Client: c, Reader: r, HTTPProxy: s.proxy, EnvoyFleet: s.fleet, Log: log}
+	return s
+}
+
+// serve names where statuses come from; it is called before anything runs.
+func (s *statuses) serve(p *pipeline.Pipeline, x *xds.Server) { s.pipeline, s.xds = p, x }
+
+// run writes while this replica leads, for one term. At first everything is
+// looked at: nothing is written that is right.
+func (s *statuses) run(ctx context.Context) error {
+	w := status.New(s.options)
+	s.writer.Store(w)
+	defer s.writer.Store(nil)
+	s.touchAll()
+	go s.watchEnvoys(ctx)
+	return w.Run(ctx)
+}
+
+// touch has an object looked at, if this replica leads.
+func (s *statuses) touch(k status.Kind, n ir.Name) {
+	if w := s.writer.Load(); w != nil {
+		w.Touch(k, n)
+	}
+}
+
+func (s *statuses) touchAll() {
+	t := s.pipeline.Translator()
+	r := t.Current().Reader()
+	for n := range t.ProxyStatuses.All(r) {
+		s.touch(status.HTTPProxy, n)
+	}
+	for n := range t.Fleets.All(r) {
+		s.touch(status.EnvoyFleet, n)
+	}
+}
+
+// committed looks at what a revision has changed.
+func (s *statuses) committed(rev *graph.Revision) {
+	t := s.pipeline.Translator()
+	for _, c := range graph.ChangesOf(rev, t.ProxyStatuses) {
+		s.touch(status.HTTPProxy, c.Key)
+	}
+	for _, c := range graph.ChangesOf(rev, t.FleetStatuses) {
+		s.touch(status.EnvoyFleet, c.Key)
+	}
+}
+
+// settled takes what became of a fleet's objects.
+func (s *statuses) settled(n ir.Name, o *fleets.Outcome) {
+	s.mu.Lock()
+	before := s.outcomes[n]
+	if o != nil && o.Err != nil && before != nil {
+		o = unknown(o, before)
+	}
+	if o == nil {
+		delete(s.outcomes, n)
+	} else {
+		s.outcomes[n] = o
+	}
+	s.mu.Unlock()
+	s.touch(status.EnvoyFleet, n)
+	var old, now corev1.LoadBalancerStatus
+	if before != nil {
+		old = before.LoadBalancer
+	}
+	if o != nil {
+		now = o.LoadBalancer
+	}
+	if !equality.Semantic.DeepEqual(old, now) {
+		t := s.pipeline.Translator()
+		for p := range t.ProxyStatuses.All(t.Current().Reader()) {
+			s.touch(status.HTTPProxy, p)
+		}
+	}
+}
+
+// unknown is the outcome of a look that failed: what could not be seen is as it
+// was, for all that is known.
+func unknown(o, before *fleets.Outcome) *fleets.Outcome {
+	out := *before
+	out.Generation, out.Err = o.Generation, o.Err
+	return &out
+}
+
+// watchEnvoys looks at the fleets whose Envoys came, went or acknowledged.
+func (s *statuses) watchEnvoys(ctx context.Context) {
+	last := map[ir.Name]string{}
+	ticker := time.NewTicker(lookAtEnvoys)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		state := s.xds.State()
+		for i := range state.Fleets {
+			f := &state.Fleets[i]
+			acknowledged := 0
+			for j := range f.Streams {
+				if f.Streams[j].Acknowledged >= f.Revision {
+					acknowledged++
+				}
+			}
+			if now := fmt.Sprint(len(f.Streams), acknowledged); last[f.Fleet] != now {
+				last[f.Fleet] = now
+				s.touch(status.EnvoyFleet, f.Fleet)
+			}
+		}
+	}
+}
+
+// proxy is the status of an HTTPProxy: the translation's, and the addresses of
+// the first fleet that serves it and has some.
+func (s *statuses) proxy(n ir.Name) (contourv1.HTTPProxyStatus, bool) {
+	t := s.pipeline.Translator()
+	r := t.Current().Reader()
+	out, ok := t.ProxyStatuses.Get(r, n)
+	if !ok || out.CurrentStatus == "" {
+		return out, false
+	}
+	p, ok := t.Proxies.Get(r, n)
+	if !ok {
+		return out, false
+	}
+	var selectors []httpproxy.Selector
+	for _, f := range t.Fleets.All(r) {
+		selectors = append(selectors, f.Selector)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range httpproxy.Serving(p, selectors) {
+		if o := s.outcomes[f]; o != nil && len(o.LoadBalancer.Ingress) > 0 {
+			out.LoadBalancer = o.LoadBalancer
+			break
+		}
+	}
+	return out, true
+}
+
+// fleet is the status of an EnvoyFleet. Nothing is written before its objects
+// were looked at: a leader that has just taken over knows less than the status.
+func (s *statuses) fleet(n ir.Name) (v1alpha1.EnvoyFleetStatus, bool) {
+	s.mu.Lock()
+	o := s.outcomes[n]
+	s.mu.Unlock()
+	if o == nil {
+		return v1alpha1.EnvoyFleetStatus{}, false
+	}
+	for _, f := range s.pipeline.Fleets() {
+		if f.Fleet == n {
+			b := report.Builder{Translator: s.pipeline.Translator(), Envoys: s.xds.State()}
+			return join(b.FleetStatus(b.Translator.Current(), f), o), true
+		}
+	}
+	return v1alpha1.EnvoyFleetStatus{}, false
+}
+
+// join adds what provisioning knows to what translation and delivery know.
+func join(out v1alpha1.EnvoyFleetStatus, o *fleets.Outcome) v1alpha1.EnvoyFleetStatus {
+	if out.Envoys == nil {
+		out.Envoys = &v1alpha1.EnvoyCounts{}
+	}
+	out.Envoys.Desired, out.Envoys.Ready = o.Progress.Desired, o.Progress.Ready
+	out.Addresses = o.Addresses
+	if out.ClientCertificate != nil && !o.ClientRenewal.IsZero() {
+		out.ClientCertificate.RenewalTime = new(metav1.NewTime(o.ClientRenewal))
+	}
+	add := func(c reason.ConditionType, is bool, r reason.Reason, message string) {
+		state := metav1.ConditionFalse
+		if is {
+			state = metav1.ConditionTrue
+		}
+		out.Conditions = append(out.Conditions, metav1.Condition{
+			Type: string(c), Status: state, Reason: string(r), Message: message, ObservedGeneration: o.Generation,
+		})
+	}
+	switch {
+	case o.Err != nil:
+		add(reason.ConditionProvisioned, false, reason.ProvisioningFailed, o.Err.Error())
+	case o.Waiting:
+		add(reason.ConditionProvisioned, false, reason.Pending, "the former workload serves on until the new one is complete")
+	default:
+		add(reason.ConditionProvisioned, true, reason.Provisioned, "the fleet's objects are as wanted")
+	}
+	switch n := out.Envoys; {
+	case n.Connected == 0:
+		add(reason.ConditionProgrammed, false, reason.NoEnvoys, "no Envoy is connected")
+	case n.Acknowledged == 0:
+		add(reason.ConditionProgrammed, false, reason.Pending, "no connected Envoy has acknowledged the newest configuration")
+	default:
+		add(reason.ConditionProgrammed, true, reason.Programmed, "Envoys serve the newest configuration")
+	}
+	return out
+}

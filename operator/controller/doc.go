@@ -1,0 +1,8 @@
+// Package controller holds what runs on the leader to bring a cluster to what
+// EnvoyFleets ask for: the authorities and what they sign ([Authorities]), and
+// the objects of each fleet ([Fleets]).
+//
+// Each reconciliation reads, decides in pure functions (provisioner/certificate,
+// provisioner/kubernetes) and applies. What became of a fleet is handed on as an
+// [Outcome]; statuses are written by operator/status alone.
+package controller

@@ -1,0 +1,321 @@
+package kubernetes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/signetproxy/signet/operator/source"
+)
+
+const (
+	// fetchers is how many contents are read at the same time.
+	fetchers = 32
+	// fetchTimeout bounds one attempt to read one.
+	fetchTimeout = 10 * time.Second
+)
+
+// contents is the index of references: which object refers to which Secret or
+// ConfigMap, and what is known of those. It is of one goroutine, but for fetch.
+type contents struct {
+	source  *Source
+	ctx     context.Context //nolint:containedctx // the run's, for the reads that it starts
+	objects map[schema.GroupVersionKind]*kind
+	slots   chan struct{}
+	fetched chan fetch
+
+	holders map[source.Key]*holder
+	known   map[source.Key]*content
+	// waiting counts the objects that wait for a content.
+	waiting int
+	// out is the next batch: nil is a deletion.
+	out      map[source.Key]client.Object
+	refused  map[source.Key]string
+	problems bool // refused has changed
+}
+
+// holder is an object that refers to contents.
+type holder struct {
+	// delivered are the references of the version that was delivered.
+	delivered []source.Key
+	// pending is a newer version that waits, and what it refers to.
+	pending client.Object
+	wants   []source.Key
+}
+
+// content is a Secret or ConfigMap that something refers to.
+type content struct {
+	references int
+	// waiters want to be told when it is settled.
+	waiters []source.Key
+	// settled says that it was read once, or is known to be absent.
+	settled, fetching bool
+	// stale says that it changed while it was read.
+	stale bool
+	// version is that of what was delivered; empty when nothing was.
+	version string
+}
+
+// fetch is the outcome of one read; no object and no error is: not there.
+type fetch struct {
+	key    source.Key
+	of     *content
+	object client.Object
+	err    error
+}
+
+func newContents(ctx context.Context, s *Source) *contents {
+	c := &contents{
+		source: s, ctx: ctx, objects: map[schema.GroupVersionKind]*kind{},
+		slots: make(chan struct{}, fetchers), fetched: make(chan fetch, fetchers),
+		holders: map[source.Key]*holder{}, known: map[source.Key]*content{},
+		out: map[source.Key]client.Object{}, refused: map[source.Key]string{},
+	}
+	for _, k := range s.kinds {
+		if k.onDemand {
+			c.objects[k.gvk] = k
+		}
+	}
+	return c
+}
+
+// arrive takes a new version of an object. It is delivered when all that it
+// refers to is settled; until then the version before it serves.
+func (c *contents) arrive(key source.Key, o client.Object) {
+	wants := c.source.options.References(o)
+	h, held := c.holders[key]
+	if !held && len(wants) == 0 {
+		c.out[key] = o
+		return
+	}
+	if !held {
+		h = &holder{}
+		c.holders[key] = h
+	}
+	was := c.suspend(h)
+	h.pending, h.wants = o, wants
+	for _, w := range wants {
+		if x := c.acquire(w); !x.settled {
+			x.waiters = append(x.waiters, key)
+		}
+	}
+	c.release(was)
+	c.waiting++
+	c.deliver(key, h)
+}
+
+// suspend takes back a version that waits, and returns what it refers to.
+func (c *contents) suspend(h *holder) []source.Key {
+	if h.pending == nil {
+		return nil
+	}
+	was := h.wants
+	h.pending, h.wants = nil, nil
+	c.waiting--
+	return was
+}
+
+// deliver hands on the version that waits, if it need not wait any more.
+func (c *contents) deliver(key source.Key, h *holder) {
+	if h.pending == nil || slices.ContainsFunc(h.wants, func(w source.Key) bool { return !c.known[w].settled }) {
+		return
+	}
+	c.waiting--
+	c.out[key] = h.pending
+	was := h.delivered
+	h.delivered, h.pending, h.wants = h.wants, nil, nil
+	c.release(was)
+	if len(h.delivered) == 0 {
+		delete(c.holders, key)
+	}
+}
+
+// depart takes the end of an object.
+func (c *contents) depart(key source.Key) {
+	c.out[key] = nil
+	h, ok := c.holders[key]
+	if !ok {
+		return
+	}
+	delete(c.holders, key)
+	c.release(c.suspend(h))
+	c.release(h.delivered)
+}
+
+func (c *contents) acquire(key source.Key) *content {
+	x, ok := c.known[key]
+	if !ok {
+		x = &content{}
+		c.known[key] = x
+		c.read(key, x)
+	}
+	x.references++
+	return x
+}
+
+func (c *contents) release(keys []source.Key) {
+	for _, key := range keys {
+		x := c.known[key]
+		x.references--
+		if x.references > 0 {
+			continue
+		}
+		delete(c.known, key)
+		c.admit(key)
+		if x.version != "" {
+			c.out[key] = nil
+		}
+	}
+}
+
+// changed takes the version that a content has now; empty when it is gone.
+func (c *contents) changed(key source.Key, version string) {
+	x, ok := c.known[key]
+	switch {
+	case !ok || version == x.version && x.settled && !x.fetching:
+	case x.fetching:
+		x.stale = true
+	default:
+		c.read(key, x)
+	}
+}
+
+// settle takes the outcome of a read.
+func (c *contents) settle(f fetch) {
+	x := f.of
+	if c.known[f.key] != x {
+		return // nobody refers to it any more
+	}
+	x.fetching = false
+	switch {
+	case f.err != nil:
+		c.refuse(f.key, f.err)
+	case f.object == nil:
+		c.admit(f.key)
+		if x.version != "" {
+			c.out[f.key] = nil
+		}
+		x.version = ""
+	default:
+		c.admit(f.key)
+		if version := f.object.GetResourceVersion(); x.version != version {
+			x.version = version
+			c.out[f.key] = f.object
+		}
+	}
+	if x.stale {
+		x.stale = false
+		c.read(f.key, x)
+	}
+	if x.settled {
+		return
+	}
+	x.settled = true
+	waiters := x.waiters
+	x.waiters = nil
+	for _, key := range waiters {
+		if h, ok := c.holders[key]; ok {
+			c.deliver(key, h)
+		}
+	}
+}
+
+// refuse notes that a content may not be read. What was delivered serves on.
+func (c *contents) refuse(key source.Key, err error) {
+	message := fmt.Sprintf("cannot be read: %v: allow the operator's service account to get it", err)
+	if c.refused[key] != message {
+		c.refused[key], c.problems = message, true
+	}
+}
+
+func (c *contents) admit(key source.Key) {
+	if _, ok := c.refused[key]; ok {
+		delete(c.refused, key)
+		c.problems = true
+	}
+}
+
+// refresh reads again what no event tells of: contents that were refused, as a
+// right may be given, and those outside the namespaces that are watched.
+func (c *contents) refresh() {
+	for key, x := range c.known {
+		_, refused := c.refused[key]
+		if !x.fetching && (refused || !c.source.watches(key.Namespace)) {
+			c.read(key, x)
+		}
+	}
+}
+
+// batch returns what is ready since the last one.
+func (c *contents) batch() source.Batch {
+	var b source.Batch
+	for key, o := range c.out {
+		if o == nil {
+			b.Deleted = append(b.Deleted, key)
+		} else {
+			b.Changed = append(b.Changed, o)
+		}
+	}
+	clear(c.out)
+	if c.problems {
+		c.problems, b.Problems = false, []source.Problem{}
+		for key, message := range c.refused {
+			b.Problems = append(b.Problems, source.Problem{Object: key.String(), Message: message, Severity: source.Error})
+		}
+		sortProblems(b.Problems)
+	}
+	return b
+}
+
+// read starts to read a content.
+func (c *contents) read(key source.Key, x *content) {
+	x.fetching = true
+	go func() {
+		f := fetch{key: key, of: x}
+		select {
+		case c.slots <- struct{}{}:
+			f.object, f.err = c.get(key)
+			<-c.slots
+		case <-c.ctx.Done():
+			return
+		}
+		select {
+		case c.fetched <- f:
+		case <-c.ctx.Done():
+		}
+	}()
+}
+
+// get reads a content as it is now. It waits out an API server that is away,
+// and returns an error only if reading is not allowed.
+func (c *contents) get(key source.Key) (client.Object, error) {
+	k := c.objects[key.GroupVersionKind]
+	if k == nil {
+		return nil, errors.New("contents of this kind are not read")
+	}
+	again := func(err error) bool { return passes(err) && !apierrors.IsForbidden(err) }
+	return persist(c.ctx, c.source.log, again, func() (client.Object, error) { return c.source.getOnce(c.ctx, k, key) })
+}
+
+func (s *Source) getOnce(ctx context.Context, k *kind, key source.Key) (client.Object, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	o := k.object()
+	err := s.client.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, o)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, err //nolint:wrapcheck // persist judges it, and its text names the object
+	}
+	o.GetObjectKind().SetGroupVersionKind(k.gvk)
+	o.SetManagedFields(nil)
+	usable(o)
+	return o, nil
+}

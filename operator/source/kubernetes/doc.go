@@ -1,0 +1,19 @@
+// Package kubernetes is the source that reads an API server, through
+// controller-runtime's caches.
+//
+// It promises:
+//   - The first batch that is Complete holds every object of every kind that
+//     is served, and the contents of all Secrets and ConfigMaps that they
+//     refer to.
+//   - A kind with a CRD is watched from when the CRD appears, and let go when
+//     it goes, without a restart. That is found by discovery, which every
+//     account may use: it needs no right to read CRDs.
+//   - Of Secrets and ConfigMaps it holds names and versions. Contents are read
+//     for those that a delivered object refers to ([Options.References]), and
+//     never of a type of Secret that cannot be used. An object is delivered
+//     with what it refers to, not before.
+//   - An API server that was away costs seconds: requests are repeated within
+//     [maxPause], not with client-go's back-off of up to a minute.
+//
+// It writes nothing, and decides nothing about what an object means.
+package kubernetes

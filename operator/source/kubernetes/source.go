@@ -1,0 +1,281 @@
+package kubernetes
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	restclient "k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/signetproxy/signet/operator/source"
+)
+
+// Options make a Source. Config is required.
+type Options struct {
+	// Config reaches the API server.
+	Config *restclient.Config
+	// Namespaces to read; none is all of them. With some, a Role in each is
+	// enough.
+	Namespaces []string
+	// References lists the Secrets and ConfigMaps that whoever takes the
+	// batches reads for an object. It must depend on the object alone. Nil is
+	// none.
+	References func(client.Object) []source.Key
+	// ProbeInterval is the time between two looks for CRDs; 0 is 3 s.
+	ProbeInterval time.Duration
+	Log           logr.Logger
+}
+
+// Source reads an API server. Make it with New, run it once with Run.
+type Source struct {
+	options   Options
+	log       logr.Logger
+	kinds     []*kind
+	cache     cache.Cache
+	client    client.Client
+	discovery restclient.Interface
+	wake      chan struct{}
+}
+
+// letGoAfter is how long discovery must miss a kind of which objects are known
+// before they are given up. When a CRD is removed, its objects are deleted
+// first, so there is no hurry; an API server that is starting may not have
+// found its CRDs yet, and must not take all hosts down.
+const letGoAfter = time.Minute
+
+// New makes a source; it reads nothing before Run.
+func New(o Options) (*Source, error) {
+	o.ProbeInterval = cmp.Or(o.ProbeInterval, 3*time.Second)
+	if o.References == nil {
+		o.References = func(client.Object) []source.Key { return nil }
+	}
+	if o.Log.GetSink() == nil {
+		o.Log = logr.Discard()
+	}
+	config := restclient.CopyConfig(o.Config)
+	// The API server's own flow control is fairer than a limit in each client.
+	config.QPS, config.Burst = -1, 0
+	httpClient, err := restclient.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("API server: %w", err)
+	}
+	scheme, err := newScheme()
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{options: o, log: o.Log, kinds: servedKinds(), wake: make(chan struct{}, 1)}
+	mapper := mapperOf(s.kinds)
+	if s.cache, err = cache.New(config, cache.Options{
+		HTTPClient: httpClient, Scheme: scheme, Mapper: mapper,
+		DefaultNamespaces: namespaces(o.Namespaces), DefaultTransform: trim(scheme),
+		// The graph holds the same objects, which nobody changes.
+		DefaultUnsafeDisableDeepCopy: new(true),
+		ReaderFailOnMissingInformer:  true,
+		NewInformer: func(
+			lw toolscache.ListerWatcher, o runtime.Object, _ time.Duration, indexers toolscache.Indexers,
+		) toolscache.SharedIndexInformer {
+			// No resync: every consumer is level based.
+			return toolscache.NewSharedIndexInformer(patient(lw, s.log), o, 0, indexers)
+		},
+	}); err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	if s.client, err = client.New(config, client.Options{HTTPClient: httpClient, Scheme: scheme, Mapper: mapper}); err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	d, err := discovery.NewDiscoveryClientForConfigAndClient(config, httpClient)
+	if err != nil {
+		return nil, fmt.Errorf("discovery: %w", err)
+	}
+	s.discovery = d.RESTClient()
+	return s, nil
+}
+
+func namespaces(names []string) map[string]cache.Config {
+	if len(names) == 0 {
+		return nil
+	}
+	out := map[string]cache.Config{}
+	for _, n := range names {
+		out[n] = cache.Config{}
+	}
+	return out
+}
+
+func (s *Source) watches(namespace string) bool {
+	return len(s.options.Namespaces) == 0 || slices.Contains(s.options.Namespaces, namespace)
+}
+
+// Cache reads the objects as the API server has them, their status included.
+// What it returns must not be changed. It fails for a kind that is not watched.
+func (s *Source) Cache() client.Reader { return s.cache }
+
+// Run implements source.Source.
+func (s *Source) Run(ctx context.Context, sink source.Sink) error {
+	ctx, cancel := context.WithCancel(ctx)
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.cache.Start(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-stopped; err != nil {
+			s.log.Error(err, "the cache ended with an error")
+		}
+	}()
+	probes := make(chan map[schema.GroupVersionKind]bool)
+	go s.probe(ctx, probes)
+
+	r := &run{source: s, sink: sink, contents: newContents(ctx, s), watches: map[*kind]*watching{}}
+	for _, k := range s.kinds {
+		if k.custom {
+			continue
+		}
+		if err := r.start(ctx, k); err != nil {
+			return err
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-stopped:
+			stopped <- nil
+			if err == nil {
+				err = errors.New("nobody told it to")
+			}
+			return fmt.Errorf("cache ended: %w", err)
+		case found := <-probes:
+			if err := r.probed(ctx, found); err != nil {
+				return err
+			}
+		case f := <-r.contents.fetched:
+			r.contents.settle(f)
+		case <-s.wake:
+		}
+		r.step()
+	}
+}
+
+// run is the state of one Run, of its goroutine alone.
+type run struct {
+	source   *Source
+	sink     source.Sink
+	contents *contents
+	watches  map[*kind]*watching
+	// known is set when discovery has answered.
+	known    bool
+	complete bool
+}
+
+func (r *run) start(ctx context.Context, k *kind) error {
+	w, err := r.source.watch(ctx, k)
+	if err != nil {
+		return err
+	}
+	r.watches[k] = w
+	return nil
+}
+
+// probed starts and ends watches by what discovery says.
+func (r *run) probed(ctx context.Context, found map[schema.GroupVersionKind]bool) error {
+	now := time.Now()
+	for _, k := range r.source.kinds {
+		if !k.custom {
+			continue
+		}
+		w, watched := r.watches[k]
+		switch {
+		case found[k.gvk] && !watched:
+			r.source.log.Info("kind is watched", "kind", k.gvk.String())
+			if err := r.start(ctx, k); err != nil {
+				return err
+			}
+		case found[k.gvk]:
+			w.missing = time.Time{}
+		case watched:
+			if w.missing.IsZero() {
+				w.missing = now
+			}
+			if len(w.present) > 0 && now.Sub(w.missing) < letGoAfter {
+				continue
+			}
+			r.source.log.Info("kind is let go: its CRD is gone", "kind", k.gvk.String(), "objects", len(w.present))
+			if err := r.end(ctx, w); err != nil {
+				return err
+			}
+		}
+	}
+	r.known = true
+	r.contents.refresh()
+	return nil
+}
+
+func (r *run) end(ctx context.Context, w *watching) error {
+	if err := r.source.cache.RemoveInformer(ctx, w.kind.watched()); err != nil {
+		return fmt.Errorf("let go %s: %w", w.kind.gvk.Kind, err)
+	}
+	for key := range w.present {
+		r.contents.depart(key)
+	}
+	delete(r.watches, w.kind)
+	return nil
+}
+
+// step takes what has come and delivers what is ready.
+func (r *run) step() {
+	synced := r.known
+	for _, k := range r.source.kinds {
+		w, ok := r.watches[k]
+		if !ok {
+			continue
+		}
+		synced = synced && w.isSynced()
+		for key, o := range w.take() {
+			r.take(w, key, o)
+		}
+	}
+	b := r.contents.batch()
+	if !r.complete && synced && r.contents.waiting == 0 {
+		r.complete = true
+	} else if len(b.Changed) == 0 && len(b.Deleted) == 0 && b.Problems == nil {
+		return
+	}
+	b.Complete = r.complete
+	r.source.log.V(1).Info("objects read", "changed", len(b.Changed), "deleted", len(b.Deleted), "complete", b.Complete)
+	r.sink.Apply(b)
+}
+
+func (r *run) take(w *watching, key source.Key, o client.Object) {
+	switch {
+	case w.kind.onDemand && o == nil:
+		r.contents.changed(key, "")
+		return
+	case w.kind.onDemand:
+		r.contents.changed(key, o.GetResourceVersion())
+		return
+	case o == nil:
+		delete(w.present, key)
+		r.contents.depart(key)
+		return
+	case w.kind.custom:
+		w.present[key] = struct{}{}
+	}
+	r.contents.arrive(key, o)
+}
+
+// sortProblems sorts by object.
+func sortProblems(p []source.Problem) []source.Problem {
+	slices.SortFunc(p, func(a, b source.Problem) int {
+		return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.Message, b.Message))
+	})
+	return p
+}

@@ -1,0 +1,186 @@
+package status
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/signetproxy/signet/operator/api/v1alpha1"
+	"github.com/signetproxy/signet/translator/ir"
+)
+
+// Manager is the field manager of statuses.
+const Manager = "signet-status"
+
+const (
+	defaultWorkers = 16
+	firstRetry     = 50 * time.Millisecond
+	lastRetry      = 30 * time.Second
+)
+
+// Options make a Writer. Client, Reader and the two functions are required.
+type Options struct {
+	// Client writes.
+	Client client.Client
+	// Reader reads objects as the API server has them, from a cache.
+	Reader client.Reader
+	// HTTPProxy and EnvoyFleet return the status that an object should have,
+	// without times; false for an object that is another controller's, or gone.
+	// They are called from many goroutines and must not block.
+	HTTPProxy  func(ir.Name) (contourv1.HTTPProxyStatus, bool)
+	EnvoyFleet func(ir.Name) (v1alpha1.EnvoyFleetStatus, bool)
+	// Workers write at the same time; 0 is 16.
+	Workers int
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	Log logr.Logger
+}
+
+// Kind is a kind of objects whose status is written.
+type Kind string
+
+// The kinds.
+const (
+	HTTPProxy  Kind = "HTTPProxy"
+	EnvoyFleet Kind = "EnvoyFleet"
+)
+
+// item is one object to look at.
+type item struct {
+	kind Kind
+	name ir.Name
+}
+
+// Writer writes statuses. Its methods may be called from any goroutine.
+type Writer struct {
+	options Options
+	queue   workqueue.TypedRateLimitingInterface[item]
+}
+
+// New makes a writer; it writes nothing before Run.
+func New(o Options) *Writer {
+	if o.Workers <= 0 {
+		o.Workers = defaultWorkers
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Writer{options: o, queue: workqueue.NewTypedRateLimitingQueue(
+		workqueue.NewTypedItemExponentialFailureRateLimiter[item](firstRetry, lastRetry),
+	)}
+}
+
+// Touch has an object looked at, soon. It never blocks.
+func (w *Writer) Touch(k Kind, n ir.Name) { w.queue.Add(item{k, n}) }
+
+// Run writes until ctx ends. It runs once.
+func (w *Writer) Run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, w.queue.ShutDown)
+	defer stop()
+	var workers sync.WaitGroup
+	for range w.options.Workers {
+		workers.Go(func() {
+			for w.next(ctx) {
+			}
+		})
+	}
+	workers.Wait()
+	return nil
+}
+
+func (w *Writer) next(ctx context.Context) bool {
+	i, shutdown := w.queue.Get()
+	if shutdown {
+		return false
+	}
+	defer w.queue.Done(i)
+	if err := w.write(ctx, i); err != nil && ctx.Err() == nil {
+		// Another version of the object is nothing to tell of: it is read again.
+		if !apierrors.IsConflict(err) {
+			w.options.Log.Error(err, "a status cannot be written: it is tried again", "kind", i.kind, "object", i.name.String())
+		}
+		w.queue.AddRateLimited(i)
+		return true
+	}
+	w.queue.Forget(i)
+	return true
+}
+
+func (w *Writer) write(ctx context.Context, i item) error {
+	now := metav1.NewTime(w.options.Now().UTC().Truncate(time.Second))
+	key := client.ObjectKey{Namespace: i.name.Namespace, Name: i.name.Name}
+	switch i.kind {
+	case HTTPProxy:
+		want, ok := w.options.HTTPProxy(i.name)
+		if !ok {
+			return nil
+		}
+		o := &contourv1.HTTPProxy{}
+		if found, err := w.read(ctx, key, o); !found || err != nil {
+			return err
+		}
+		if next, differs := proxy(&o.Status, &want, now); differs {
+			return w.apply(ctx, contourv1.GroupVersion.WithKind(string(i.kind)), o, &next)
+		}
+	case EnvoyFleet:
+		want, ok := w.options.EnvoyFleet(i.name)
+		if !ok {
+			return nil
+		}
+		o := &v1alpha1.EnvoyFleet{}
+		if found, err := w.read(ctx, key, o); !found || err != nil {
+			return err
+		}
+		if next, differs := fleet(&o.Status, &want, now); differs {
+			return w.apply(ctx, v1alpha1.GroupVersion.WithKind(string(i.kind)), o, &next)
+		}
+	}
+	return nil
+}
+
+func (w *Writer) read(ctx context.Context, key client.ObjectKey, o client.Object) (bool, error) {
+	err := w.options.Reader.Get(ctx, key, o)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read: %w", err)
+	}
+	return true, nil
+}
+
+// apply writes the status of that very object: of another with its name it
+// would be a lie, which the UID prevents.
+func (w *Writer) apply(ctx context.Context, gvk schema.GroupVersionKind, o client.Object, status any) error {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(status)
+	if err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	// The API server makes a null, which it refuses, of what loses all its
+	// fields: so the list of addresses is always there.
+	if balancer, ok := content["loadBalancer"].(map[string]any); ok && len(balancer) == 0 {
+		balancer["ingress"] = []any{}
+	}
+	u := &unstructured.Unstructured{Object: map[string]any{"status": content}}
+	u.SetGroupVersionKind(gvk)
+	u.SetNamespace(o.GetNamespace())
+	u.SetName(o.GetName())
+	u.SetUID(o.GetUID())
+	err = w.options.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u),
+		client.FieldOwner(Manager), client.ForceOwnership)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("apply: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,164 @@
+package certificate
+
+import (
+	"bytes"
+	"cmp"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"time"
+)
+
+// KeyType is a kind of private key with its size.
+type KeyType string
+
+// The kinds of keys of client certificates.
+const (
+	ECDSAP256 KeyType = "ECDSA-P256"
+	ECDSAP384 KeyType = "ECDSA-P384"
+	RSA2048   KeyType = "RSA-2048"
+	RSA3072   KeyType = "RSA-3072"
+	RSA4096   KeyType = "RSA-4096"
+)
+
+// ClientRequest says what a client certificate is to be.
+type ClientRequest struct {
+	CommonName string
+	DNSNames   []string
+	URIs       []string
+	// Lifetime of a certificate; RenewBefore its end it is replaced, 0 is a
+	// third of Lifetime.
+	Lifetime, RenewBefore time.Duration
+	// KeyType is [ECDSAP256] when empty.
+	KeyType KeyType
+}
+
+// ErrRequest says that no certificate can be issued as it is asked for.
+var ErrRequest = errors.New("client certificate request")
+
+// Client issues a client certificate with a key of its own. The authority must
+// have been made with [Policy.Clients].
+func (a *Authority) Client(r ClientRequest, now time.Time, p Policy) (*KeyPair, error) {
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
+	}
+	uris, err := r.uris()
+	if err != nil {
+		return nil, err
+	}
+	end := now.Add(min(r.Lifetime, p.LeafLife))
+	if end.After(a.certificate.NotAfter) {
+		end = a.certificate.NotAfter
+	}
+	usage := x509.KeyUsageDigitalSignature
+	return sign(&x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: r.CommonName},
+		NotBefore: now.Add(-p.Skew), NotAfter: end,
+		KeyUsage: usage, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, BasicConstraintsValid: true,
+		DNSNames: r.DNSNames, URIs: uris,
+	}, a, r.generate)
+}
+
+func (r ClientRequest) uris() ([]*url.URL, error) {
+	out := make([]*url.URL, 0, len(r.URIs))
+	for _, text := range r.URIs {
+		u, err := url.Parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("%w: URI: %w", ErrRequest, err)
+		}
+		out = append(out, u)
+	}
+	return out, nil
+}
+
+func (r ClientRequest) generate() (crypto.Signer, error) {
+	bits := map[KeyType]int{RSA2048: 2048, RSA3072: 3072, RSA4096: 4096}[r.KeyType]
+	var key crypto.Signer
+	var err error
+	switch t := cmp.Or(r.KeyType, ECDSAP256); {
+	case t == ECDSAP256:
+		return newP256()
+	case t == ECDSAP384:
+		key, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case bits > 0:
+		key, err = rsa.GenerateKey(rand.Reader, bits)
+	default:
+		return nil, fmt.Errorf("%w: key type %q is not known", ErrRequest, r.KeyType)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("generate a key of type %s: %w", r.KeyType, err)
+	}
+	return key, nil
+}
+
+// ClientDue returns why a client certificate must be issued anew, or "". A nil
+// pair is due.
+func ClientDue(pair *KeyPair, r ClientRequest, signing *Authority, now time.Time, p Policy) string {
+	if pair == nil {
+		return "there is none yet"
+	}
+	c := pair.certificate
+	switch {
+	case !bytes.Equal(c.AuthorityKeyId, signing.certificate.SubjectKeyId):
+		return "another authority signed it"
+	case c.Subject.CommonName != r.CommonName || !slices.Equal(c.DNSNames, r.DNSNames) || !slices.Equal(uriTexts(c), r.URIs):
+		return "other names are asked for"
+	case keyTypeOf(pair.key) != cmp.Or(r.KeyType, ECDSAP256):
+		return "another type of key is asked for"
+	case c.NotAfter.Sub(c.NotBefore)-p.Skew > min(r.Lifetime, p.LeafLife):
+		return "a shorter life is asked for"
+	case now.Before(c.NotBefore):
+		return "it is not valid yet: the clock has gone back"
+	case !now.Before(ClientRenewal(pair, r)):
+		return "it is time to renew it"
+	}
+	return ""
+}
+
+// ClientRenewal is when a client certificate is replaced. One that the
+// authority's end cut short is renewed after two thirds of what it has.
+func ClientRenewal(pair *KeyPair, r ClientRequest) time.Time {
+	c := pair.certificate
+	third := c.NotAfter.Sub(c.NotBefore) / 3
+	before := third
+	if r.RenewBefore > 0 && r.RenewBefore < c.NotAfter.Sub(c.NotBefore) {
+		before = r.RenewBefore
+	}
+	return c.NotAfter.Add(-before)
+}
+
+func uriTexts(c *x509.Certificate) []string {
+	var out []string
+	for _, u := range c.URIs {
+		out = append(out, u.String())
+	}
+	return out
+}
+
+func keyTypeOf(key crypto.Signer) KeyType {
+	switch k := key.(type) {
+	case *ecdsa.PrivateKey:
+		return KeyType(fmt.Sprintf("ECDSA-P%d", k.Curve.Params().BitSize))
+	case *rsa.PrivateKey:
+		return KeyType(fmt.Sprintf("RSA-%d", k.N.BitLen()))
+	}
+	return ""
+}
+
+// IdentityDue returns why a fleet's identity must be issued anew, or "". A nil
+// pair is due.
+func IdentityDue(pair *KeyPair, s State, now time.Time, p Policy) string {
+	return leafDue(pair, s.Signing, now, p)
+}
+
+// Renewal is when an identity, or the server's certificate, is replaced.
+func Renewal(pair *KeyPair, p Policy) time.Time { return renewAt(pair.certificate, p) }

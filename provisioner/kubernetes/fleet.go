@@ -1,0 +1,167 @@
+package kubernetes
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/signetproxy/signet/operator/api/v1alpha1"
+	"github.com/signetproxy/signet/provisioner/certificate"
+	"github.com/signetproxy/signet/translator/ir"
+)
+
+// Fleet is what the objects of one fleet are made from.
+type Fleet struct {
+	// Identity is the fleet's name towards the xDS server. Its namespace is
+	// that of the objects.
+	Identity ir.Name
+	// Name is the name of all objects but the Secret, which is <Name>-identity.
+	Name string
+	// Owner is the object that the others go with.
+	Owner metav1.OwnerReference
+	// Spec says what is asked for, with its defaults filled in by the API
+	// server.
+	Spec v1alpha1.EnvoyFleetSpec
+	// Image holds Envoy and signet, where Spec names none.
+	Image string
+	// XDSAddress is host:port of the xDS server as pods reach it.
+	XDSAddress string
+	// Certificate is what the pods are known by.
+	Certificate certificate.Identity
+	// Client is the client certificate that Signet keeps for the fleet; nil for
+	// none.
+	Client *ClientCertificate
+}
+
+// ClientCertificate is a Secret of type kubernetes.io/tls.
+type ClientCertificate struct {
+	Secret  string
+	KeyPair *certificate.KeyPair
+	// AuthoritiesPEM are what verifies it, in ca.crt.
+	AuthoritiesPEM []byte
+}
+
+// Labels of all objects; those of LabelFleet and LabelName select the pods.
+const (
+	LabelName      = "app.kubernetes.io/name"
+	LabelManagedBy = "app.kubernetes.io/managed-by"
+	LabelFleet     = "operator.signetproxy.io/fleet"
+
+	labelComponent = "app.kubernetes.io/component"
+
+	// Manager is the field manager, and the value of LabelManagedBy.
+	Manager = "signet"
+
+	envoyName = "envoy"
+)
+
+// Ports of the pods.
+const (
+	// StatusPort serves readiness and metrics.
+	StatusPort = 19001
+	// privileged ports are shifted by this much in the pods, which need no
+	// right to bind them.
+	shift          = 8000
+	firstUnguarded = 1024
+)
+
+// PodPort is the port on which the pods serve a port of the Service.
+func PodPort(port int32) int32 {
+	if port < firstUnguarded {
+		return port + shift
+	}
+	return port
+}
+
+// ErrFleet says that a fleet's objects cannot be made.
+var ErrFleet = errors.New("the fleet's objects cannot be made")
+
+// Render makes the objects of a fleet, in the order in which they are applied.
+func Render(f *Fleet) ([]client.Object, error) {
+	secret, err := f.pair(f.SecretName(), f.Certificate.KeyPair, f.Certificate.TrustPEM)
+	if err != nil {
+		return nil, err
+	}
+	service := f.service()
+	workload := f.workload()
+	if err := f.patch(service, workload); err != nil {
+		return nil, err
+	}
+	objects := []client.Object{f.account(), secret}
+	if f.Client != nil {
+		s, err := f.pair(f.Client.Secret, f.Client.KeyPair, f.Client.AuthoritiesPEM)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, s)
+	}
+	objects = append(objects, service)
+	if p := f.networkPolicy(); p != nil {
+		objects = append(objects, p)
+	}
+	objects = append(objects, workload)
+	if b := f.budget(); b != nil {
+		objects = append(objects, b)
+	}
+	if a := f.autoscaler(); a != nil {
+		objects = append(objects, a)
+	}
+	return objects, nil
+}
+
+func (f *Fleet) meta(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Namespace: f.Identity.Namespace, Name: name, Labels: f.labels(),
+		OwnerReferences: []metav1.OwnerReference{f.Owner},
+	}
+}
+
+// selector chooses the pods of the fleet. It never changes: the selector of a
+// workload cannot.
+func (f *Fleet) selector() map[string]string {
+	return map[string]string{LabelName: envoyName, LabelFleet: f.Identity.Name}
+}
+
+func (f *Fleet) labels() map[string]string {
+	out := f.selector()
+	out[labelComponent], out[LabelManagedBy] = "proxy", Manager
+	return out
+}
+
+// with lays ours over theirs.
+func with(theirs, ours map[string]string) map[string]string {
+	out := maps.Clone(theirs)
+	if out == nil {
+		out = map[string]string{}
+	}
+	maps.Copy(out, ours)
+	return out
+}
+
+// SecretName is the Secret that holds the identity of the fleet.
+func (f *Fleet) SecretName() string { return f.Name + "-identity" }
+
+// listener is one port of the fleet.
+type listener struct {
+	name     string
+	port     int32
+	nodePort *int32
+}
+
+func (f *Fleet) listeners() []listener {
+	var out []listener
+	if l := f.Spec.Listeners.HTTP; l.Enabled == nil || *l.Enabled {
+		out = append(out, listener{"http", l.Port, l.NodePort})
+	}
+	if l := f.Spec.Listeners.HTTPS; l.Enabled == nil || *l.Enabled {
+		out = append(out, listener{"https", l.Port, l.NodePort})
+	}
+	return out
+}
+
+func failf(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrFleet, fmt.Errorf(format, args...))
+}
