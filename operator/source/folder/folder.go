@@ -104,9 +104,10 @@ func (f *folder) Run(ctx context.Context, sink source.Sink) error {
 	}
 	f.deliver(sink, true)
 	for {
+		var readings []reading
 		events, err := w.next()
 		if err == nil {
-			err = f.update(func(s *scan) error { return f.tree.handle(events, s) })
+			readings, err = f.look(func(s *scan) error { return f.tree.handle(events, s) })
 		}
 		if ctx.Err() != nil {
 			return nil // and interrupted the watcher
@@ -114,6 +115,14 @@ func (f *folder) Run(ctx context.Context, sink source.Sink) error {
 		if err != nil {
 			return err
 		}
+		endpoints, rest := f.store.part(readings)
+		if len(endpoints) > 0 && len(rest) > 0 {
+			// Together with the rest they would wait for its translation.
+			f.take(endpoints)
+			f.deliver(sink, false)
+			readings = rest
+		}
+		f.take(readings)
 		f.deliver(sink, false)
 	}
 }
@@ -131,11 +140,18 @@ func (f *folder) deliver(sink source.Sink, first bool) {
 	sink.Apply(b)
 }
 
-// update looks at the tree and reads what look says has changed.
+// update looks at the tree and takes what look says has changed.
 func (f *folder) update(look func(*scan) error) error {
+	readings, err := f.look(look)
+	f.take(readings)
+	return err
+}
+
+// look reads what look says has changed.
+func (f *folder) look(look func(*scan) error) ([]reading, error) {
 	s := newScan()
 	if err := look(s); err != nil {
-		return fmt.Errorf("folder %s: %w", f.root, err)
+		return nil, fmt.Errorf("folder %s: %w", f.root, err)
 	}
 	f.store.note(s.problem)
 	for path := range s.touched {
@@ -143,11 +159,13 @@ func (f *folder) update(look func(*scan) error) error {
 			s.reads(path)
 		}
 	}
-	for path := range s.gone {
-		f.store.remove(path)
+	var out []reading
+	for _, path := range slices.Sorted(maps.Keys(s.gone)) {
+		if !s.read[path] { // else the reading decides
+			out = append(out, reading{path: path, gone: true})
+		}
 	}
-	f.take(f.readAll(slices.Sorted(maps.Keys(s.read))))
-	return nil
+	return append(out, f.readAll(slices.Sorted(maps.Keys(s.read)))...), nil
 }
 
 // reading is what one look at a file gave.

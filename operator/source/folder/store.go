@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 
@@ -124,6 +125,64 @@ func (s *store) remove(path string) {
 	delete(s.files, path)
 	s.changed[path] = true
 	s.replace(path, old, nil)
+}
+
+// part tells the readings of files that state endpoints alone, and did before,
+// from the rest. A file is one step, and so is an object that moves between
+// files: endpoints that another file of the rest states, too, are of the rest.
+func (s *store) part(readings []reading) (endpoints, rest []reading) {
+	elsewhere := map[source.Key]bool{}
+	for i := range readings {
+		r := &readings[i]
+		if s.endpointsAlone(r) {
+			endpoints = append(endpoints, *r)
+			continue
+		}
+		rest = append(rest, *r)
+		for key := range s.keys(r) {
+			elsewhere[key] = true
+		}
+	}
+	for i := range endpoints {
+		for key := range s.keys(&endpoints[i]) {
+			if elsewhere[key] {
+				return nil, readings
+			}
+		}
+	}
+	return endpoints, rest
+}
+
+// keys yields what a file stated before a reading, and what it states after it.
+func (s *store) keys(r *reading) iter.Seq[source.Key] {
+	return func(yield func(source.Key) bool) {
+		if old := s.files[r.path]; old != nil {
+			for _, o := range old.objects {
+				if !yield(o.Key) {
+					return
+				}
+			}
+		}
+		for i := range r.file.Objects {
+			if !yield(r.file.Objects[i].Key) {
+				return
+			}
+		}
+	}
+}
+
+func (s *store) endpointsAlone(r *reading) bool {
+	if r.same || r.file.Broken {
+		return false
+	}
+	some := false
+	for key := range s.keys(r) {
+		if key.Kind != "EndpointSlice" {
+			return false
+		}
+		some = true
+	}
+	return some
 }
 
 // replace puts what a file states now in the place of its old claims.
