@@ -80,7 +80,9 @@ type FleetObject struct {
 // FleetStatus is what translation and delivery know of an EnvoyFleet.
 func (b Builder) FleetStatus(rev *graph.Revision, o FleetObject) v1alpha1.EnvoyFleetStatus {
 	s := view{t: b.Translator, r: rev.Reader()}.fleetStatus(o)
-	s.Envoys = count(b.Envoys, o.Fleet)
+	if f := fleetState(b.Envoys, o.Fleet); f != nil {
+		s.Envoys = count(f)
+	}
 	return s
 }
 
