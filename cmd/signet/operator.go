@@ -35,7 +35,7 @@ func newOperator(log *logOptions) *cobra.Command {
 			}
 			ctrllog.SetLogger(logger)
 			klog.SetLogger(logger)
-			cfg.Log = logger
+			cfg.Log, cfg.Version = logger, version
 			rules := clientcmd.NewDefaultClientConfigLoadingRules()
 			rules.ExplicitPath = kubeconfig
 			cfg.REST, err = clientcmd.NewNonInteractiveDeferredLoadingClientConfig(

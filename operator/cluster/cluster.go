@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -21,7 +22,10 @@ import (
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
 	fleets "github.com/signetproxy/signet/operator/controller"
+	own "github.com/signetproxy/signet/operator/metrics"
 	"github.com/signetproxy/signet/operator/pipeline"
+	"github.com/signetproxy/signet/operator/quarantine"
+	"github.com/signetproxy/signet/operator/rollout"
 	"github.com/signetproxy/signet/operator/source/kubernetes"
 	"github.com/signetproxy/signet/operator/xds"
 	"github.com/signetproxy/signet/provisioner/certificate"
@@ -45,7 +49,9 @@ type Config struct {
 	HealthAddress, MetricsAddress string
 	// LeaderElection is false where only one replica can run.
 	LeaderElection bool
-	Log            logr.Logger
+	// Version of the program, for the metrics.
+	Version string
+	Log     logr.Logger
 }
 
 // Cluster is one assembly. Make it with New, run it once with Run.
@@ -57,6 +63,7 @@ type Cluster struct {
 	source      *kubernetes.Source
 	keeper      *certificate.Keeper
 	xds         *xds.Server
+	collectors  []prometheus.Collector
 	pipeline    *pipeline.Pipeline
 	authorities *fleets.Authorities
 	statuses    *statuses
@@ -89,10 +96,19 @@ func New(cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	c.xds = xds.New(xds.Options{Log: cfg.Log.WithName("xds"), Identity: certificate.ParseFleetURI})
+	held := quarantine.New(quarantine.Options{Log: cfg.Log.WithName("quarantine")})
+	changes := rollout.New(rollout.Options{Log: cfg.Log.WithName("rollout")})
+	c.xds = xds.New(xds.Options{
+		Log: cfg.Log.WithName("xds"), Identity: certificate.ParseFleetURI, Trust: c.keeper.Authorities,
+		Observer: xds.Observers{held, changes},
+	})
 	c.statuses = newStatuses(direct, c.source.Cache(), cfg.Log.WithName("status"))
 	c.pipeline = pipeline.New(pipeline.Options{
 		Source: c.source, XDS: c.xds, Each: fleetSpec, Log: cfg.Log.WithName("pipeline"), Committed: c.statuses.committed,
+		Quarantine: held, Rollout: changes,
+	})
+	c.collectors = own.Collectors(own.Sources{
+		Version: cfg.Version, Pipeline: c.pipeline, XDS: c.xds, Rollout: changes, Quarantine: held,
 	})
 	c.statuses.serve(c.pipeline, c.xds)
 	c.authorities = &fleets.Authorities{
@@ -108,10 +124,12 @@ func New(cfg Config) (*Cluster, error) {
 
 // Run runs until ctx ends, or a part fails for good.
 func (c *Cluster) Run(ctx context.Context) error {
-	if err := metrics.Registry.Register(c.xds); err != nil {
-		return fmt.Errorf("metrics: %w", err)
+	for _, x := range c.collectors {
+		if err := metrics.Registry.Register(x); err != nil {
+			return fmt.Errorf("metrics: %w", err)
+		}
+		defer metrics.Registry.Unregister(x) //nolint:revive // all of them, when it ends
 	}
-	defer metrics.Registry.Unregister(c.xds)
 	if err := c.manager.Start(ctx); err != nil {
 		return fmt.Errorf("operator: %w", err)
 	}

@@ -220,7 +220,7 @@ func described(s Sources) map[string][]string {
 	to := make(chan *prometheus.Desc)
 	go func() {
 		defer close(to)
-		for _, c := range own(s) {
+		for _, c := range Collectors(s) {
 			c.Describe(to)
 		}
 	}()

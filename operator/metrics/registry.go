@@ -28,19 +28,20 @@ type Sources struct {
 
 // Registry makes the registry of all metrics.
 func Registry(s Sources) *prometheus.Registry {
-	if s.Now == nil {
-		s.Now = time.Now
-	}
 	r := prometheus.NewRegistry()
-	for _, c := range own(s) {
+	for _, c := range Collectors(s) {
 		r.MustRegister(c)
 	}
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
 }
 
-// own are the collectors of Signet's own metrics.
-func own(s Sources) []prometheus.Collector {
+// Collectors are those of Signet's own metrics, for a registry that has the Go
+// runtime's already.
+func Collectors(s Sources) []prometheus.Collector {
+	if s.Now == nil {
+		s.Now = time.Now
+	}
 	return []prometheus.Collector{
 		newBuildInfo(s.Version), s.Pipeline, s.XDS, s.Rollout, s.Quarantine,
 		&translation{translator: s.Pipeline.Translator(), now: s.Now},
