@@ -156,7 +156,7 @@ func (t *Translator) declareScopes() {
 	listeners := graph.NewIndex(t.fleetStates, "listeners", listenersWhere(func(*ir.Listener) bool { return true }))
 	secure := graph.NewIndex(t.fleetStates, "TLS listeners", listenersWhere(func(l *ir.Listener) bool { return l.TLS }))
 	t.fallbacks = graph.NewUnit(g, graph.UnitSpec[listenerKey, *envoy.Resource]{
-		Name: "fallback scope", Live: []graph.Liveness[listenerKey]{listeners}, Equal: sameResource,
+		Name: "fallback scope", Live: []graph.Liveness[listenerKey]{listeners, t.scopesOf}, Equal: sameResource,
 		Compute: t.computeFallback,
 	})
 	t.misdirected = graph.NewUnit(g, graph.UnitSpec[listenerKey, *envoy.Resource]{
@@ -166,9 +166,13 @@ func (t *Translator) declareScopes() {
 }
 
 func (t *Translator) computeFallback(r *graph.Reader, k listenerKey) (*envoy.Resource, error) {
-	l, err := t.listener(r, k)
-	if err != nil {
-		return nil, err
+	tls := false
+	if !ofGateway(k.Name) {
+		l, err := t.listener(r, k)
+		if err != nil {
+			return nil, err
+		}
+		tls = l.TLS
 	}
 	var hosts []*ir.VirtualHost
 	for _, key := range t.wildcards.Keys(r, k) {
@@ -176,5 +180,5 @@ func (t *Translator) computeFallback(r *graph.Reader, k listenerKey) (*envoy.Res
 			hosts = append(hosts, h.VirtualHost)
 		}
 	}
-	return envoy.FallbackScope(k.Name, l.TLS, hosts)
+	return envoy.FallbackScope(k.Name, tls, hosts)
 }

@@ -57,11 +57,14 @@ func (t *Translator) declareListeners() {
 	t.below = graph.NewIndex(t.Sites, "HTTPS hosts by the wildcard above", hostsBelow)
 	all := graph.NewIndex(t.fleetStates, "listeners to serve", listenersWhere(func(*ir.Listener) bool { return true }))
 	t.listeners = graph.NewUnit(g, graph.UnitSpec[listenerKey, *envoy.Resource]{
-		Name: "listener", Live: []graph.Liveness[listenerKey]{all}, Equal: sameResource, Compute: t.computeListener,
+		Name: "listener", Live: []graph.Liveness[listenerKey]{all, t.portsOf}, Equal: sameResource, Compute: t.computeListener,
 	})
 }
 
 func (t *Translator) computeListener(r *graph.Reader, k listenerKey) (*envoy.Resource, error) {
+	if ofGateway(k.Name) {
+		return t.computePort(r, k)
+	}
 	l, err := t.listener(r, k)
 	if err != nil {
 		return nil, err

@@ -24,13 +24,13 @@ func (t *Translator) declareSecrets() {
 			return out
 		})
 	t.trustSecrets = graph.NewUnit(g, graph.UnitSpec[resourceKey, *envoy.Resource]{
-		Name: "trust secret", Live: []graph.Liveness[resourceKey]{t.bundles}, Equal: sameResource,
+		Name: "trust secret", Live: []graph.Liveness[resourceKey]{t.bundles, t.portBundles}, Equal: sameResource,
 		Compute: t.computeTrustSecret,
 	})
 
 	keys := graph.NewIndex(t.Sites, "key pairs by use", sharedKeys)
 	t.keySecrets = graph.NewUnit(g, graph.UnitSpec[certificateKey, *envoy.Resource]{
-		Name: "key secret", Live: []graph.Liveness[certificateKey]{keys}, Equal: sameResource,
+		Name: "key secret", Live: []graph.Liveness[certificateKey]{keys, t.portKeys}, Equal: sameResource,
 		Compute: func(r *graph.Reader, k certificateKey) (*envoy.Resource, error) {
 			return t.certificateSecret(r, k.Ref.SecretName(), k.Ref)
 		},
@@ -73,7 +73,10 @@ func sharedKeys(k hostKey, s *httpproxy.Site) []certificateKey {
 }
 
 func (t *Translator) computeTrustSecret(r *graph.Reader, k resourceKey) (*envoy.Resource, error) {
-	refs, _ := t.bundles.Payload(r, k)
+	refs, ok := t.bundles.Payload(r, k)
+	if !ok {
+		refs, _ = t.portBundles.Payload(r, k)
+	}
 	bundles := make([]*ir.TrustBundle, 0, len(refs))
 	for _, ref := range refs {
 		b, ok := t.Trust.Get(r, ref)

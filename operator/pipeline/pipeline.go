@@ -26,6 +26,9 @@ type Options struct {
 	XDS *xds.Server
 	// Fleet is the local fleet without an EnvoyFleet to shape it.
 	Fleet translator.FleetSpec
+	// SystemTrust are the certificates that the system trusts, as PEM; "" says
+	// that they are not known.
+	SystemTrust string
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	Log logr.Logger
@@ -124,7 +127,7 @@ func (p *Pipeline) Apply(b source.Batch) {
 	}
 	if p.held == nil {
 		p.held = graph.NewChanges()
-		p.translator.Clock.Put(p.held, translator.ClockKey, p.options.Now())
+		p.begin(p.held, p.options.Now())
 	}
 	p.intake.add(p.held, b)
 	if b.Complete {
@@ -170,7 +173,15 @@ func (p *Pipeline) Once(b source.Batch, now time.Time) *graph.Revision {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := graph.NewChanges()
-	p.translator.Clock.Put(c, translator.ClockKey, now)
+	p.begin(c, now)
 	p.intake.add(c, b)
 	return p.translator.Commit(c)
+}
+
+// begin records what is there before the source has given anything.
+func (p *Pipeline) begin(c *graph.Changes, now time.Time) {
+	p.translator.Clock.Put(c, translator.ClockKey, now)
+	if p.options.SystemTrust != "" {
+		p.translator.SystemTrust.Put(c, translator.SystemTrustKey, p.options.SystemTrust)
+	}
 }

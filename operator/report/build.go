@@ -25,6 +25,7 @@ func (b Builder) Build(rev *graph.Revision) *Report {
 	v := view{t: b.Translator, r: rev.Reader()}
 	out := &Report{Revision: rev.Number(), Fleets: v.fleets(), Hosts: v.hosts()}
 	out.Statuses = append(v.fleetStatuses(b), v.proxyStatuses()...)
+	out.Statuses = append(out.Statuses, v.gatewayStatuses()...)
 	out.addEnvoys(b.Envoys)
 	for _, f := range rev.Failures() {
 		out.Withheld = append(out.Withheld, Withheld{Unit: f.Table, Key: f.Key, Error: f.Err.Error()})
@@ -149,6 +150,11 @@ func (v view) trust(ref ir.TrustRef) Trust {
 	out := Trust{Source: string(ref.Kind) + " " + ref.String()}
 	b, ok := v.t.Trust.Get(v.r, ref)
 	if !ok || b.Value == nil {
+		return out
+	}
+	if ref.Kind == ir.TrustSystem {
+		// Some hundred, which everybody knows.
+		out.Source = fmt.Sprintf("the system's %d certificates", len(b.Value.CAs))
 		return out
 	}
 	for _, a := range b.Value.CAs {

@@ -58,7 +58,22 @@ func Listener(l *ir.Listener, chains []Chain) (*Resource, error) {
 	if addr == netip.IPv6Unspecified() {
 		out.Address.GetSocketAddress().Ipv4Compat = true
 	}
+	if l.Chains != nil {
+		if len(chains) != 0 {
+			return nil, refuse(l.Name, "chain of host %q: the listener has all its chains", chains[0].host())
+		}
+		if l.TLS {
+			out.ListenerFilters = inspector
+		}
+		if out.FilterChains, err = givenChains(l); err != nil {
+			return nil, in(l.Name, err)
+		}
+		return seal(ListenerType, l.Name, out)
+	}
 	http, err := httpFilter(l.Name, l.TLS)
+	if l.CORS {
+		http, err = httpManager(l.Name, l.TLS, corsFilters)
+	}
 	if err != nil {
 		return nil, in(l.Name, err)
 	}

@@ -8,6 +8,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -84,11 +85,19 @@ func route(r *ir.Route) (*routev3.Route, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &routev3.Route{
+	out := &routev3.Route{
 		Name: r.Name, Match: m,
 		RequestHeadersToAdd: request.add, RequestHeadersToRemove: request.remove,
 		ResponseHeadersToAdd: response.add, ResponseHeadersToRemove: response.remove,
-	}, nil
+	}
+	if r.CORS != nil {
+		policy, err := corsPolicy(r.CORS)
+		if err != nil {
+			return nil, in("cors", err)
+		}
+		out.TypedPerFilterConfig = map[string]*anypb.Any{corsFilter: policy}
+	}
+	return out, nil
 }
 
 func directResponse(d *ir.DirectResponse) (*routev3.DirectResponseAction, error) {
@@ -168,7 +177,10 @@ func backends(a *routev3.RouteAction, f *ir.Forward) error {
 	if err != nil {
 		return err
 	}
-	if len(f.Backends) == 1 && plain(&f.Backends[0]) {
+	if err := checkRefused(f); err != nil {
+		return err
+	}
+	if len(f.Backends) == 1 && plain(&f.Backends[0]) && f.Refused == 0 {
 		a.ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: f.Backends[0].Upstream.Name()}
 		return rewriteHost(a, f)
 	}
@@ -190,14 +202,36 @@ func backends(a *routev3.RouteAction, f *ir.Forward) error {
 		}
 		w.Clusters = append(w.Clusters, c)
 	}
+	forwarding := len(w.GetClusters())
+	if f.Refused != 0 {
+		w.Clusters = append(w.Clusters, &routev3.WeightedCluster_ClusterWeight{
+			Name: refusedCluster, Weight: wrapperspb.UInt32(f.Refused),
+		})
+		a.ClusterNotFoundResponseCode = routev3.RouteAction_INTERNAL_SERVER_ERROR
+	}
 	a.ClusterSpecifier = &routev3.RouteAction_WeightedClusters{WeightedClusters: w}
 	switch {
-	case own == len(w.GetClusters()):
+	case own == forwarding:
 		return nil
 	case own != 0:
 		return refuse("hostRewrite", "Envoy cannot take one backend's host from a literal and another's from a header")
 	}
 	return rewriteHost(a, f)
+}
+
+// refusedCluster is the name of no cluster: Envoy answers 500 for it.
+const refusedCluster = "refused"
+
+// checkRefused keeps the sum of all weights within Envoy's 32 bits.
+func checkRefused(f *ir.Forward) error {
+	sum := uint64(f.Refused)
+	for i := range f.Backends {
+		sum += uint64(f.Backends[i].Weight)
+	}
+	if f.Refused != 0 && sum > math.MaxUint32 {
+		return refuse("weight", "the sum of the weights is %d; at most %d is allowed", sum, uint32(math.MaxUint32))
+	}
+	return nil
 }
 
 func firstOf(a, b string) string {
@@ -294,6 +328,13 @@ func retryPolicy(r *ir.Retry) (*routev3.RetryPolicy, error) {
 		RetryOn:              strings.Join(r.On, ","),
 		NumRetries:           wrapperspb.UInt32(r.Count),
 		RetriableStatusCodes: r.StatusCodes,
+	}
+	if r.Backoff != 0 {
+		interval, err := duration("backoff", &r.Backoff)
+		if err != nil {
+			return nil, err
+		}
+		out.RetryBackOff = &routev3.RetryPolicy_RetryBackOff{BaseInterval: interval}
 	}
 	if r.PerTryTimeout != 0 {
 		var err error

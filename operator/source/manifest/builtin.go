@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	certificatesv1beta1 "k8s.io/api/certificates/v1beta1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -62,7 +63,22 @@ func decodeFinding(err error, content map[string]any) finding {
 	return finding{message: "Invalid value: " + err.Error()}
 }
 
-func namespaceRules(*corev1.Namespace) field.ErrorList { return nil }
+// namespaceRules sets the label that the API server sets on every namespace.
+func namespaceRules(o *corev1.Namespace) field.ErrorList {
+	if o.Labels == nil {
+		o.Labels = map[string]string{}
+	}
+	o.Labels[corev1.LabelMetadataName] = o.Name
+	return nil
+}
+
+// trustBundleRules leaves the bundle to who reads it.
+func trustBundleRules(o *certificatesv1beta1.ClusterTrustBundle) field.ErrorList {
+	if o.Spec.TrustBundle == "" {
+		return field.ErrorList{field.Required(field.NewPath("spec", "trustBundle"), "")}
+	}
+	return nil
+}
 
 func secretRules(o *corev1.Secret) field.ErrorList {
 	if len(o.StringData) > 0 && o.Data == nil {
