@@ -19,6 +19,7 @@ import (
 type GatewayInputs struct {
 	GatewayClasses *graph.Input[ir.Name, *gatewayv1.GatewayClass]
 	Gateways       *graph.Input[ir.Name, *gatewayv1.Gateway]
+	ListenerSets   *graph.Input[ir.Name, *gatewayv1.ListenerSet]
 	HTTPRoutes     *graph.Input[ir.Name, *gatewayv1.HTTPRoute]
 	Policies       *graph.Input[ir.Name, *gatewayv1.BackendTLSPolicy]
 	Grants         *graph.Input[ir.Name, *gatewayv1.ReferenceGrant]
@@ -40,6 +41,9 @@ func (t *Translator) declareGatewayInputs() {
 		return a.Generation == b.Generation && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
 	})
 	t.Gateways = graph.NewInput[ir.Name](g, "Gateway", graph.Main, func(a, b *gatewayv1.Gateway) bool {
+		return sameAge(a, b) && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
+	})
+	t.ListenerSets = graph.NewInput[ir.Name](g, "ListenerSet", graph.Main, func(a, b *gatewayv1.ListenerSet) bool {
 		return sameAge(a, b) && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
 	})
 	t.HTTPRoutes = graph.NewInput[ir.Name](g, "HTTPRoute", graph.Main, func(a, b *gatewayv1.HTTPRoute) bool {
@@ -87,6 +91,8 @@ func (t *Translator) gatewayCertificates() []graph.Liveness[ir.CertificateRef] {
 	return []graph.Liveness[ir.CertificateRef]{
 		graph.NewIndex(t.Gateways, "certificates by Gateway",
 			func(_ ir.Name, g *gatewayv1.Gateway) []ir.CertificateRef { return listener.CertificateRefs(g) }),
+		graph.NewIndex(t.ListenerSets, "certificates by ListenerSet",
+			func(_ ir.Name, s *gatewayv1.ListenerSet) []ir.CertificateRef { return listener.SetCertificateRefs(s) }),
 	}
 }
 

@@ -23,6 +23,7 @@ type gatewayStatuses struct {
 
 	GatewayClassStatuses *graph.Unit[ir.Name, gatewayv1.GatewayClassStatus]
 	GatewayStatuses      *graph.Unit[ir.Name, gatewayv1.GatewayStatus]
+	ListenerSetStatuses  *graph.Unit[ir.Name, gatewayv1.ListenerSetStatus]
 	RouteStatuses        *graph.Unit[ir.ObjectRef, gatewayv1.RouteStatus]
 	PolicyStatuses       *graph.Unit[ir.Name, gatewayv1.PolicyStatus]
 }
@@ -52,6 +53,17 @@ func (t *Translator) declareGatewayStatuses() {
 			func(n ir.Name, g *listener.Gateway) []ir.Name { return only(g.Ours, n) })},
 		Compute: t.computeGatewayStatus,
 	})
+	t.ListenerSetStatuses = graph.NewUnit(g, graph.UnitSpec[ir.Name, gatewayv1.ListenerSetStatus]{
+		Name: "ListenerSet status", Live: []graph.Liveness[ir.Name]{graph.NewIndex(t.placed, "ListenerSets of ours",
+			func(_ ir.Name, g *listener.Gateway) []ir.Name {
+				var out []ir.Name
+				for i := range g.Sets {
+					out = append(out, g.Sets[i].Name)
+				}
+				return out
+			})},
+		Compute: t.computeListenerSetStatus,
+	})
 	t.RouteStatuses = graph.NewUnit(g, graph.UnitSpec[ir.ObjectRef, gatewayv1.RouteStatus]{
 		Name: "route status", Live: []graph.Liveness[ir.ObjectRef]{graph.NewIndex(t.attachments, "routes of ours",
 			func(ref ir.ObjectRef, a *route.Attachment) []ir.ObjectRef { return only(len(a.Parents) > 0, ref) })},
@@ -76,13 +88,34 @@ func (t *Translator) computeGatewayStatus(r *graph.Reader, n ir.Name) (gatewayv1
 	if !ok {
 		return gatewayv1.GatewayStatus{}, unusable("Gateway "+n.String(), t.links.Failure(r, n))
 	}
-	attached := func(s *listener.Section) int32 {
-		return int32(len(t.attachedTo.Keys(r, route.SectionKey{Parent: s.Parent, Name: s.Name}))) //nolint:gosec // fewer than 2^31 routes
+	return listener.Status(gw, refs, t.attachedRoutes(r), t.withheldPort(r, gw)), nil
+}
+
+// attachedRoutes counts the routes of a section.
+func (t *Translator) attachedRoutes(r *graph.Reader) func(*listener.Section) int32 {
+	return func(s *listener.Section) int32 {
+		return int32(len(t.attachedTo.Keys(r, route.SectionKey{Parent: s.Parent, Name: s.Name}))) //nolint:gosec // fewer than 2^31
 	}
-	withheld := func(s *listener.Section) error {
+}
+
+// withheldPort says why the listener of a section could not be made.
+func (t *Translator) withheldPort(r *graph.Reader, gw *listener.Gateway) func(*listener.Section) error {
+	return func(s *listener.Section) error {
 		return t.listeners.Failure(r, listenerKey{gw.Fleet, gw.PortName(s.Port, s.Protocol == gatewayv1.UDPProtocolType)})
 	}
-	return listener.Status(gw, refs, attached, withheld), nil
+}
+
+func (t *Translator) computeListenerSetStatus(r *graph.Reader, set ir.Name) (gatewayv1.ListenerSetStatus, error) {
+	n, _ := gatewayObjects{objects{t, r}}.GatewayOf(set)
+	gw, ok := t.placed.Get(r, n)
+	if !ok {
+		return gatewayv1.ListenerSetStatus{}, unusable("Gateway "+n.String(), t.placed.Failure(r, n))
+	}
+	refs, ok := t.links.Get(r, n)
+	if !ok {
+		return gatewayv1.ListenerSetStatus{}, unusable("Gateway "+n.String(), t.links.Failure(r, n))
+	}
+	return listener.SetStatus(gw, refs, set, t.attachedRoutes(r), t.withheldPort(r, gw)), nil
 }
 
 func (t *Translator) computeRouteStatus(r *graph.Reader, ref ir.ObjectRef) (gatewayv1.RouteStatus, error) {
@@ -136,7 +169,7 @@ func SupportedFeatures() []gatewayv1.SupportedFeature {
 
 // features by the names of sigs.k8s.io/gateway-api/pkg/features.
 var features = []string{
-	"Gateway", "ReferenceGrant", gatewayapi.KindHTTPRoute, gatewayapi.KindPolicy, "BackendTLSPolicySANValidation",
+	"Gateway", "ReferenceGrant", gatewayapi.KindListenerSet, gatewayapi.KindHTTPRoute, gatewayapi.KindPolicy, "BackendTLSPolicySANValidation",
 	"GatewayPort8080", "GatewayHTTPListenerIsolation", "GatewayHTTPSListenerDetectMisdirectedRequests",
 	"GatewayBackendClientCertificate", "GatewayFrontendClientCertificateValidation",
 	"GatewayFrontendClientCertificateValidationInsecureFallback", "GatewayRouteHostnameIntersectionPrecedence",

@@ -22,6 +22,7 @@ import (
 // gateways is the layer of the Gateway API front end.
 type gateways struct {
 	granted  *graph.Index[gatewayapi.Grant, ir.Name]
+	setsOf   *graph.Index[ir.Name, ir.Name]
 	hostings *graph.Index[ir.Name, ir.Name]
 	classes  *graph.Unit[ir.Name, listener.Class]
 	// merged are Gateways before it is known which ports they get.
@@ -83,6 +84,10 @@ func (t *Translator) declareGateways() {
 			return listener.ReadClass(gatewayObjects{objects{t, r}}, c), nil
 		},
 	})
+	t.setsOf = graph.NewIndex(t.ListenerSets, "ListenerSets by Gateway", func(_ ir.Name, s *gatewayv1.ListenerSet) []ir.Name {
+		n, ok := listener.ParentOf(s)
+		return only(ok, n)
+	})
 	names := graph.NewIndex(t.Gateways, "Gateways", nameOf[*gatewayv1.Gateway])
 	t.merged = graph.NewUnit(g, graph.UnitSpec[ir.Name, *listener.Gateway]{
 		Name: "Gateway merged", Live: []graph.Liveness[ir.Name]{names}, Compute: t.computeMerged,
@@ -105,7 +110,10 @@ func (t *Translator) declareGateways() {
 			if !ok {
 				return nil, t.placed.Failure(r, n)
 			}
-			return listener.Resolve(gatewayObjects{objects{t, r}}, gw, in, func(ir.Name) *gatewayv1.ListenerSet { return nil }), nil
+			return listener.Resolve(gatewayObjects{objects{t, r}}, gw, in, func(set ir.Name) *gatewayv1.ListenerSet {
+				s, _ := t.ListenerSets.Get(r, set)
+				return s
+			}), nil
 		},
 	})
 	t.declarePorts()
@@ -116,7 +124,13 @@ func (t *Translator) declareGateways() {
 func (t *Translator) computeMerged(r *graph.Reader, n ir.Name) (*listener.Gateway, error) {
 	in, _ := t.Gateways.Get(r, n)
 	class, _ := t.classes.Get(r, ir.Name{Name: string(in.Spec.GatewayClassName)})
-	return listener.Merge(gatewayObjects{objects{t, r}}, class, in, nil), nil
+	var sets []*gatewayv1.ListenerSet
+	for _, set := range t.setsOf.Keys(r, n) {
+		if s, ok := t.ListenerSets.Get(r, set); ok {
+			sets = append(sets, s)
+		}
+	}
+	return listener.Merge(gatewayObjects{objects{t, r}}, class, in, sets), nil
 }
 
 // computePlaced settles which ports a Gateway gets: the fleet's own listeners
@@ -371,7 +385,9 @@ func (t *Translator) computeGatewaySite(r *graph.Reader, k hostKey) (*httpproxy.
 type gatewayObjects struct{ objects }
 
 // ClientKeyPair implements listener.Linked.
-func (o gatewayObjects) ClientKeyPair(ref ir.CertificateRef) *upstream.Problem { return clientObjects(o).KeyPair(ref) }
+func (o gatewayObjects) ClientKeyPair(ref ir.CertificateRef) *upstream.Problem {
+	return clientObjects(o).KeyPair(ref)
+}
 
 // Granted implements listener.Linked and route.Objects.
 func (o gatewayObjects) Granted(g gatewayapi.Grant) bool {
@@ -416,7 +432,13 @@ func (o gatewayObjects) Gateway(n ir.Name) *listener.Gateway {
 }
 
 // GatewayOf implements route.Gateways.
-func (gatewayObjects) GatewayOf(ir.Name) (ir.Name, bool) { return ir.Name{}, false }
+func (o gatewayObjects) GatewayOf(set ir.Name) (ir.Name, bool) {
+	s, ok := o.t.ListenerSets.Get(o.r, set)
+	if !ok {
+		return ir.Name{}, false
+	}
+	return listener.ParentOf(s)
+}
 
 // Policy implements route.Objects. What is not known of a policy is a fault of
 // it: a backend that it might rule is not reached in plaintext.

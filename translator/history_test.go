@@ -10,6 +10,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/signetproxy/signet/test/pki"
+	"github.com/signetproxy/signet/translator/gatewayapi/listener"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/httpproxy"
 	"github.com/signetproxy/signet/translator/ir"
@@ -51,7 +52,9 @@ func (h *history) maybe(percent int) bool { return h.rand.IntN(100) < percent }
 
 // step makes one change and records how to make it again from nothing.
 func (h *history) step(t *Translator, c *graph.Changes) {
-	switch h.rand.IntN(10) {
+	switch h.rand.IntN(14) {
+	case 10, 11, 12, 13:
+		h.gatewayStep(t, c)
 	case 0, 1, 2:
 		n := h.name("p1", "p2", "p3", "p4")
 		put(h, t, c, edit[*contourv1.HTTPProxy]{func(t *Translator) *graph.Input[ir.Name, *contourv1.HTTPProxy] { return t.Proxies }, n, h.proxy(n)})
@@ -228,6 +231,9 @@ func (h *history) fleet(n ir.Name) *FleetSpec {
 	}
 	if h.maybe(20) {
 		f.Selector.RootNamespaces = []string{"a"}
+	}
+	if h.maybe(70) {
+		f.Gateways = &listener.Hosting{Address: "127.0.0.1", Offset: 10_000}
 	}
 	return f
 }

@@ -27,6 +27,15 @@ func picture(t *Translator, rev *graph.Revision) map[string]string {
 	for n, s := range t.FleetStatuses.All(rev.Reader()) {
 		out["fleet "+n.String()] = fmt.Sprintf("%d %v %v", s.Generation, s.Problems, s.ClientCertificateRef)
 	}
+	for n, s := range t.GatewayStatuses.All(rev.Reader()) {
+		out["Gateway "+n.String()] = jsonOf(s)
+	}
+	for ref, s := range t.RouteStatuses.All(rev.Reader()) {
+		out[ref.String()] = jsonOf(s)
+	}
+	for n, s := range t.PolicyStatuses.All(rev.Reader()) {
+		out["policy "+n.String()] = jsonOf(s)
+	}
 	for _, f := range rev.Failures() {
 		out["failure "+f.Table+f.Key] = f.Err.Error()
 	}

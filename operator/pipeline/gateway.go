@@ -17,6 +17,8 @@ func (in *intake) putGateway(c *graph.Changes, n ir.Name, o client.Object) {
 		in.inputs.GatewayClasses.Put(c, n, o)
 	case *gatewayv1.Gateway:
 		in.inputs.Gateways.Put(c, n, o)
+	case *gatewayv1.ListenerSet:
+		in.inputs.ListenerSets.Put(c, n, o)
 	case *gatewayv1.HTTPRoute:
 		in.inputs.HTTPRoutes.Put(c, n, o)
 	case *gatewayv1.BackendTLSPolicy:
@@ -36,6 +38,8 @@ func (in *intake) removeGateway(c *graph.Changes, n ir.Name, kind string) {
 		in.inputs.GatewayClasses.Delete(c, n)
 	case "Gateway":
 		in.inputs.Gateways.Delete(c, n)
+	case "ListenerSet":
+		in.inputs.ListenerSets.Delete(c, n)
 	case "HTTPRoute":
 		in.inputs.HTTPRoutes.Delete(c, n)
 	case "BackendTLSPolicy":

@@ -25,6 +25,9 @@ func (v view) gatewayStatuses() []Status {
 	for n, s := range v.t.GatewayStatuses.All(v.r) {
 		add(gatewayapi.KindGateway, n, s)
 	}
+	for n, s := range v.t.ListenerSetStatuses.All(v.r) {
+		add(gatewayapi.KindListenerSet, n, s)
+	}
 	for ref, s := range v.t.RouteStatuses.All(v.r) {
 		add(ref.Kind, ref.Name, s)
 	}
@@ -41,6 +44,8 @@ func decodeGateway(kind string, b json.RawMessage) (any, error) {
 		return decode[gatewayv1.GatewayClassStatus](b)
 	case gatewayapi.KindGateway:
 		return decode[gatewayv1.GatewayStatus](b)
+	case gatewayapi.KindListenerSet:
+		return decode[gatewayv1.ListenerSetStatus](b)
 	case gatewayapi.KindHTTPRoute:
 		return decode[gatewayv1.RouteStatus](b)
 	case gatewayapi.KindPolicy:
@@ -62,6 +67,12 @@ func partsOf(status any) []part {
 	case gatewayv1.GatewayClassStatus:
 		out = append(out, part{conditions: s.Conditions})
 	case gatewayv1.GatewayStatus:
+		out = append(out, part{conditions: s.Conditions})
+		for i := range s.Listeners {
+			l := &s.Listeners[i]
+			out = append(out, part{fmt.Sprintf("listener %s, %d routes", l.Name, l.AttachedRoutes), l.Conditions})
+		}
+	case gatewayv1.ListenerSetStatus:
 		out = append(out, part{conditions: s.Conditions})
 		for i := range s.Listeners {
 			l := &s.Listeners[i]

@@ -77,6 +77,10 @@ const (
 	MessagePolicyAccepted Message = "the policy is in force"
 	// MessageClassAccepted goes with Accepted of a GatewayClass.
 	MessageClassAccepted Message = "Signet serves the Gateways of this class"
+	// MessageSetAccepted goes with Accepted of a ListenerSet.
+	MessageSetAccepted Message = "the ListenerSet is accepted"
+	// MessageSetProgrammed goes with Programmed of a ListenerSet.
+	MessageSetProgrammed Message = "the ListenerSet is configured"
 	// MessageDroppedRule begins the message of PartiallyInvalid; the API asks for it.
 	MessageDroppedRule Message = "Dropped Rule"
 )

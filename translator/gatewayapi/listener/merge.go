@@ -145,8 +145,8 @@ func (s *Section) allow(a *gatewayv1.AllowedRoutes, supported []string) {
 		group := gatewayapi.Or(k.Group, gatewayv1.GroupName)
 		switch {
 		case group != gatewayv1.GroupName || !slices.Contains(supported, string(k.Kind)):
-			s.KindsFault = &gatewayapi.Fault{Reason: reason.InvalidRouteKinds,
-				Message: fmt.Sprintf("allowedRoutes.kinds: kind %q of group %q cannot attach to a listener of protocol %s", k.Kind, group, s.Protocol)}
+			s.KindsFault = &gatewayapi.Fault{Reason: reason.InvalidRouteKinds, Message: fmt.Sprintf(
+				"allowedRoutes.kinds: kind %q of group %q cannot attach to a listener of protocol %s", k.Kind, group, s.Protocol)}
 		case !slices.Contains(s.Kinds, string(k.Kind)):
 			s.Kinds = append(s.Kinds, string(k.Kind))
 		}

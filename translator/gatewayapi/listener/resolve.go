@@ -121,7 +121,9 @@ func (r *resolver) section(s *Section, l *gatewayv1.Listener, out *SectionRefere
 	}
 	if len(out.Certificates) == 0 {
 		if out.Fault == nil {
-			out.Fault = &gatewayapi.Fault{Reason: reason.InvalidCertificateRef, Message: "tls.certificateRefs: a certificate is needed to terminate TLS"}
+			out.Fault = &gatewayapi.Fault{
+				Reason: reason.InvalidCertificateRef, Message: "tls.certificateRefs: a certificate is needed to terminate TLS",
+			}
 		}
 		out.Closed = out.Fault
 	}

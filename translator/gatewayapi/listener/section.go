@@ -109,7 +109,7 @@ func (g *Gateway) Bound(port int32) uint32 {
 	if port < privileged {
 		return uint32(port) + g.Offset //nolint:gosec // ports are positive
 	}
-	return uint32(port) //nolint:gosec // ports are positive
+	return uint32(port)
 }
 
 // Owns reports whether requests for host, exact or wildcard, that reach the
@@ -219,5 +219,7 @@ func (g *Gateway) accepted() (some, all bool) {
 
 // unaccepted is the fault of a Gateway of which no listener is accepted.
 func unaccepted() *gatewayapi.Fault {
-	return &gatewayapi.Fault{Reason: reason.ListenersNotValid, Message: "no listener of the Gateway is accepted: see the listeners' conditions"}
+	return &gatewayapi.Fault{
+		Reason: reason.ListenersNotValid, Message: "no listener of the Gateway is accepted: see the listeners' conditions",
+	}
 }

@@ -28,14 +28,14 @@ func Status(g *Gateway, refs *References, attached func(*Section) int32, withhel
 			Conditions: sectionConditions(g, s, r, withheld(s)),
 		})
 	}
-	allowed := int32(0)
-	for i := range g.Sets {
-		if g.Sets[i].Allowed {
-			allowed++
-		}
-	}
 	if len(g.Sets) > 0 {
-		out.AttachedListenerSets = &allowed
+		accepted := int32(0)
+		for i := range g.Sets {
+			if g.setFault(refs, g.Sets[i].Name) == nil {
+				accepted++
+			}
+		}
+		out.AttachedListenerSets = &accepted
 	}
 	out.Conditions = gatewayConditions(g, refs, resolved)
 	if g.Fault == nil && g.Unusable == nil && g.Address != "" {
@@ -70,7 +70,8 @@ func gatewayConditions(g *Gateway, refs *References, resolved bool) []metav1.Con
 	case refs.ClientFault != nil:
 		c.False(reason.ConditionResolvedRefs, refs.ClientFault.Reason, refs.ClientFault.Message)
 	case !resolved:
-		c.False(reason.ConditionResolvedRefs, reason.ListenersNotResolved, "some listeners have references that are not resolved: see their conditions")
+		c.False(reason.ConditionResolvedRefs, reason.ListenersNotResolved,
+			"some listeners have references that are not resolved: see their conditions")
 	default:
 		c.True(reason.ConditionResolvedRefs, reason.ResolvedRefs, string(reason.MessageRefsResolved))
 	}
@@ -82,14 +83,7 @@ func gatewayConditions(g *Gateway, refs *References, resolved bool) []metav1.Con
 }
 
 func sectionConditions(g *Gateway, s *Section, r *SectionReferences, withheld error) []metav1.Condition {
-	c := gatewayapi.Conditions{Generation: g.Generation}
-	if s.Parent.Kind == gatewayapi.KindListenerSet {
-		for i := range g.Sets {
-			if g.Sets[i].Name == s.Parent.Name {
-				c.Generation = g.Sets[i].Generation
-			}
-		}
-	}
+	c := gatewayapi.Conditions{Generation: g.generationOf(s)}
 	fault := s.Fault
 	if fault == nil {
 		fault = s.Conflict
@@ -98,20 +92,7 @@ func sectionConditions(g *Gateway, s *Section, r *SectionReferences, withheld er
 		fault = r.Closed
 	}
 	c.Judge(reason.ConditionAccepted, fault, reason.Accepted, reason.MessageListenerAccepted)
-	switch {
-	case g.Fault != nil:
-		c.False(reason.ConditionProgrammed, reason.Invalid, "the Gateway is not accepted: "+g.Fault.Message)
-	case fault != nil && s.Conflict == fault && s.Parent.Kind == gatewayapi.KindListenerSet:
-		c.False(reason.ConditionProgrammed, fault.Reason, fault.Message)
-	case fault != nil:
-		c.False(reason.ConditionProgrammed, reason.Invalid, fault.Message)
-	case r.Closed != nil:
-		c.False(reason.ConditionProgrammed, reason.Invalid, r.Closed.Message)
-	case withheld != nil:
-		c.False(reason.ConditionProgrammed, reason.Invalid, withheld.Error())
-	default:
-		c.True(reason.ConditionProgrammed, reason.Programmed, string(reason.MessageListenerProgrammed))
-	}
+	c.Judge(reason.ConditionProgrammed, unprogrammed(g, s, r, fault, withheld), reason.Programmed, reason.MessageListenerProgrammed)
 	refs := r.Fault
 	if s.KindsFault != nil {
 		refs = s.KindsFault
@@ -124,9 +105,42 @@ func sectionConditions(g *Gateway, s *Section, r *SectionReferences, withheld er
 	}
 	if o := g.overlaps(s); o != nil {
 		c.True(reason.ConditionOverlappingTLSConfig, reason.OverlappingHostnames, fmt.Sprintf(
-			"hostname %q overlaps with %q of listener %q: a request for a host of the other over this connection gets 421", s.Host, o.Host, o.Name))
+			"hostname %q overlaps with %q of listener %q: a request for a host of the other over this connection gets 421",
+			s.Host, o.Host, o.Name))
 	}
 	return c.List()
+}
+
+// generationOf is that of the object that a section is written in.
+func (g *Gateway) generationOf(s *Section) int64 {
+	for i := range g.Sets {
+		if s.Parent.Kind == gatewayapi.KindListenerSet && g.Sets[i].Name == s.Parent.Name {
+			return g.Sets[i].Generation
+		}
+	}
+	return g.Generation
+}
+
+// unprogrammed is why a section serves nobody; unaccepted is why it is not
+// accepted.
+func unprogrammed(g *Gateway, s *Section, r *SectionReferences, unaccepted *gatewayapi.Fault, withheld error) *gatewayapi.Fault {
+	invalid := func(message string) *gatewayapi.Fault {
+		return &gatewayapi.Fault{Reason: reason.Invalid, Message: message}
+	}
+	switch {
+	case g.Fault != nil:
+		return invalid("the Gateway is not accepted: " + g.Fault.Message)
+	case unaccepted != nil && s.Parent.Kind == gatewayapi.KindListenerSet:
+		return unaccepted
+	case unaccepted != nil:
+		return invalid(unaccepted.Message)
+	case r.Closed != nil:
+		return invalid(r.Closed.Message)
+	case withheld != nil:
+		return invalid(withheld.Error())
+	default:
+		return nil
+	}
 }
 
 func supportedKinds(s *Section) []gatewayv1.RouteGroupKind {

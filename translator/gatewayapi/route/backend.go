@@ -19,7 +19,7 @@ const kindService = "Service"
 // Values of a port's appProtocol that Kubernetes defines (KEP-3726).
 const (
 	appH2C = "kubernetes.io/h2c"
-	appWSS = "kubernetes.io/wss"
+	appWSS = "kubernetes.io/wss" //nolint:gosec // G101: a protocol
 )
 
 // speech is what a route speaks to its backends.

@@ -26,29 +26,32 @@ type filters struct {
 // readFilters reads a list; a fault makes the rule one that is not supported.
 func readFilters(in []gatewayv1.HTTPRouteFilter) (out filters, faults []string) {
 	for i := range in {
-		f := &in[i]
-		why := ""
-		switch {
-		case f.Type == gatewayv1.HTTPRouteFilterRequestHeaderModifier && f.RequestHeaderModifier != nil:
-			out.request, why = headers(f.RequestHeaderModifier)
-		case f.Type == gatewayv1.HTTPRouteFilterResponseHeaderModifier && f.ResponseHeaderModifier != nil:
-			out.response, why = headers(f.ResponseHeaderModifier)
-		case f.Type == gatewayv1.HTTPRouteFilterRequestRedirect && f.RequestRedirect != nil:
-			out.redirect = f.RequestRedirect
-		case f.Type == gatewayv1.HTTPRouteFilterURLRewrite && f.URLRewrite != nil:
-			out.rewrite = f.URLRewrite
-		case f.Type == gatewayv1.HTTPRouteFilterRequestMirror && f.RequestMirror != nil:
-			out.mirrors = append(out.mirrors, f.RequestMirror)
-		case f.Type == gatewayv1.HTTPRouteFilterCORS && f.CORS != nil:
-			out.cors = f.CORS
-		default:
-			why = fmt.Sprintf("type %q is not supported", f.Type)
-		}
-		if why != "" {
+		if why := out.add(&in[i]); why != "" {
 			faults = append(faults, fmt.Sprintf("filters[%d]: %s", i, why))
 		}
 	}
 	return out, faults
+}
+
+// add reads one filter: that of its type, which the CRD demands to be there.
+func (out *filters) add(f *gatewayv1.HTTPRouteFilter) (fault string) {
+	switch {
+	case f.Type == gatewayv1.HTTPRouteFilterRequestHeaderModifier && f.RequestHeaderModifier != nil:
+		out.request, fault = headers(f.RequestHeaderModifier)
+	case f.Type == gatewayv1.HTTPRouteFilterResponseHeaderModifier && f.ResponseHeaderModifier != nil:
+		out.response, fault = headers(f.ResponseHeaderModifier)
+	case f.Type == gatewayv1.HTTPRouteFilterRequestRedirect && f.RequestRedirect != nil:
+		out.redirect = f.RequestRedirect
+	case f.Type == gatewayv1.HTTPRouteFilterURLRewrite && f.URLRewrite != nil:
+		out.rewrite = f.URLRewrite
+	case f.Type == gatewayv1.HTTPRouteFilterRequestMirror && f.RequestMirror != nil:
+		out.mirrors = append(out.mirrors, f.RequestMirror)
+	case f.Type == gatewayv1.HTTPRouteFilterCORS && f.CORS != nil:
+		out.cors = f.CORS
+	default:
+		fault = fmt.Sprintf("type %q is not supported", f.Type)
+	}
+	return fault
 }
 
 // headers reads a modifier. Values are literal: Envoy's commands have no
@@ -121,7 +124,9 @@ func union(a, b []string) []string {
 	return out
 }
 
-func isEmpty(p *ir.HeaderPolicy) bool { return len(p.Set) == 0 && len(p.Add) == 0 && len(p.Remove) == 0 }
+func isEmpty(p *ir.HeaderPolicy) bool {
+	return len(p.Set) == 0 && len(p.Add) == 0 && len(p.Remove) == 0
+}
 
 // defaultRedirect is the status code of a redirect that names none.
 const defaultRedirect = http.StatusFound
@@ -187,8 +192,9 @@ func pathRewrite(in *gatewayv1.HTTPPathModifier, matches []ir.Match) (*ir.PathRe
 // defaultMaxAge is the API's default of maxAge, in seconds.
 const defaultMaxAge = 5
 
-// crossOrigin reads a CORS filter. "*" beside credentials stands for what the
-// request names, never for itself (WHATWG Fetch, 3.2.5).
+// crossOrigin reads a CORS filter. Beside credentials "*" is a literal to
+// browsers (WHATWG Fetch, 3.2.5): for methods all are named instead, headers
+// must be named by the user.
 func crossOrigin(in *gatewayv1.HTTPCORSFilter) (*ir.CORS, string) {
 	age := in.MaxAge
 	if age == 0 {
@@ -202,22 +208,25 @@ func crossOrigin(in *gatewayv1.HTTPCORSFilter) (*ir.CORS, string) {
 		}
 		out.Origins = append(out.Origins, origin)
 	}
-	for _, m := range in.AllowMethods {
-		out.Methods = append(out.Methods, string(m))
+	out.Methods, out.Headers, out.Expose = texts(in.AllowMethods), texts(in.AllowHeaders), texts(in.ExposeHeaders)
+	if !out.Credentials {
+		return out, ""
 	}
-	for _, h := range in.AllowHeaders {
-		out.Headers = append(out.Headers, string(h))
-	}
-	for _, h := range in.ExposeHeaders {
-		out.Expose = append(out.Expose, string(h))
-	}
-	if out.Credentials && (slices.Contains(out.Methods, "*") || slices.Contains(out.Headers, "*") || slices.Contains(out.Expose, "*")) {
-		if slices.Contains(out.Methods, "*") {
-			out.Methods = []string{"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
-		}
-		if slices.Contains(out.Expose, "*") {
-			return nil, `cors.exposeHeaders: "*" has no meaning beside allowCredentials: name the headers`
-		}
+	switch {
+	case slices.Contains(out.Expose, "*"):
+		return nil, `cors.exposeHeaders: "*" has no meaning beside allowCredentials: name the headers`
+	case slices.Contains(out.Headers, "*"):
+		return nil, `cors.allowHeaders: "*" has no meaning beside allowCredentials: name the headers`
+	case slices.Contains(out.Methods, "*"):
+		out.Methods = []string{"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
 	}
 	return out, ""
+}
+
+func texts[S ~string](in []S) []string {
+	var out []string
+	for _, s := range in {
+		out = append(out, string(s))
+	}
+	return out
 }

@@ -46,8 +46,7 @@ func match(in *gatewayv1.HTTPRouteMatch) (out ir.Match, ok bool, faults []string
 	}
 	for i := range in.Headers {
 		h := &in.Headers[i]
-		exact := gatewayapi.Or(h.Type, gatewayv1.HeaderMatchExact)
-		m, why := value(string(h.Name), h.Value, exact == gatewayv1.HeaderMatchExact, exact == gatewayv1.HeaderMatchRegularExpression, string(exact))
+		m, why := value(string(h.Name), h.Value, string(gatewayapi.Or(h.Type, gatewayv1.HeaderMatchExact)))
 		m.Name = strings.ToLower(m.Name)
 		if why != "" {
 			faults = append(faults, fmt.Sprintf("headers[%d]: %s", i, why))
@@ -57,9 +56,7 @@ func match(in *gatewayv1.HTTPRouteMatch) (out ir.Match, ok bool, faults []string
 	}
 	for i := range in.QueryParams {
 		q := &in.QueryParams[i]
-		exact := gatewayapi.Or(q.Type, gatewayv1.QueryParamMatchExact)
-		m, why := value(string(q.Name), q.Value, exact == gatewayv1.QueryParamMatchExact,
-			exact == gatewayv1.QueryParamMatchRegularExpression, string(exact))
+		m, why := value(string(q.Name), q.Value, string(gatewayapi.Or(q.Type, gatewayv1.QueryParamMatchExact)))
 		if why != "" {
 			faults = append(faults, fmt.Sprintf("queryParams[%d]: %s", i, why))
 		} else if !named(out.Query, m.Name) {
@@ -99,12 +96,12 @@ func path(p *gatewayv1.HTTPPathMatch) (kind ir.PathKind, value, fault string) {
 	return kind, value, ""
 }
 
-// value matches a header or a query parameter.
-func value(name, v string, exact, regex bool, kind string) (out ir.ValueMatch, fault string) {
+// value matches a header or a query parameter; the types have the same names.
+func value(name, v, kind string) (out ir.ValueMatch, fault string) {
 	out = ir.ValueMatch{Name: name, Kind: ir.ValueExact, Value: v}
-	switch {
-	case exact:
-	case regex:
+	switch kind {
+	case string(gatewayv1.HeaderMatchExact):
+	case string(gatewayv1.HeaderMatchRegularExpression):
 		out.Kind = ir.ValueRegex
 		if _, err := regexp.Compile(v); err != nil || v == "" {
 			return out, fmt.Sprintf("%q is no RE2 expression", clip(v))

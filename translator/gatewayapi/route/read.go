@@ -55,7 +55,7 @@ func (r *reader) rule(i int, in *gatewayv1.HTTPRouteRule) {
 	var why []string
 	d.filters, why = readFilters(in.Filters)
 	d.faults = append(d.faults, why...)
-	if in.SessionPersistence != nil {
+	if in.SessionPersistence != nil { //nolint:staticcheck // the experimental channel still has it
 		d.faults = append(d.faults, "sessionPersistence is not supported")
 	}
 	d.out.Action = ir.Route{RequestHeaders: d.filters.request, ResponseHeaders: d.filters.response}
@@ -155,10 +155,10 @@ func (d *ruleReader) mirror(where string, m *gatewayv1.HTTPRequestMirrorFilter) 
 	out := ir.Mirror{Upstream: u, Numerator: 100, Denominator: 100}
 	switch {
 	case m.Percent != nil:
-		out.Numerator = uint32(max(0, min(*m.Percent, 100))) //nolint:gosec // a percentage
+		out.Numerator = uint32(max(0, min(*m.Percent, 100)))
 	case m.Fraction != nil:
 		whole := max(1, gatewayapi.Or(m.Fraction.Denominator, 100))
-		out.Numerator, out.Denominator = uint32(max(0, min(m.Fraction.Numerator, whole))), uint32(whole) //nolint:gosec // not negative
+		out.Numerator, out.Denominator = uint32(max(0, min(m.Fraction.Numerator, whole))), uint32(whole)
 	}
 	d.forward.Mirrors = append(d.forward.Mirrors, out)
 }
@@ -167,7 +167,7 @@ func (d *ruleReader) mirror(where string, m *gatewayv1.HTTPRequestMirrorFilter) 
 func (d *ruleReader) backendRef(i int) {
 	b := &d.in.BackendRefs[i]
 	where := fmt.Sprintf("%s.backendRefs[%d]", d.at, i)
-	weight := uint32(max(0, gatewayapi.Or(b.Weight, 1))) //nolint:gosec // not negative
+	weight := uint32(max(0, gatewayapi.Or(b.Weight, 1)))
 	own, why := readFilters(b.Filters)
 	for _, w := range why {
 		d.fault(fmt.Sprintf("backendRefs[%d].%s", i, w))
@@ -185,6 +185,13 @@ func (d *ruleReader) backendRef(i int) {
 		return
 	}
 	out := ir.Backend{Upstream: u, Weight: weight, RequestHeaders: own.request, ResponseHeaders: own.response}
+	d.backendFilters(i, &own, &out)
+	d.forward.Backends = append(d.forward.Backends, out)
+}
+
+// backendFilters settles what only a backend's requests undergo. Envoy has no
+// path rewrite and no mirror for one of several backends.
+func (d *ruleReader) backendFilters(i int, own *filters, out *ir.Backend) {
 	alone := len(d.in.BackendRefs) == 1
 	switch {
 	case own.redirect != nil || own.cors != nil || (len(own.mirrors) > 0 && !alone):
@@ -193,17 +200,17 @@ func (d *ruleReader) backendRef(i int) {
 		d.fault(fmt.Sprintf("backendRefs[%d].filters: urlRewrite.path needs a rule with one backend", i))
 	}
 	for j, m := range own.mirrors {
-		d.mirror(fmt.Sprintf("%s.filters: mirror %d", where, j+1), m)
+		d.mirror(fmt.Sprintf("%s.backendRefs[%d].filters: mirror %d", d.at, i, j+1), m)
 	}
-	if own.rewrite != nil {
-		if own.rewrite.Hostname != nil {
-			out.HostRewrite = string(*own.rewrite.Hostname)
-		}
-		if own.rewrite.Path != nil && alone {
-			d.rewrite(&gatewayv1.HTTPURLRewriteFilter{Path: own.rewrite.Path})
-		}
+	if own.rewrite == nil {
+		return
 	}
-	d.forward.Backends = append(d.forward.Backends, out)
+	if own.rewrite.Hostname != nil {
+		out.HostRewrite = string(*own.rewrite.Hostname)
+	}
+	if own.rewrite.Path != nil && alone {
+		d.rewrite(&gatewayv1.HTTPURLRewriteFilter{Path: own.rewrite.Path})
+	}
 }
 
 // settleHeaders puts the rule's changes before those of a backend, which are
