@@ -22,7 +22,29 @@ func jsonOf(v any) string {
 
 // gatewayStep changes an object of the Gateway API.
 func (h *history) gatewayStep(t *Translator, c *graph.Changes) {
-	switch h.rand.IntN(9) {
+	switch h.rand.IntN(11) {
+	case 9:
+		n := h.name("r4")
+		r := &gatewayv1.GRPCRoute{Namespace: n.Namespace, Name: n.Name, CreationTimestamp: h.age()}
+		like := h.httpRoute(n)
+		r.Spec.ParentRefs, r.Spec.Hostnames = like.Spec.ParentRefs, like.Spec.Hostnames
+		for i := range like.Spec.Rules {
+			rule := gatewayv1.GRPCRouteRule{}
+			for _, b := range like.Spec.Rules[i].BackendRefs {
+				rule.BackendRefs = append(rule.BackendRefs, gatewayv1.GRPCBackendRef{BackendRef: b.BackendRef})
+			}
+			r.Spec.Rules = append(r.Spec.Rules, rule)
+		}
+		put(h, t, c, edit[*gatewayv1.GRPCRoute]{func(t *Translator) *graph.Input[ir.Name, *gatewayv1.GRPCRoute] { return t.GRPCRoutes }, n, r})
+	case 10:
+		n := h.name("l1", "l2")
+		s := &gatewayv1.ListenerSet{Namespace: n.Namespace, Name: n.Name, CreationTimestamp: h.age()}
+		ns := gatewayv1.Namespace(pick(h, namespaces...))
+		s.Spec.ParentRef = gatewayv1.ParentGatewayReference{Name: gatewayv1.ObjectName(pick(h, "g1", "g2")), Namespace: &ns}
+		for _, l := range h.gateway(n).Spec.Listeners {
+			s.Spec.Listeners = append(s.Spec.Listeners, gatewayv1.ListenerEntry(l))
+		}
+		put(h, t, c, edit[*gatewayv1.ListenerSet]{func(t *Translator) *graph.Input[ir.Name, *gatewayv1.ListenerSet] { return t.ListenerSets }, n, s})
 	case 0:
 		n := ir.Name{Name: "signet"}
 		put(h, t, c, edit[*gatewayv1.GatewayClass]{func(t *Translator) *graph.Input[ir.Name, *gatewayv1.GatewayClass] { return t.GatewayClasses }, n, classOfOurs()})
@@ -77,6 +99,10 @@ func (h *history) gateway(n ir.Name) *gatewayv1.Gateway {
 		}}
 		g.Spec.Listeners = append(g.Spec.Listeners, l)
 	}
+	if h.maybe(50) {
+		from := pick(h, gatewayv1.NamespacesFromAll, gatewayv1.NamespacesFromSame)
+		g.Spec.AllowedListeners = &gatewayv1.AllowedListeners{Namespaces: &gatewayv1.ListenerNamespaces{From: &from}}
+	}
 	if h.maybe(25) {
 		g.Spec.TLS = &gatewayv1.GatewayTLSConfig{Backend: &gatewayv1.GatewayBackendTLS{ClientCertificateRef: &gatewayv1.SecretObjectReference{Name: "cert"}}}
 	}
@@ -87,6 +113,9 @@ func (h *history) httpRoute(n ir.Name) *gatewayv1.HTTPRoute {
 	r := &gatewayv1.HTTPRoute{Namespace: n.Namespace, Name: n.Name, Generation: int64(h.rand.IntN(3)), CreationTimestamp: h.age()}
 	for range 1 + h.rand.IntN(2) {
 		p := gatewayv1.ParentReference{Name: gatewayv1.ObjectName(pick(h, "g1", "g2"))}
+		if h.maybe(20) {
+			p.Name, p.Kind = gatewayv1.ObjectName(pick(h, "l1", "l2")), new(gatewayv1.Kind("ListenerSet"))
+		}
 		if h.maybe(50) {
 			ns := gatewayv1.Namespace(pick(h, namespaces...))
 			p.Namespace = &ns

@@ -21,6 +21,7 @@ type GatewayInputs struct {
 	Gateways       *graph.Input[ir.Name, *gatewayv1.Gateway]
 	ListenerSets   *graph.Input[ir.Name, *gatewayv1.ListenerSet]
 	HTTPRoutes     *graph.Input[ir.Name, *gatewayv1.HTTPRoute]
+	GRPCRoutes     *graph.Input[ir.Name, *gatewayv1.GRPCRoute]
 	Policies       *graph.Input[ir.Name, *gatewayv1.BackendTLSPolicy]
 	Grants         *graph.Input[ir.Name, *gatewayv1.ReferenceGrant]
 	Namespaces     *graph.Input[ir.Name, *corev1.Namespace]
@@ -47,6 +48,9 @@ func (t *Translator) declareGatewayInputs() {
 		return sameAge(a, b) && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
 	})
 	t.HTTPRoutes = graph.NewInput[ir.Name](g, "HTTPRoute", graph.Main, func(a, b *gatewayv1.HTTPRoute) bool {
+		return sameAge(a, b) && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
+	})
+	t.GRPCRoutes = graph.NewInput[ir.Name](g, "GRPCRoute", graph.Main, func(a, b *gatewayv1.GRPCRoute) bool {
 		return sameAge(a, b) && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
 	})
 	t.Policies = graph.NewInput[ir.Name](g, "BackendTLSPolicy", graph.Main, func(a, b *gatewayv1.BackendTLSPolicy) bool {

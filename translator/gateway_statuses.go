@@ -169,7 +169,9 @@ func SupportedFeatures() []gatewayv1.SupportedFeature {
 
 // features by the names of sigs.k8s.io/gateway-api/pkg/features.
 var features = []string{
-	"Gateway", "ReferenceGrant", gatewayapi.KindListenerSet, gatewayapi.KindHTTPRoute, gatewayapi.KindPolicy, "BackendTLSPolicySANValidation",
+	"Gateway", "ReferenceGrant", gatewayapi.KindListenerSet, gatewayapi.KindGRPCRoute,
+	"GRPCRouteNamedRouteRule", "GRPCRouteRequestHeaderModifier",
+	gatewayapi.KindHTTPRoute, gatewayapi.KindPolicy, "BackendTLSPolicySANValidation",
 	"GatewayPort8080", "GatewayHTTPListenerIsolation", "GatewayHTTPSListenerDetectMisdirectedRequests",
 	"GatewayBackendClientCertificate", "GatewayFrontendClientCertificateValidation",
 	"GatewayFrontendClientCertificateValidationInsecureFallback", "GatewayRouteHostnameIntersectionPrecedence",

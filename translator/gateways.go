@@ -263,19 +263,32 @@ func (t *Translator) declareRoutes() {
 	httpRoutes := graph.NewIndex(t.HTTPRoutes, "HTTPRoutes", func(n ir.Name, _ *gatewayv1.HTTPRoute) []ir.ObjectRef {
 		return []ir.ObjectRef{{Kind: gatewayapi.KindHTTPRoute, Name: n}}
 	})
-	live := []graph.Liveness[ir.ObjectRef]{httpRoutes}
+	grpcRoutes := graph.NewIndex(t.GRPCRoutes, "GRPCRoutes", func(n ir.Name, _ *gatewayv1.GRPCRoute) []ir.ObjectRef {
+		return []ir.ObjectRef{{Kind: gatewayapi.KindGRPCRoute, Name: n}}
+	})
+	live := []graph.Liveness[ir.ObjectRef]{httpRoutes, grpcRoutes}
 	t.routes = graph.NewUnit(g, graph.UnitSpec[ir.ObjectRef, *route.Document]{
 		Name: "route", Live: live,
 		Compute: func(r *graph.Reader, ref ir.ObjectRef) (*route.Document, error) {
+			o := gatewayObjects{objects{t, r}}
+			if ref.Kind == gatewayapi.KindGRPCRoute {
+				in, _ := t.GRPCRoutes.Get(r, ref.Name)
+				return route.ReadGRPC(o, in), nil
+			}
 			in, _ := t.HTTPRoutes.Get(r, ref.Name)
-			return route.ReadHTTP(gatewayObjects{objects{t, r}}, in), nil
+			return route.ReadHTTP(o, in), nil
 		},
 	})
 	t.attachments = graph.NewUnit(g, graph.UnitSpec[ir.ObjectRef, *route.Attachment]{
 		Name: "attachment", Live: live,
 		Compute: func(r *graph.Reader, ref ir.ObjectRef) (*route.Attachment, error) {
+			o := gatewayObjects{objects{t, r}}
+			if ref.Kind == gatewayapi.KindGRPCRoute {
+				in, _ := t.GRPCRoutes.Get(r, ref.Name)
+				return route.Attach(o, route.OfGRPC(in)), nil
+			}
 			in, _ := t.HTTPRoutes.Get(r, ref.Name)
-			return route.Attach(gatewayObjects{objects{t, r}}, route.OfHTTP(in)), nil
+			return route.Attach(o, route.OfHTTP(in)), nil
 		},
 	})
 	t.routesByHost = graph.NewIndex(t.attachments, "routes by host", func(_ ir.ObjectRef, a *route.Attachment) []hostKey {

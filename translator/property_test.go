@@ -33,6 +33,9 @@ func picture(t *Translator, rev *graph.Revision) map[string]string {
 	for ref, s := range t.RouteStatuses.All(rev.Reader()) {
 		out[ref.String()] = jsonOf(s)
 	}
+	for n, s := range t.ListenerSetStatuses.All(rev.Reader()) {
+		out["ListenerSet "+n.String()] = jsonOf(s)
+	}
 	for n, s := range t.PolicyStatuses.All(rev.Reader()) {
 		out["policy "+n.String()] = jsonOf(s)
 	}

@@ -21,6 +21,8 @@ func (in *intake) putGateway(c *graph.Changes, n ir.Name, o client.Object) {
 		in.inputs.ListenerSets.Put(c, n, o)
 	case *gatewayv1.HTTPRoute:
 		in.inputs.HTTPRoutes.Put(c, n, o)
+	case *gatewayv1.GRPCRoute:
+		in.inputs.GRPCRoutes.Put(c, n, o)
 	case *gatewayv1.BackendTLSPolicy:
 		in.inputs.Policies.Put(c, n, o)
 	case *gatewayv1.ReferenceGrant:
@@ -42,6 +44,8 @@ func (in *intake) removeGateway(c *graph.Changes, n ir.Name, kind string) {
 		in.inputs.ListenerSets.Delete(c, n)
 	case "HTTPRoute":
 		in.inputs.HTTPRoutes.Delete(c, n)
+	case "GRPCRoute":
+		in.inputs.GRPCRoutes.Delete(c, n)
 	case "BackendTLSPolicy":
 		in.inputs.Policies.Delete(c, n)
 	case "ReferenceGrant":

@@ -46,7 +46,7 @@ func decodeGateway(kind string, b json.RawMessage) (any, error) {
 		return decode[gatewayv1.GatewayStatus](b)
 	case gatewayapi.KindListenerSet:
 		return decode[gatewayv1.ListenerSetStatus](b)
-	case gatewayapi.KindHTTPRoute:
+	case gatewayapi.KindHTTPRoute, gatewayapi.KindGRPCRoute:
 		return decode[gatewayv1.RouteStatus](b)
 	case gatewayapi.KindPolicy:
 		return decode[gatewayv1.PolicyStatus](b)

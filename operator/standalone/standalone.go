@@ -84,7 +84,7 @@ func New(cfg Config) (*Standalone, error) {
 		Source: folder.New(cfg.Manifests, folder.Options{Log: cfg.Log.WithName("folder")}),
 		XDS:    s.xds, Fleet: FleetSpec(cfg.Address, cfg.HTTPPort, cfg.HTTPSPort),
 		SystemTrust: systemTrust(),
-		Log: cfg.Log.WithName("pipeline"), Committed: cfg.Committed,
+		Log:         cfg.Log.WithName("pipeline"), Committed: cfg.Committed,
 	})
 	return s, nil
 }

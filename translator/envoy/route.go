@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"math"
+	"net/http"
 	"strings"
 	"time"
 
@@ -207,7 +208,9 @@ func backends(a *routev3.RouteAction, f *ir.Forward) error {
 		w.Clusters = append(w.Clusters, &routev3.WeightedCluster_ClusterWeight{
 			Name: refusedCluster, Weight: wrapperspb.UInt32(f.Refused),
 		})
-		a.ClusterNotFoundResponseCode = routev3.RouteAction_INTERNAL_SERVER_ERROR
+		if f.RefusedStatus == http.StatusInternalServerError {
+			a.ClusterNotFoundResponseCode = routev3.RouteAction_INTERNAL_SERVER_ERROR
+		} // else the default, 503
 	}
 	a.ClusterSpecifier = &routev3.RouteAction_WeightedClusters{WeightedClusters: w}
 	switch {
@@ -219,7 +222,7 @@ func backends(a *routev3.RouteAction, f *ir.Forward) error {
 	return rewriteHost(a, f)
 }
 
-// refusedCluster is the name of no cluster: Envoy answers 500 for it.
+// refusedCluster is the name of no cluster: Envoy answers an error for it.
 const refusedCluster = "refused"
 
 // checkRefused keeps the sum of all weights within Envoy's 32 bits.

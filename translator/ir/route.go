@@ -101,9 +101,10 @@ type Forward struct {
 	// Backends share the traffic by weight; at least one.
 	Backends []Backend
 	// Refused is the weight of backends that cannot be reached as asked: their
-	// share is answered with 500.
-	Refused uint32
-	Mirrors []Mirror
+	// share is answered with RefusedStatus, 500 or 503.
+	Refused       uint32
+	RefusedStatus uint32
+	Mirrors       []Mirror
 
 	// Timeout of the whole response; nil is Envoy's default of 15 s, a pointer
 	// to 0 switches it off.

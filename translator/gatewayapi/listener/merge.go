@@ -32,8 +32,8 @@ type Facts interface {
 
 // routeKinds are the kinds of routes by protocol.
 var routeKinds = map[gatewayv1.ProtocolType][]string{
-	gatewayv1.HTTPProtocolType:  {gatewayapi.KindHTTPRoute},
-	gatewayv1.HTTPSProtocolType: {gatewayapi.KindHTTPRoute},
+	gatewayv1.HTTPProtocolType:  {gatewayapi.KindHTTPRoute, gatewayapi.KindGRPCRoute},
+	gatewayv1.HTTPSProtocolType: {gatewayapi.KindHTTPRoute, gatewayapi.KindGRPCRoute},
 }
 
 // Merge reads a Gateway and the ListenerSets that name it.

@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,6 +29,14 @@ type speech struct {
 	// http2 is spoken whatever the port says (GRPCRoute).
 	http2 bool
 	tcp   bool
+}
+
+// failure is the status code for what cannot be reached as asked.
+func (s speech) failure() uint32 {
+	if s.kind == gatewayapi.KindGRPCRoute {
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
 }
 
 // reader is a document in the making.
@@ -58,7 +67,10 @@ func (r *reader) backend(ref *gatewayv1.BackendObjectReference) (*ir.Upstream, *
 		return nil, &gatewayapi.Fault{Reason: reason.BackendNotFound, Message: reason.FormatPortNotFound.With(service.Port, service.Name)}
 	}
 	r.uses(policy.Target{Service: service.Name, Section: port.Name})
-	request := upstream.Request{Service: service, Transport: &upstream.Transport{HTTP2: r.speech.http2}, TCP: r.speech.tcp}
+	request := upstream.Request{
+		Service: service, Transport: &upstream.Transport{HTTP2: r.speech.http2}, TCP: r.speech.tcp,
+		LoadBalancer: ir.LoadBalancer{Policy: ir.RoundRobin},
+	}
 	app := gatewayapi.Or(port.AppProtocol, "")
 	request.Transport.HTTP2 = request.Transport.HTTP2 || (app == appH2C && !r.speech.tcp)
 	switch p := r.objects.Policy(service.Name, port); {

@@ -123,7 +123,7 @@ func finish(action *ir.Route, fleet *ir.Fleet) ir.Route {
 	}
 	out.Forward = &f
 	if len(f.Backends) == 0 {
-		closed := broken(out.Failure)
+		closed := broken(out.Failure, f.RefusedStatus)
 		closed.Origin, closed.CORS = out.Origin, out.CORS
 		return closed
 	}
@@ -157,7 +157,7 @@ func Patterns(s *listener.Section, host string) []string {
 // Unknown is a route of which nothing is known but that it serves a host: what
 // no other route there matches is answered with 500.
 func Unknown(ref ir.ObjectRef, host, failure string) *Document {
-	action := broken(failure)
+	action := broken(failure, speech{kind: ref.Kind}.failure())
 	action.Origin = ref
 	return &Document{Ref: ref, Hosts: []string{host}, Rules: []Rule{{Matches: []ir.Match{anything()}, Action: action}}}
 }

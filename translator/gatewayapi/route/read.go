@@ -2,7 +2,6 @@ package route
 
 import (
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -17,15 +16,20 @@ import (
 // ReadHTTP reads one HTTPRoute on its own. It never fails: what is wrong is in
 // the document, and the part that it concerns fails closed.
 func ReadHTTP(o Objects, in *gatewayv1.HTTPRoute) *Document {
-	common := OfHTTP(in)
-	r := &reader{objects: o, speech: speech{kind: common.Ref.Kind}, doc: &Document{
-		Ref: common.Ref, Generation: common.Generation, Created: common.Created, Hosts: common.Hosts,
-	}}
+	r := newReader(o, OfHTTP(in), speech{kind: gatewayapi.KindHTTPRoute})
 	for i := range in.Spec.Rules {
-		r.rule(i, &in.Spec.Rules[i])
+		rule := &in.Spec.Rules[i]
+		m, faults := matches(rule.Matches)
+		r.rule(i, rule, m, faults)
 	}
 	r.settle(len(in.Spec.Rules))
 	return r.doc
+}
+
+func newReader(o Objects, common *Route, s speech) *reader {
+	return &reader{objects: o, speech: s, doc: &Document{
+		Ref: common.Ref, Generation: common.Generation, Created: common.Created, Hosts: common.Hosts,
+	}}
 }
 
 // settle files the rules that are not served: as a whole, or one by one.
@@ -48,10 +52,11 @@ type ruleReader struct {
 	refused []string
 }
 
-func (r *reader) rule(i int, in *gatewayv1.HTTPRouteRule) {
+// rule reads a rule whose matches were read, with faults or without.
+func (r *reader) rule(i int, in *gatewayv1.HTTPRouteRule, m []ir.Match, faults []string) {
 	d := &ruleReader{reader: r, in: in, at: fmt.Sprintf("spec.rules[%d]", i)}
 	d.out.Name = string(gatewayapi.Or(in.Name, ""))
-	d.out.Matches, d.faults = matches(in.Matches)
+	d.out.Matches, d.faults = m, faults
 	var why []string
 	d.filters, why = readFilters(in.Filters)
 	d.faults = append(d.faults, why...)
@@ -72,15 +77,15 @@ func (r *reader) rule(i int, in *gatewayv1.HTTPRouteRule) {
 	if len(d.faults) > 0 {
 		message := d.at + ": " + strings.Join(d.faults, ", ")
 		r.doc.Dropped = append(r.doc.Dropped, message)
-		d.out.Action = broken(message)
+		d.out.Action = broken(message, r.speech.failure())
 	}
 	d.out.Action.Origin = r.doc.Ref
 	r.doc.Rules = append(r.doc.Rules, d.out)
 }
 
 // broken is the fail-closed form of a rule, without its matches.
-func broken(failure string) ir.Route {
-	return ir.Route{Failure: failure, Response: &ir.DirectResponse{StatusCode: http.StatusInternalServerError}}
+func broken(failure string, code uint32) ir.Route {
+	return ir.Route{Failure: failure, Response: &ir.DirectResponse{StatusCode: code}}
 }
 
 func (d *ruleReader) fault(why string) {
@@ -100,7 +105,7 @@ func (d *ruleReader) redirect() {
 
 // send settles where requests go.
 func (d *ruleReader) send() {
-	d.forward = &ir.Forward{}
+	d.forward = &ir.Forward{RefusedStatus: d.speech.failure()}
 	d.limits()
 	if w := d.filters.rewrite; w != nil {
 		d.rewrite(w)
@@ -127,7 +132,7 @@ func (d *ruleReader) send() {
 		}
 		d.out.Action = ir.Route{
 			ResponseHeaders: d.out.Action.ResponseHeaders, CORS: d.out.Action.CORS,
-			Failure: failure, Response: &ir.DirectResponse{StatusCode: http.StatusInternalServerError},
+			Failure: failure, Response: &ir.DirectResponse{StatusCode: d.speech.failure()},
 		}
 	}
 }
