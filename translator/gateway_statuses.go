@@ -172,7 +172,7 @@ var features = []string{
 	"Gateway", "ReferenceGrant", gatewayapi.KindListenerSet, gatewayapi.KindGRPCRoute,
 	"GRPCRouteNamedRouteRule", "GRPCRouteRequestHeaderModifier",
 	gatewayapi.KindHTTPRoute, gatewayapi.KindPolicy, "BackendTLSPolicySANValidation",
-	"GatewayPort8080", "GatewayHTTPListenerIsolation", "GatewayHTTPSListenerDetectMisdirectedRequests",
+	"GatewayPort8080", "GatewayAddressEmpty", "ClusterTrustBundle", "GatewayHTTPListenerIsolation", "GatewayHTTPSListenerDetectMisdirectedRequests",
 	"GatewayBackendClientCertificate", "GatewayFrontendClientCertificateValidation",
 	"GatewayFrontendClientCertificateValidationInsecureFallback", "GatewayRouteHostnameIntersectionPrecedence",
 	"HTTPRouteDestinationPortMatching", "HTTPRouteBackendRequestHeaderModification", "HTTPRouteQueryParamMatching",

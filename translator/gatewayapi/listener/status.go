@@ -130,6 +130,8 @@ func unprogrammed(g *Gateway, s *Section, r *SectionReferences, unaccepted *gate
 	switch {
 	case g.Fault != nil:
 		return invalid("the Gateway is not accepted: " + g.Fault.Message)
+	case g.Unusable != nil:
+		return invalid("the Gateway has no address: " + g.Unusable.Message)
 	case unaccepted != nil && s.Parent.Kind == gatewayapi.KindListenerSet:
 		return unaccepted
 	case unaccepted != nil:
