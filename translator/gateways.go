@@ -32,7 +32,10 @@ type gateways struct {
 	links   *graph.Unit[ir.Name, *listener.References]
 	scopesOf,
 	portsOf *graph.Index[listenerKey, ir.Name]
-	ports       *graph.Unit[listenerKey, *ir.Listener]
+	ports *graph.Unit[listenerKey, *ir.Listener]
+	// liveScopes are those that a listener looks hosts up in: one that closes
+	// its connections does not.
+	liveScopes  *graph.Index[listenerKey, listenerKey]
 	portKeys    *graph.Index[certificateKey, listenerKey]
 	portBundles *graph.Interned[resourceKey, []ir.TrustRef]
 	// backings are fleets as the upstreams of one Gateway see them.
@@ -185,6 +188,18 @@ func (t *Translator) declarePorts() {
 			}
 			return gw.Listener(refs, k.Name), nil
 		},
+	})
+	t.liveScopes = graph.NewIndex(t.ports, "scopes in use", func(k listenerKey, l *ir.Listener) []listenerKey {
+		if l.Chains == nil {
+			return []listenerKey{k}
+		}
+		var out []listenerKey
+		for i := range l.Chains {
+			if scope := l.Chains[i].Scope; scope != "" {
+				out = append(out, listenerKey{k.Fleet, scope})
+			}
+		}
+		return out
 	})
 	t.portKeys = graph.NewIndex(t.ports, "key pairs by listener", func(k listenerKey, l *ir.Listener) []certificateKey {
 		var out []certificateKey
@@ -367,6 +382,9 @@ func (t *Translator) computeGatewaySite(r *graph.Reader, k hostKey) (*httpproxy.
 	gw, ok := t.placed.Get(r, n)
 	if !ok {
 		return nil, unusable("Gateway "+n.String(), t.placed.Failure(r, n))
+	}
+	if !t.liveScopes.Has(r, listenerKey{k.Fleet, k.Listener}) {
+		return &httpproxy.Site{Site: ir.Site{Fleet: k.Fleet, Host: k.Host}}, nil
 	}
 	s := gw.Find(k.Listener, k.Host)
 	if s == nil {

@@ -156,7 +156,7 @@ func (t *Translator) declareScopes() {
 	listeners := graph.NewIndex(t.fleetStates, "listeners", listenersWhere(func(*ir.Listener) bool { return true }))
 	secure := graph.NewIndex(t.fleetStates, "TLS listeners", listenersWhere(func(l *ir.Listener) bool { return l.TLS }))
 	t.fallbacks = graph.NewUnit(g, graph.UnitSpec[listenerKey, *envoy.Resource]{
-		Name: "fallback scope", Live: []graph.Liveness[listenerKey]{listeners, t.scopesOf}, Equal: sameResource,
+		Name: "fallback scope", Live: []graph.Liveness[listenerKey]{listeners, t.liveScopes}, Equal: sameResource,
 		Compute: t.computeFallback,
 	})
 	t.misdirected = graph.NewUnit(g, graph.UnitSpec[listenerKey, *envoy.Resource]{

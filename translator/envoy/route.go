@@ -2,13 +2,13 @@ package envoy
 
 import (
 	"math"
-	"net/http"
 	"strings"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -25,7 +25,7 @@ const maxBody = 1 << 20
 const maxDuration = 100 * 365 * 24 * time.Hour
 
 // appendRoutes writes one route, which takes two of Envoy's where a prefix is
-// replaced by the root.
+// replaced by the root, and where a share of the requests is refused.
 func appendRoutes(to []*routev3.Route, r *ir.Route) ([]*routev3.Route, error) {
 	out, err := route(r)
 	if err != nil {
@@ -33,6 +33,9 @@ func appendRoutes(to []*routev3.Route, r *ir.Route) ([]*routev3.Route, error) {
 	}
 	switch {
 	case r.Forward != nil:
+		if r.Forward.Refused != 0 {
+			to = append(to, refusedShare(out, r.Forward))
+		}
 		a, err := forward(out, r)
 		if err != nil {
 			return nil, err
@@ -178,10 +181,7 @@ func backends(a *routev3.RouteAction, f *ir.Forward) error {
 	if err != nil {
 		return err
 	}
-	if err := checkRefused(f); err != nil {
-		return err
-	}
-	if len(f.Backends) == 1 && plain(&f.Backends[0]) && f.Refused == 0 {
+	if len(f.Backends) == 1 && plain(&f.Backends[0]) {
 		a.ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: f.Backends[0].Upstream.Name()}
 		return rewriteHost(a, f)
 	}
@@ -203,18 +203,9 @@ func backends(a *routev3.RouteAction, f *ir.Forward) error {
 		}
 		w.Clusters = append(w.Clusters, c)
 	}
-	forwarding := len(w.GetClusters())
-	if f.Refused != 0 {
-		w.Clusters = append(w.Clusters, &routev3.WeightedCluster_ClusterWeight{
-			Name: refusedCluster, Weight: wrapperspb.UInt32(f.Refused),
-		})
-		if f.RefusedStatus == http.StatusInternalServerError {
-			a.ClusterNotFoundResponseCode = routev3.RouteAction_INTERNAL_SERVER_ERROR
-		} // else the default, 503
-	}
 	a.ClusterSpecifier = &routev3.RouteAction_WeightedClusters{WeightedClusters: w}
 	switch {
-	case own == forwarding:
+	case own == len(w.GetClusters()):
 		return nil
 	case own != 0:
 		return refuse("hostRewrite", "Envoy cannot take one backend's host from a literal and another's from a header")
@@ -222,19 +213,28 @@ func backends(a *routev3.RouteAction, f *ir.Forward) error {
 	return rewriteHost(a, f)
 }
 
-// refusedCluster is the name of no cluster: Envoy answers an error for it.
-const refusedCluster = "refused"
-
-// checkRefused keeps the sum of all weights within Envoy's 32 bits.
-func checkRefused(f *ir.Forward) error {
+// refusedShare stands before a route and answers the share of the requests that
+// belongs to backends that cannot be reached as asked. Envoy draws one number
+// for this and for the choice among the other backends; it is spread evenly
+// over these, whatever range of it is left.
+func refusedShare(r *routev3.Route, f *ir.Forward) *routev3.Route {
+	const million = 1_000_000
 	sum := uint64(f.Refused)
 	for i := range f.Backends {
 		sum += uint64(f.Backends[i].Weight)
 	}
-	if f.Refused != 0 && sum > math.MaxUint32 {
-		return refuse("weight", "the sum of the weights is %d; at most %d is allowed", sum, uint32(math.MaxUint32))
+	out, ok := proto.Clone(r).(*routev3.Route)
+	if !ok { // Clone keeps the type
+		return r
 	}
-	return nil
+	out.Match.RuntimeFraction = &corev3.RuntimeFractionalPercent{DefaultValue: &typev3.FractionalPercent{
+		Numerator:   uint32(uint64(f.Refused) * million / sum), //nolint:gosec // at most a million
+		Denominator: typev3.FractionalPercent_MILLION,
+	}}
+	out.Action = &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: f.RefusedStatus}}
+	// A websocket gets this answer too.
+	out.Metadata = websocketsAllowed
+	return out
 }
 
 func firstOf(a, b string) string {

@@ -14,6 +14,7 @@ import (
 	certificatesv1beta1 "k8s.io/api/certificates/v1beta1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -70,6 +71,16 @@ func namespaceRules(o *corev1.Namespace) field.ErrorList {
 	}
 	o.Labels[corev1.LabelMetadataName] = o.Name
 	return nil
+}
+
+// trustBundleName takes "<signer's domain>:<path>:<name>" too, which a bundle
+// of a signer must have.
+func trustBundleName(name string, prefix bool) []string {
+	var out []string
+	for part := range strings.SplitSeq(name, ":") {
+		out = append(out, apivalidation.NameIsDNSSubdomain(part, prefix)...)
+	}
+	return out
 }
 
 // trustBundleRules leaves the bundle to who reads it.

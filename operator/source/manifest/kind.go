@@ -60,7 +60,7 @@ func gatewayKinds(custom map[schema.GroupVersionKind]*customSchema) []kind {
 	gateway := gatewayv1.SchemeGroupVersion
 	return []kind{
 		builtin(certificatesv1beta1.SchemeGroupVersion.WithKind("ClusterTrustBundle"), clusterScoped,
-			validation.NameIsDNSSubdomain, trustBundleRules),
+			trustBundleName, trustBundleRules),
 		customKind(custom, gateway.WithKind("GatewayClass"), func(o *gatewayv1.GatewayClass) any { return &o.Spec }),
 		customKind(custom, gateway.WithKind("Gateway"), func(o *gatewayv1.Gateway) any { return &o.Spec }),
 		customKind(custom, gateway.WithKind("ListenerSet"), func(o *gatewayv1.ListenerSet) any { return &o.Spec }),
