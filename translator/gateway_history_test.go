@@ -133,8 +133,7 @@ func (h *history) httpRoute(n ir.Name) *gatewayv1.HTTPRoute {
 		path := pick(h, "/", "/x", "/y")
 		rule := gatewayv1.HTTPRouteRule{Matches: []gatewayv1.HTTPRouteMatch{{Path: &gatewayv1.HTTPPathMatch{Value: &path}}}}
 		for range h.rand.IntN(3) {
-			b := gatewayv1.HTTPBackendRef{}
-			b.Name = gatewayv1.ObjectName(pick(h, "s1", "s2", "s3"))
+			b := gatewayv1.HTTPBackendRef{Name: gatewayv1.ObjectName(pick(h, "s1", "s2", "s3"))}
 			port, weight := gatewayv1.PortNumber(pick(h, 80, 443)), int32(h.rand.IntN(3))
 			b.Port, b.Weight = &port, &weight
 			if h.maybe(30) {

@@ -70,7 +70,8 @@ func (t *Translator) declareGatewayStatuses() {
 		Compute: t.computeRouteStatus,
 	})
 	t.PolicyStatuses = graph.NewUnit(g, graph.UnitSpec[ir.Name, gatewayv1.PolicyStatus]{
-		Name: "BackendTLSPolicy status", Live: []graph.Liveness[ir.Name]{graph.NewIndex(t.policies, "policies to report", nameOf[*policy.Policy])},
+		Name:    "BackendTLSPolicy status",
+		Live:    []graph.Liveness[ir.Name]{graph.NewIndex(t.policies, "policies to report", nameOf[*policy.Policy])},
 		Compute: t.computePolicyStatus,
 	})
 }
@@ -172,7 +173,8 @@ var features = []string{
 	"Gateway", "ReferenceGrant", gatewayapi.KindListenerSet, gatewayapi.KindGRPCRoute,
 	"GRPCRouteNamedRouteRule", "GRPCRouteRequestHeaderModifier",
 	gatewayapi.KindHTTPRoute, gatewayapi.KindPolicy, "BackendTLSPolicySANValidation",
-	"GatewayPort8080", "GatewayAddressEmpty", "ClusterTrustBundle", "GatewayHTTPListenerIsolation", "GatewayHTTPSListenerDetectMisdirectedRequests",
+	"GatewayPort8080", "GatewayAddressEmpty", "ClusterTrustBundle",
+	"GatewayHTTPListenerIsolation", "GatewayHTTPSListenerDetectMisdirectedRequests",
 	"GatewayBackendClientCertificate", "GatewayFrontendClientCertificateValidation",
 	"GatewayFrontendClientCertificateValidationInsecureFallback", "GatewayRouteHostnameIntersectionPrecedence",
 	"HTTPRouteDestinationPortMatching", "HTTPRouteBackendRequestHeaderModification", "HTTPRouteQueryParamMatching",

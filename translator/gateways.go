@@ -2,9 +2,7 @@ package translator
 
 import (
 	"fmt"
-	"slices"
 
-	corev1 "k8s.io/api/core/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/signetproxy/signet/translator/envoy"
@@ -13,10 +11,7 @@ import (
 	"github.com/signetproxy/signet/translator/gatewayapi/policy"
 	"github.com/signetproxy/signet/translator/gatewayapi/route"
 	"github.com/signetproxy/signet/translator/graph"
-	"github.com/signetproxy/signet/translator/httpproxy"
 	"github.com/signetproxy/signet/translator/ir"
-	"github.com/signetproxy/signet/translator/reason"
-	"github.com/signetproxy/signet/translator/upstream"
 )
 
 // gateways is the layer of the Gateway API front end.
@@ -81,7 +76,8 @@ func (t *Translator) declareGateways() {
 		return []ir.Name{anyGateway}
 	})
 	t.classes = graph.NewUnit(g, graph.UnitSpec[ir.Name, listener.Class]{
-		Name: "GatewayClass read", Live: []graph.Liveness[ir.Name]{graph.NewIndex(t.GatewayClasses, "classes", nameOf[*gatewayv1.GatewayClass])},
+		Name: "GatewayClass read",
+		Live: []graph.Liveness[ir.Name]{graph.NewIndex(t.GatewayClasses, "classes", nameOf[*gatewayv1.GatewayClass])},
 		Compute: func(r *graph.Reader, n ir.Name) (listener.Class, error) {
 			c, _ := t.GatewayClasses.Get(r, n)
 			return listener.ReadClass(gatewayObjects{objects{t, r}}, c), nil
@@ -189,18 +185,7 @@ func (t *Translator) declarePorts() {
 			return gw.Listener(refs, k.Name), nil
 		},
 	})
-	t.liveScopes = graph.NewIndex(t.ports, "scopes in use", func(k listenerKey, l *ir.Listener) []listenerKey {
-		if l.Chains == nil {
-			return []listenerKey{k}
-		}
-		var out []listenerKey
-		for i := range l.Chains {
-			if scope := l.Chains[i].Scope; scope != "" {
-				out = append(out, listenerKey{k.Fleet, scope})
-			}
-		}
-		return out
-	})
+	t.liveScopes = graph.NewIndex(t.ports, "scopes in use", scopesInUse)
 	t.portKeys = graph.NewIndex(t.ports, "key pairs by listener", func(k listenerKey, l *ir.Listener) []certificateKey {
 		var out []certificateKey
 		for i := range l.Chains {
@@ -225,6 +210,19 @@ func (t *Translator) declarePorts() {
 		})
 }
 
+func scopesInUse(k listenerKey, l *ir.Listener) []listenerKey {
+	if l.Chains == nil {
+		return []listenerKey{k}
+	}
+	var out []listenerKey
+	for i := range l.Chains {
+		if scope := l.Chains[i].Scope; scope != "" {
+			out = append(out, listenerKey{k.Fleet, scope})
+		}
+	}
+	return out
+}
+
 func listenerKeys(fleet ir.Name, names []string) []listenerKey {
 	out := make([]listenerKey, len(names))
 	for i, n := range names {
@@ -239,255 +237,4 @@ func (t *Translator) computePort(r *graph.Reader, k listenerKey) (*envoy.Resourc
 		return nil, unusable("listener "+k.Name, t.ports.Failure(r, k))
 	}
 	return envoy.Listener(l, nil)
-}
-
-func (t *Translator) declarePolicies() {
-	g := t.Graph
-	t.policies = graph.NewUnit(g, graph.UnitSpec[ir.Name, *policy.Policy]{
-		Name: "BackendTLSPolicy read", Live: []graph.Liveness[ir.Name]{graph.NewIndex(t.Policies, "policies", nameOf[*gatewayv1.BackendTLSPolicy])},
-		Compute: func(r *graph.Reader, n ir.Name) (*policy.Policy, error) {
-			p, _ := t.Policies.Get(r, n)
-			return policy.Read(t.objects(r), p), nil
-		},
-	})
-	t.policiesFor = graph.NewIndex(t.Policies, "policies by Service", func(_ ir.Name, p *gatewayv1.BackendTLSPolicy) []ir.Name {
-		var out []ir.Name
-		for _, target := range policy.Targets(p) {
-			out = append(out, target.Service)
-		}
-		return out
-	})
-	t.bindings = graph.NewUnit(g, graph.UnitSpec[ir.Name, *policy.Binding]{
-		Name: "policies of a Service", Live: []graph.Liveness[ir.Name]{t.policiesFor},
-		Compute: func(r *graph.Reader, service ir.Name) (*policy.Binding, error) {
-			var all []*policy.Policy
-			for _, n := range t.policiesFor.Keys(r, service) {
-				p, ok := t.policies.Get(r, n)
-				if !ok {
-					return nil, unusable("BackendTLSPolicy "+n.String(), t.policies.Failure(r, n))
-				}
-				all = append(all, p)
-			}
-			return policy.Bind(service, all), nil
-		},
-	})
-}
-
-func (t *Translator) declareRoutes() {
-	g := t.Graph
-	httpRoutes := graph.NewIndex(t.HTTPRoutes, "HTTPRoutes", func(n ir.Name, _ *gatewayv1.HTTPRoute) []ir.ObjectRef {
-		return []ir.ObjectRef{{Kind: gatewayapi.KindHTTPRoute, Name: n}}
-	})
-	grpcRoutes := graph.NewIndex(t.GRPCRoutes, "GRPCRoutes", func(n ir.Name, _ *gatewayv1.GRPCRoute) []ir.ObjectRef {
-		return []ir.ObjectRef{{Kind: gatewayapi.KindGRPCRoute, Name: n}}
-	})
-	live := []graph.Liveness[ir.ObjectRef]{httpRoutes, grpcRoutes}
-	t.routes = graph.NewUnit(g, graph.UnitSpec[ir.ObjectRef, *route.Document]{
-		Name: "route", Live: live,
-		Compute: func(r *graph.Reader, ref ir.ObjectRef) (*route.Document, error) {
-			o := gatewayObjects{objects{t, r}}
-			if ref.Kind == gatewayapi.KindGRPCRoute {
-				in, _ := t.GRPCRoutes.Get(r, ref.Name)
-				return route.ReadGRPC(o, in), nil
-			}
-			in, _ := t.HTTPRoutes.Get(r, ref.Name)
-			return route.ReadHTTP(o, in), nil
-		},
-	})
-	t.attachments = graph.NewUnit(g, graph.UnitSpec[ir.ObjectRef, *route.Attachment]{
-		Name: "attachment", Live: live,
-		Compute: func(r *graph.Reader, ref ir.ObjectRef) (*route.Attachment, error) {
-			o := gatewayObjects{objects{t, r}}
-			if ref.Kind == gatewayapi.KindGRPCRoute {
-				in, _ := t.GRPCRoutes.Get(r, ref.Name)
-				return route.Attach(o, route.OfGRPC(in)), nil
-			}
-			in, _ := t.HTTPRoutes.Get(r, ref.Name)
-			return route.Attach(o, route.OfHTTP(in)), nil
-		},
-	})
-	t.routesByHost = graph.NewIndex(t.attachments, "routes by host", func(_ ir.ObjectRef, a *route.Attachment) []hostKey {
-		out := make([]hostKey, len(a.Claims))
-		for i, c := range a.Claims {
-			out[i] = hostKey{Fleet: c.Fleet, Listener: c.Scope, Host: c.Host}
-		}
-		return out
-	})
-}
-
-// declareGatewayFleets comes after the fleets.
-func (t *Translator) declareGatewayFleets() {
-	t.backings = graph.NewUnit(t.Graph, graph.UnitSpec[ir.Name, *ir.Fleet]{
-		Name: "Gateway fleet", Live: []graph.Liveness[ir.Name]{graph.NewIndex(t.placed, "Gateways with a fleet",
-			func(n ir.Name, g *listener.Gateway) []ir.Name {
-				if !g.Ours || g.Fleet == (ir.Name{}) {
-					return nil
-				}
-				return []ir.Name{n}
-			})},
-		Compute: t.computeBacking,
-	})
-}
-
-// computeBacking lets the Gateway's client certificate go before the fleet's.
-// A broken one fails the TLS upstreams of the Gateway.
-func (t *Translator) computeBacking(r *graph.Reader, n ir.Name) (*ir.Fleet, error) {
-	gw, _ := t.placed.Get(r, n)
-	f, ok := t.fleetStates.Get(r, gw.Fleet)
-	if !ok {
-		return nil, unusable("fleet "+gw.Fleet.String(), t.fleetStates.Failure(r, gw.Fleet))
-	}
-	refs, ok := t.links.Get(r, n)
-	if !ok {
-		return nil, unusable("Gateway "+n.String(), t.links.Failure(r, n))
-	}
-	out := &ir.Fleet{Name: f.Fleet.Name, Upstream: f.Fleet.Upstream}
-	u := &out.Upstream
-	switch {
-	case refs.ClientFault != nil:
-		u.Failure, u.FailureReason = refs.ClientFault.Message, string(refs.ClientFault.Reason)
-	case refs.Client != nil:
-		u.ClientCertificate = refs.Client
-		if aboutClientCertificate(reason.Reason(u.FailureReason)) {
-			u.Failure, u.FailureReason = "", ""
-		}
-	}
-	return out, nil
-}
-
-// aboutClientCertificate tells what is wrong with a fleet's own certificate,
-// which does not matter where a Gateway brings another.
-func aboutClientCertificate(why reason.Reason) bool {
-	return slices.Contains([]reason.Reason{
-		reason.ClientCertificateNotFound, reason.ClientCertificateInvalid,
-		reason.ClientCertificateExpired, reason.ClientCertificateNotYetValid,
-	}, why)
-}
-
-// gatewayHosts keep the sites of Gateways alive: those that routes claim, and
-// those that there are without.
-func (t *Translator) gatewayHosts() []graph.Liveness[hostKey] {
-	return []graph.Liveness[hostKey]{
-		t.routesByHost,
-		graph.NewIndex(t.placed, "hosts by Gateway", func(_ ir.Name, g *listener.Gateway) []hostKey {
-			var out []hostKey
-			g.Hosts(func(scope, host string) { out = append(out, hostKey{Fleet: g.Fleet, Listener: scope, Host: host}) })
-			return out
-		}),
-	}
-}
-
-func (t *Translator) computeGatewaySite(r *graph.Reader, k hostKey) (*httpproxy.Site, error) {
-	n, _ := t.scopesOf.First(r, listenerKey{k.Fleet, k.Listener})
-	gw, ok := t.placed.Get(r, n)
-	if !ok {
-		return nil, unusable("Gateway "+n.String(), t.placed.Failure(r, n))
-	}
-	if !t.liveScopes.Has(r, listenerKey{k.Fleet, k.Listener}) {
-		return &httpproxy.Site{Site: ir.Site{Fleet: k.Fleet, Host: k.Host}}, nil
-	}
-	s := gw.Find(k.Listener, k.Host)
-	if s == nil {
-		return &httpproxy.Site{Site: *route.Elsewhere(gw, k.Listener, k.Host)}, nil
-	}
-	fleet, ok := t.backings.Get(r, n)
-	if !ok {
-		return nil, unusable("fleet of Gateway "+n.String(), t.backings.Failure(r, n))
-	}
-	var docs []*route.Document
-	seen := map[ir.ObjectRef]bool{}
-	for _, host := range route.Patterns(s, k.Host) {
-		for _, ref := range t.routesByHost.Keys(r, hostKey{Fleet: k.Fleet, Listener: k.Listener, Host: host}) {
-			if seen[ref] {
-				continue
-			}
-			seen[ref] = true
-			d, ok := t.routes.Get(r, ref)
-			if !ok {
-				d = route.Unknown(ref, k.Host, unusable(ref.String(), t.routes.Failure(r, ref)).Message)
-			}
-			docs = append(docs, d)
-		}
-	}
-	return &httpproxy.Site{Site: *route.Compose(gw, s, k.Host, fleet, docs)}, nil
-}
-
-// gatewayObjects is what the Gateway API front end reads.
-type gatewayObjects struct{ objects }
-
-// ClientKeyPair implements listener.Linked.
-func (o gatewayObjects) ClientKeyPair(ref ir.CertificateRef) *upstream.Problem {
-	return clientObjects(o).KeyPair(ref)
-}
-
-// Granted implements listener.Linked and route.Objects.
-func (o gatewayObjects) Granted(g gatewayapi.Grant) bool {
-	if o.t.granted.Has(o.r, g) {
-		return true
-	}
-	g.Name = ""
-	return o.t.granted.Has(o.r, g)
-}
-
-// EnvoyFleet implements listener.Fleets.
-func (o gatewayObjects) EnvoyFleet(n ir.Name) bool {
-	_, ok := o.t.EnvoyFleets.Get(o.r, n)
-	return ok
-}
-
-// Labels implements listener.Namespaces.
-func (o gatewayObjects) Labels(namespace string) (map[string]string, bool) {
-	n, ok := o.t.Namespaces.Get(o.r, ir.Name{Name: namespace})
-	if !ok {
-		return nil, false
-	}
-	return n.Labels, true
-}
-
-// Host implements listener.Facts.
-func (o gatewayObjects) Host(gateway ir.Name) (ir.Name, listener.Hosting, bool) {
-	for _, key := range [...]ir.Name{gateway, anyGateway} {
-		if fleet, ok := o.t.hostings.First(o.r, key); ok {
-			if f, ok := o.t.Fleets.Get(o.r, fleet); ok && f.Gateways != nil {
-				return fleet, *f.Gateways, true
-			}
-		}
-	}
-	return ir.Name{}, listener.Hosting{}, false
-}
-
-// Gateway implements route.Gateways.
-func (o gatewayObjects) Gateway(n ir.Name) *listener.Gateway {
-	g, _ := o.t.placed.Get(o.r, n)
-	return g
-}
-
-// GatewayOf implements route.Gateways.
-func (o gatewayObjects) GatewayOf(set ir.Name) (ir.Name, bool) {
-	s, ok := o.t.ListenerSets.Get(o.r, set)
-	if !ok {
-		return ir.Name{}, false
-	}
-	return listener.ParentOf(s)
-}
-
-// Policy implements route.Objects. What is not known of a policy is a fault of
-// it: a backend that it might rule is not reached in plaintext.
-func (o gatewayObjects) Policy(service ir.Name, port *corev1.ServicePort) *policy.Policy {
-	b, ok := o.t.bindings.Get(o.r, service)
-	if !ok {
-		if err := o.t.bindings.Failure(o.r, service); err != nil {
-			return policy.Unknown(service, err)
-		}
-		return nil
-	}
-	n := b.For(port.Name)
-	if n == nil {
-		return nil
-	}
-	p, ok := o.t.policies.Get(o.r, *n)
-	if !ok {
-		return policy.Unknown(*n, o.t.policies.Failure(o.r, *n))
-	}
-	return p
 }

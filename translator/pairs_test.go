@@ -3,6 +3,7 @@ package translator
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -278,7 +279,7 @@ func TestPolicyThatCannotBeHonoured(t *testing.T) {
 				for i := range s.VirtualHosts {
 					for _, r := range s.VirtualHosts[i].Routes {
 						routes++
-						if r.Response == nil || r.Response.StatusCode != 500 || r.Failure == "" {
+						if r.Response == nil || r.Response.StatusCode != http.StatusInternalServerError || r.Failure == "" {
 							t.Errorf("%s: %+v", tc.reason, r)
 						}
 					}

@@ -57,7 +57,7 @@ func servedKinds(custom map[schema.GroupVersionKind]*customSchema) []kind {
 
 // gatewayKinds are those of the Gateway API's standard channel.
 func gatewayKinds(custom map[schema.GroupVersionKind]*customSchema) []kind {
-	gateway := gatewayv1.SchemeGroupVersion
+	gateway := schema.GroupVersion{Group: gatewayv1.GroupVersion.Group, Version: gatewayv1.GroupVersion.Version}
 	return []kind{
 		builtin(certificatesv1beta1.SchemeGroupVersion.WithKind("ClusterTrustBundle"), clusterScoped,
 			trustBundleName, trustBundleRules),

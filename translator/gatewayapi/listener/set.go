@@ -58,7 +58,8 @@ func (g *Gateway) setFault(refs *References, name ir.Name) *gatewayapi.Fault {
 		}
 	}
 	if g.Fault != nil {
-		return &gatewayapi.Fault{Reason: reason.ParentNotAccepted, Message: fmt.Sprintf("Gateway %q is not accepted: %s", g.Name, g.Fault.Message)}
+		return &gatewayapi.Fault{Reason: reason.ParentNotAccepted,
+			Message: fmt.Sprintf("Gateway %q is not accepted: %s", g.Name, g.Fault.Message)}
 	}
 	for i := range g.Sections {
 		s := &g.Sections[i]
@@ -66,5 +67,6 @@ func (g *Gateway) setFault(refs *References, name ir.Name) *gatewayapi.Fault {
 			return nil
 		}
 	}
-	return &gatewayapi.Fault{Reason: reason.ListenersNotValid, Message: "no listener of the ListenerSet can be served: see the listeners' conditions"}
+	return &gatewayapi.Fault{Reason: reason.ListenersNotValid,
+		Message: "no listener of the ListenerSet can be served: see the listeners' conditions"}
 }
