@@ -44,7 +44,7 @@ func (s *Status) UnmarshalJSON(b []byte) error {
 	case fleetKind:
 		s.Status, err = decode[v1alpha1.EnvoyFleetStatus](raw.Status)
 	default:
-		s.Status, err = decode[any](raw.Status)
+		s.Status, err = decodeGateway(s.Kind, raw.Status)
 	}
 	return err
 }
@@ -80,7 +80,9 @@ type FleetObject struct {
 // FleetStatus is what translation and delivery know of an EnvoyFleet.
 func (b Builder) FleetStatus(rev *graph.Revision, o FleetObject) v1alpha1.EnvoyFleetStatus {
 	s := view{t: b.Translator, r: rev.Reader()}.fleetStatus(o)
-	s.Envoys = count(b.Envoys, o.Fleet)
+	if f := fleetState(b.Envoys, o.Fleet); f != nil {
+		s.Envoys = count(f)
+	}
 	return s
 }
 
@@ -241,6 +243,6 @@ func (r *Report) Invalid() bool {
 		case v1alpha1.EnvoyFleetStatus:
 			return slices.ContainsFunc(st.Conditions, func(c metav1.Condition) bool { return c.Status == metav1.ConditionFalse })
 		}
-		return false
+		return faulty(s.Status)
 	})
 }
