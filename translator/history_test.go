@@ -11,6 +11,7 @@ import (
 
 	"github.com/signetproxy/signet/test/pki"
 	"github.com/signetproxy/signet/translator/envoy"
+	"github.com/signetproxy/signet/translator/gatewayapi/listener"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/httpproxy"
 	"github.com/signetproxy/signet/translator/ir"
@@ -55,7 +56,9 @@ func (h *history) maybe(percent int) bool { return h.rand.IntN(100) < percent }
 
 // step makes one change and records how to make it again from nothing.
 func (h *history) step(t *Translator, c *graph.Changes) {
-	switch h.rand.IntN(12) {
+	switch h.rand.IntN(16) {
+	case 12, 13, 14, 15:
+		h.gatewayStep(t, c)
 	case 11:
 		h.stick(t, c)
 	case 10:
@@ -296,6 +299,9 @@ func (h *history) fleet(n ir.Name) *FleetSpec {
 	}
 	if h.maybe(20) {
 		f.Selector.RootNamespaces = []string{"a"}
+	}
+	if h.maybe(70) {
+		f.Gateways = &listener.Hosting{Address: "127.0.0.1", Offset: 10_000}
 	}
 	return f
 }

@@ -102,6 +102,7 @@ func (t *Translator) admitScope(r *graph.Reader, fleet ir.Name, h *sealedHost) (
 // closedHost answers 503 to everything.
 func closedHost(v *ir.VirtualHost) *ir.VirtualHost {
 	out := *v
+	out.FallThrough = false
 	out.Routes = []ir.Route{failClosed(&ir.Route{Name: v.Host, Origin: v.Origin}, errRefused)}
 	return &out
 }
@@ -191,6 +192,7 @@ func sealHost(v *ir.VirtualHost, refused []refusedRoute) (*sealedHost, error) {
 	if x, err = write(&sealed); err != nil {
 		// Not one route but their sum or the host itself: nothing is served.
 		refused = append(refused, refusedRoute{v.Origin, err.Error()})
+		sealed.FallThrough = false
 		sealed.Routes = []ir.Route{failClosed(&ir.Route{Name: v.Host, Origin: v.Origin}, err)}
 		if x, err = write(&sealed); err != nil {
 			return nil, err
@@ -231,7 +233,7 @@ func (t *Translator) declareScopes() {
 	listeners := graph.NewIndex(t.fleetStates, "listeners", listenersWhere(func(*ir.Listener) bool { return true }))
 	secure := graph.NewIndex(t.fleetStates, "TLS listeners", listenersWhere(func(l *ir.Listener) bool { return l.TLS }))
 	t.fallbacks = graph.NewUnit(g, graph.UnitSpec[listenerKey, served]{
-		Name: "fallback scope", Live: []graph.Liveness[listenerKey]{listeners}, Equal: sameServed,
+		Name: "fallback scope", Live: []graph.Liveness[listenerKey]{listeners, t.liveScopes}, Equal: sameServed,
 		Compute: t.computeFallback,
 	})
 	t.misdirected = graph.NewUnit(g, graph.UnitSpec[listenerKey, served]{
@@ -247,8 +249,10 @@ func (t *Translator) declareScopes() {
 }
 
 func (t *Translator) computeFallback(r *graph.Reader, k listenerKey) (served, error) {
-	if _, err := t.listener(r, k); err != nil {
-		return served{}, err
+	if !ofGateway(k.Name) {
+		if _, err := t.listener(r, k); err != nil {
+			return served{}, err
+		}
 	}
 	var hosts []*envoy.Resource
 	for _, key := range t.wildcards.Keys(r, k) {

@@ -2,6 +2,7 @@ package translator
 
 import (
 	"encoding/binary"
+	"strings"
 
 	"github.com/signetproxy/signet/translator/httpproxy"
 	"github.com/signetproxy/signet/translator/ir"
@@ -49,7 +50,16 @@ func (k scopeKey) AppendKey(b []byte) []byte {
 	return append(b, k.Host...)
 }
 
-func (k scopeKey) site() hostKey { return hostKey{Fleet: k.Fleet, Host: k.Host} }
+func (k scopeKey) site() hostKey {
+	if ofGateway(k.Listener) {
+		return hostKey(k)
+	}
+	return hostKey{Fleet: k.Fleet, Host: k.Host}
+}
+
+// ofGateway tells the listeners and scopes of Gateways, which are named after
+// them, from those of an EnvoyFleet, whose names hold no slash.
+func ofGateway(listener string) bool { return strings.Contains(listener, "/") }
 
 // assignmentKey identifies the endpoints of a Service port in one fleet.
 type assignmentKey struct {

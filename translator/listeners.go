@@ -66,11 +66,14 @@ func (t *Translator) declareListeners() {
 	t.below = graph.NewIndex(t.Sites, "HTTPS hosts by the wildcard above", hostsBelow)
 	all := graph.NewIndex(t.fleetStates, "listeners to serve", listenersWhere(func(*ir.Listener) bool { return true }))
 	t.listeners = graph.NewUnit(g, graph.UnitSpec[listenerKey, served]{
-		Name: "listener", Live: []graph.Liveness[listenerKey]{all}, Equal: sameServed, Compute: t.computeListener,
+		Name: "listener", Live: []graph.Liveness[listenerKey]{all, t.portsOf}, Equal: sameServed, Compute: t.computeListener,
 	})
 }
 
 func (t *Translator) computeListener(r *graph.Reader, k listenerKey) (served, error) {
+	if ofGateway(k.Name) {
+		return t.computePort(r, k)
+	}
 	l, err := t.listener(r, k)
 	if err != nil {
 		return served{}, err
@@ -127,8 +130,7 @@ func (t *Translator) admitChain(r *graph.Reader, fleet ir.Name, l *ir.Listener, 
 	if err != nil {
 		return served{}, err
 	}
-	whole := RefusalKey{Fleet: fleet, Type: envoy.ListenerType, Name: l.Name}
-	return t.admitPart(r, whole, part, func() (*envoy.Resource, error) { return envoy.ClosedChain(part.Name) })
+	return t.admitPart(r, listenerRefusal(listenerKey{fleet, l.Name}), part, func() (*envoy.Resource, error) { return envoy.ClosedChain(part.Name) })
 }
 
 // hostsBelow lists a TLS host under each wildcard above it: "a.b.test" under

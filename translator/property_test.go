@@ -30,6 +30,18 @@ func picture(t *Translator, rev *graph.Revision) map[string]string {
 	for k, x := range t.Refusals.All(rev.Reader()) {
 		out[fmt.Sprint("refusal ", k)] = fmt.Sprint(x.Message(k.Fleet), x.Objects, x.Idle, t.InEffect(rev, k))
 	}
+	for n, s := range t.GatewayStatuses.All(rev.Reader()) {
+		out["Gateway "+n.String()] = jsonOf(s)
+	}
+	for ref, s := range t.RouteStatuses.All(rev.Reader()) {
+		out[ref.String()] = jsonOf(s)
+	}
+	for n, s := range t.ListenerSetStatuses.All(rev.Reader()) {
+		out["ListenerSet "+n.String()] = jsonOf(s)
+	}
+	for n, s := range t.PolicyStatuses.All(rev.Reader()) {
+		out["policy "+n.String()] = jsonOf(s)
+	}
 	for _, f := range rev.Failures() {
 		out["failure "+f.Table+f.Key] = f.Err.Error()
 	}

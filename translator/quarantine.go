@@ -65,6 +65,7 @@ type quarantine struct {
 		Has(r *graph.Reader, k RefusalKey) bool
 	}
 	heldHosts, heldChains *graph.Index[RefusalKey, scopeKey]
+	heldFallbacks         *graph.Index[RefusalKey, listenerKey]
 	heldAssignments       *graph.Index[RefusalKey, assignmentKey]
 }
 

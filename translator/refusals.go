@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/signetproxy/signet/translator/envoy"
+	"github.com/signetproxy/signet/translator/gatewayapi"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/httpproxy"
 	"github.com/signetproxy/signet/translator/ir"
@@ -20,9 +21,9 @@ type Refused struct {
 	What string
 	// Serves says what Envoys have instead.
 	Serves reason.Message
-	// Objects are the HTTPProxies that are not served as asked, sorted; none
-	// when it is nobody's but the fleet's.
-	Objects []ir.Name
+	// Objects are the HTTPProxies, routes and Gateways that are not served as
+	// asked, sorted; none when it is nobody's but the fleet's.
+	Objects []ir.ObjectRef
 	// Idle says that the refusal is not in effect: translation computes other
 	// bytes now.
 	Idle bool
@@ -38,7 +39,7 @@ func (x *Refused) Message(fleet ir.Name) string {
 // while Envoy takes everything.
 type refusals struct {
 	Refusals  *graph.Unit[RefusalKey, *Refused]
-	refusedBy *graph.Index[ir.Name, RefusalKey]
+	refusedBy *graph.Index[ir.ObjectRef, RefusalKey]
 	refusedOf *graph.Index[ir.Name, RefusalKey]
 }
 
@@ -47,7 +48,7 @@ func (t *Translator) declareRefusals() {
 	t.Refusals = graph.NewUnit(t.Graph, graph.UnitSpec[RefusalKey, *Refused]{
 		Name: "refusal", Live: []graph.Liveness[RefusalKey]{rows}, Compute: t.computeRefusal,
 	})
-	t.refusedBy = graph.NewIndex(t.Refusals, "refusals by proxy", func(_ RefusalKey, x *Refused) []ir.Name { return x.Objects })
+	t.refusedBy = graph.NewIndex(t.Refusals, "refusals by object", func(_ RefusalKey, x *Refused) []ir.ObjectRef { return x.Objects })
 	t.refusedOf = graph.NewIndex(t.Refusals, "refusals of a fleet", func(k RefusalKey, x *Refused) []ir.Name {
 		if x.Idle || len(x.Objects) > 0 {
 			return nil
@@ -83,6 +84,11 @@ func (t *Translator) computeRefusal(r *graph.Reader, k RefusalKey) (*Refused, er
 		out.What = fmt.Sprintf("listener %q", k.Name)
 		if k.Part != "" {
 			out.What = fmt.Sprintf("the filter chain of host %q on listener %q", k.Part, k.Name)
+		}
+		switch {
+		case ofGateway(k.Name):
+			out.Objects = t.gatewaysOf(r, []listenerKey{{k.Fleet, k.Name}})
+		case k.Part != "":
 			out.Objects = t.owners(r, hostKey{Fleet: k.Fleet, Host: k.Part})
 		}
 	case envoy.ScopeType:
@@ -103,18 +109,18 @@ func servesInstead(q *Refusal) reason.Message {
 }
 
 // users are the objects whose routes lead to an upstream.
-func (t *Translator) users(r *graph.Reader, sites []hostKey, uses func(*ir.Upstream) bool) []ir.Name {
-	var out []ir.Name
+func (t *Translator) users(r *graph.Reader, sites []hostKey, uses func(*ir.Upstream) bool) []ir.ObjectRef {
+	var out []ir.ObjectRef
 	for _, k := range sites {
 		if s, ok := t.Sites.Get(r, k); ok {
 			out = append(out, usersIn(&s.Site, uses)...)
 		}
 	}
-	return sortedNames(out)
+	return sortedObjects(out)
 }
 
-func usersIn(s *ir.Site, uses func(*ir.Upstream) bool) []ir.Name {
-	var out []ir.Name
+func usersIn(s *ir.Site, uses func(*ir.Upstream) bool) []ir.ObjectRef {
+	var out []ir.ObjectRef
 	for i := range s.VirtualHosts {
 		for j := range s.VirtualHosts[i].Routes {
 			x := &s.VirtualHosts[i].Routes[j]
@@ -123,7 +129,7 @@ func usersIn(s *ir.Site, uses func(*ir.Upstream) bool) []ir.Name {
 			}
 			for u := range x.Forward.Upstreams() {
 				if uses(u) {
-					out = append(out, x.Origin.Name)
+					out = append(out, x.Origin)
 				}
 			}
 		}
@@ -133,44 +139,61 @@ func usersIn(s *ir.Site, uses func(*ir.Upstream) bool) []ir.Name {
 	}
 	for i := range s.TCP.Backends {
 		if uses(s.TCP.Backends[i].Upstream) {
-			out = append(out, s.TCP.Origin.Name)
+			out = append(out, s.TCP.Origin)
 		}
 	}
 	return out
 }
 
-func sortedNames(names []ir.Name) []ir.Name {
-	slices.SortFunc(names, func(a, b ir.Name) int { return strings.Compare(a.String(), b.String()) })
-	return slices.Compact(names)
+func sortedObjects(refs []ir.ObjectRef) []ir.ObjectRef {
+	slices.SortFunc(refs, func(a, b ir.ObjectRef) int { return strings.Compare(a.String(), b.String()) })
+	return slices.Compact(refs)
 }
 
-func (t *Translator) owners(r *graph.Reader, k hostKey) []ir.Name {
+func (t *Translator) owners(r *graph.Reader, k hostKey) []ir.ObjectRef {
 	s, ok := t.Sites.Get(r, k)
 	if !ok || s.Origin() == (ir.ObjectRef{}) {
 		return nil
 	}
-	return []ir.Name{s.Origin().Name}
+	return []ir.ObjectRef{s.Origin()}
 }
 
-func (t *Translator) usersOfSecret(r *graph.Reader, k RefusalKey) []ir.Name {
+// gatewaysOf are the Gateways of listeners.
+func (t *Translator) gatewaysOf(r *graph.Reader, listeners []listenerKey) []ir.ObjectRef {
+	var out []ir.ObjectRef
+	for _, k := range listeners {
+		if n, ok := t.portsOf.First(r, k); ok {
+			out = append(out, gatewayRef(n))
+		}
+	}
+	return sortedObjects(out)
+}
+
+func gatewayRef(n ir.Name) ir.ObjectRef { return ir.ObjectRef{Kind: gatewayapi.KindGateway, Name: n} }
+
+func (t *Translator) usersOfSecret(r *graph.Reader, k RefusalKey) []ir.ObjectRef {
 	if rest, ok := strings.CutPrefix(k.Name, "certificate/"); ok {
 		ref := ir.CertificateRef{}
 		ref.Namespace, ref.Name.Name, _ = strings.Cut(rest, "/")
-		sites := t.sharedBy.Keys(r, certificateKey{k.Fleet, ref})
-		out := t.users(r, sites, func(u *ir.Upstream) bool {
+		key := certificateKey{k.Fleet, ref}
+		sites := t.sharedBy.Keys(r, key)
+		out := t.gatewaysOf(r, t.portKeys.Keys(r, key))
+		out = append(out, t.users(r, sites, func(u *ir.Upstream) bool {
 			return u.TLS != nil && u.TLS.ClientCertificate != nil && *u.TLS.ClientCertificate == ref
-		})
+		})...)
 		for _, site := range sites {
 			if s, ok := t.Sites.Get(r, site); ok && s.TCP != nil && s.TCP.Certificate != nil && *s.TCP.Certificate == ref {
-				out = append(out, s.TCP.Origin.Name)
+				out = append(out, s.TCP.Origin)
 			}
 		}
-		return sortedNames(out)
+		return sortedObjects(out)
 	}
 	if strings.HasPrefix(k.Name, "trust/") {
-		return t.users(r, graph.RowsOf[hostKey](t.bundles, r, resourceKey{k.Fleet, k.Name}), func(u *ir.Upstream) bool {
+		key := resourceKey{k.Fleet, k.Name}
+		out := t.gatewaysOf(r, graph.RowsOf[listenerKey](t.portBundles, r, key))
+		return sortedObjects(append(out, t.users(r, graph.RowsOf[hostKey](t.bundles, r, key), func(u *ir.Upstream) bool {
 			return u.TLS != nil && u.TLS.Verify != nil && envoy.TrustName(u.TLS.Verify.Trust) == k.Name
-		})
+		})...))
 	}
 	return t.owners(r, hostKey{Fleet: k.Fleet, Host: k.Name})
 }
@@ -180,6 +203,12 @@ func (t *Translator) traceScope(r *graph.Reader, k RefusalKey, out *Refused) {
 	hosts := t.heldHosts.Keys(r, k)
 	if len(hosts) == 0 {
 		out.What = "the wildcard hosts of a listener"
+		for _, l := range t.heldFallbacks.Keys(r, k) {
+			out.What = fmt.Sprintf("the wildcard hosts of listener %q", l.Name)
+			if n, ok := t.scopesOf.First(r, l); ok {
+				out.Objects = []ir.ObjectRef{gatewayRef(n)}
+			}
+		}
 		return
 	}
 	at := hosts[0]
@@ -195,13 +224,13 @@ func (t *Translator) traceScope(r *graph.Reader, k RefusalKey, out *Refused) {
 	for i := range v.Routes {
 		name, _, _ := strings.Cut(k.Part, "#")
 		if k.Part == "" || isWildcard(at.Host) || v.Routes[i].Name == name {
-			out.Objects = append(out.Objects, v.Routes[i].Origin.Name)
+			out.Objects = append(out.Objects, v.Routes[i].Origin)
 		}
 	}
 	if len(out.Objects) == 0 || k.Part == "" || isWildcard(at.Host) {
-		out.Objects = append(out.Objects, v.Origin.Name)
+		out.Objects = append(out.Objects, v.Origin)
 	}
-	out.Objects = sortedNames(out.Objects)
+	out.Objects = sortedObjects(out.Objects)
 }
 
 // parseAssignment is the inverse of ir.Assignment.Name.
@@ -227,12 +256,21 @@ func parsePort(s string) int32 {
 	return int32(n)
 }
 
-// refusalFindings are what Envoy's refusals mean for one object.
+// refusalFindings are what Envoy's refusals mean for one HTTPProxy.
 func (t *Translator) refusalFindings(r *graph.Reader, n ir.Name) []httpproxy.Finding {
 	var out []httpproxy.Finding
-	for _, k := range t.refusedBy.Keys(r, n) {
+	for _, message := range t.refusalsOfObject(r, proxyRef(n)) {
+		out = append(out, httpproxy.RefusedByEnvoy(message))
+	}
+	return out
+}
+
+// refusalsOfObject say what Envoy refuses of an object.
+func (t *Translator) refusalsOfObject(r *graph.Reader, o ir.ObjectRef) []string {
+	var out []string
+	for _, k := range t.refusedBy.Keys(r, o) {
 		if x, ok := t.Refusals.Get(r, k); ok {
-			out = append(out, httpproxy.RefusedByEnvoy(x.Message(k.Fleet)))
+			out = append(out, x.Message(k.Fleet))
 		}
 	}
 	return out

@@ -46,11 +46,11 @@ func (t *Translator) declareHeld() {
 		holding(t.keySecrets, "refused key secrets"),
 		holding(t.hostSecrets, "refused host certificates"),
 		holding(t.listeners, "refused listeners"),
-		holding(t.fallbacks, "refused fallback scopes"),
 		holding(t.misdirected, "refused misdirected scopes"),
 	)
 	t.heldHosts = holding(t.hosts, "refused hosts")
+	t.heldFallbacks = holding(t.fallbacks, "refused fallback scopes")
 	t.heldChains = holding(t.chains, "refused chains")
 	t.heldAssignments = holding(t.assignments, "refused load assignments")
-	t.inEffect = append(t.inEffect, t.heldHosts, t.heldChains)
+	t.inEffect = append(t.inEffect, t.heldHosts, t.heldFallbacks, t.heldChains)
 }

@@ -24,13 +24,13 @@ func (t *Translator) declareSecrets() {
 			return out
 		})
 	t.trustSecrets = graph.NewUnit(g, graph.UnitSpec[resourceKey, served]{
-		Name: "trust secret", Live: []graph.Liveness[resourceKey]{t.bundles}, Equal: sameServed,
+		Name: "trust secret", Live: []graph.Liveness[resourceKey]{t.bundles, t.portBundles}, Equal: sameServed,
 		Compute: t.computeTrustSecret,
 	})
 
 	t.sharedBy = graph.NewIndex(t.Sites, "key pairs by use", sharedKeys)
 	t.keySecrets = graph.NewUnit(g, graph.UnitSpec[certificateKey, served]{
-		Name: "key secret", Live: []graph.Liveness[certificateKey]{t.sharedBy}, Equal: sameServed,
+		Name: "key secret", Live: []graph.Liveness[certificateKey]{t.sharedBy, t.portKeys}, Equal: sameServed,
 		Compute: func(r *graph.Reader, k certificateKey) (served, error) {
 			return t.certificateSecret(r, k.Fleet, k.Ref.SecretName(), k.Ref)
 		},
@@ -73,7 +73,10 @@ func sharedKeys(k hostKey, s *httpproxy.Site) []certificateKey {
 }
 
 func (t *Translator) computeTrustSecret(r *graph.Reader, k resourceKey) (served, error) {
-	refs, _ := t.bundles.Payload(r, k)
+	refs, ok := t.bundles.Payload(r, k)
+	if !ok {
+		refs, _ = t.portBundles.Payload(r, k)
+	}
 	bundles := make([]*ir.TrustBundle, 0, len(refs))
 	for _, ref := range refs {
 		b, ok := t.Trust.Get(r, ref)

@@ -60,8 +60,9 @@ func (t *Translator) declareSites() {
 	})
 	t.claimants = graph.NewIndex(t.claims, "claimants by host",
 		func(_ ir.Name, c *httpproxy.Claim) []hostKey { return c.Hosts })
+	t.declareGatewayFleets()
 	t.Sites = graph.NewUnit(g, graph.UnitSpec[hostKey, *httpproxy.Site]{
-		Name: "site", Live: []graph.Liveness[hostKey]{t.claimants}, Compute: t.computeSite,
+		Name: "site", Live: append([]graph.Liveness[hostKey]{t.claimants}, t.gatewayHosts()...), Compute: t.computeSite,
 	})
 }
 
@@ -102,7 +103,12 @@ func (t *Translator) computeSelectors(r *graph.Reader, _ graph.String) ([]httppr
 	return out, nil
 }
 
+// computeSite makes the site of an HTTPProxy's host, or that of a Gateway's,
+// which has no visits: what is to be said of its routes does not depend on it.
 func (t *Translator) computeSite(r *graph.Reader, k hostKey) (*httpproxy.Site, error) {
+	if k.Listener != "" {
+		return t.computeGatewaySite(r, k)
+	}
 	f, ok := t.fleetStates.Get(r, k.Fleet)
 	if !ok {
 		return nil, unusable("fleet "+k.Fleet.String(), t.fleetStates.Failure(r, k.Fleet))

@@ -17,7 +17,7 @@ import (
 type statuses struct {
 	visited                     *graph.Index[ir.Name, hostKey]
 	visits                      *graph.Index[ir.Name, hostKey]
-	refusedHosts, refusedChains *graph.Index[ir.Name, scopeKey]
+	refusedHosts, refusedChains *graph.Index[ir.ObjectRef, scopeKey]
 	// ProxyStatuses are the statuses of all HTTPProxies. Times are left zero:
 	// who writes a status knows when it changed.
 	ProxyStatuses *graph.Unit[ir.Name, contourv1.HTTPProxyStatus]
@@ -44,10 +44,10 @@ func (t *Translator) declareStatuses() {
 	t.visits = graph.NewIndex(t.Sites, "sites with findings by proxy", func(_ hostKey, s *httpproxy.Site) []ir.Name {
 		return proxiesOf(s.Visits, func(v httpproxy.Visit) bool { return len(v.Findings) > 0 })
 	})
-	t.refusedHosts = graph.NewIndex(t.hosts, "refused hosts by proxy", func(_ scopeKey, h *host) []ir.Name {
+	t.refusedHosts = graph.NewIndex(t.hosts, "refused hosts by object", func(_ scopeKey, h *host) []ir.ObjectRef {
 		return blamed(h.Refused)
 	})
-	t.refusedChains = graph.NewIndex(t.chains, "refused chains by proxy", func(_ scopeKey, c *chain) []ir.Name {
+	t.refusedChains = graph.NewIndex(t.chains, "refused chains by object", func(_ scopeKey, c *chain) []ir.ObjectRef {
 		return blamed(c.Refused)
 	})
 	// The status of an object of another ingress class is not ours to write.
@@ -76,29 +76,32 @@ func proxiesOf(visits []httpproxy.Visit, keep func(httpproxy.Visit) bool) []ir.N
 	return out
 }
 
-func blamed(refused []refusedRoute) []ir.Name {
-	out := make([]ir.Name, len(refused))
+func blamed(refused []refusedRoute) []ir.ObjectRef {
+	out := make([]ir.ObjectRef, len(refused))
 	for i := range refused {
-		out[i] = refused[i].Origin.Name
+		out[i] = refused[i].Origin
 	}
 	return out
 }
+
+// proxyRef is the reference to an HTTPProxy.
+func proxyRef(n ir.Name) ir.ObjectRef { return ir.ObjectRef{Kind: "HTTPProxy", Name: n} }
 
 // withheld are the findings about what Envoy would not have taken.
 func (t *Translator) withheld(r *graph.Reader, n ir.Name) []httpproxy.Finding {
 	var out []httpproxy.Finding
 	add := func(refused []refusedRoute) {
 		for _, x := range refused {
-			if f := httpproxy.ResourceWithheld(errors.New(x.Reason)); x.Origin.Name == n && !slices.Contains(out, f) {
+			if f := httpproxy.ResourceWithheld(errors.New(x.Reason)); x.Origin == proxyRef(n) && !slices.Contains(out, f) {
 				out = append(out, f)
 			}
 		}
 	}
-	for _, k := range t.refusedHosts.Keys(r, n) {
+	for _, k := range t.refusedHosts.Keys(r, proxyRef(n)) {
 		h, _ := t.hosts.Get(r, k)
 		add(h.Refused)
 	}
-	for _, k := range t.refusedChains.Keys(r, n) {
+	for _, k := range t.refusedChains.Keys(r, proxyRef(n)) {
 		c, _ := t.chains.Get(r, k)
 		add(c.Refused)
 	}

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/signetproxy/signet/translator/gatewayapi/listener"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/httpproxy"
 	"github.com/signetproxy/signet/translator/ir"
@@ -24,7 +25,9 @@ type FleetSpec struct {
 	// Listeners, sorted by name. Their Profile is filled in by the translator.
 	Listeners []ir.Listener
 	Selector  httpproxy.Selector
-	Upstream  upstream.FleetSettings
+	// Gateways says which Gateways the fleet serves, and where; nil serves none.
+	Gateways *listener.Hosting
+	Upstream upstream.FleetSettings
 	// Failure, when not empty, is why it is not known what is asked for: TLS
 	// upstreams fail closed.
 	Failure string
@@ -36,10 +39,12 @@ type Translator struct {
 	Inputs
 	quarantine
 	trust
+	gateways
 	sites
 	resources
 	refusals
 	statuses
+	gatewayStatuses
 	// objects gives decisions what they read, recorded by r.
 	objects func(r *graph.Reader) upstream.Objects
 }
@@ -52,6 +57,7 @@ type Inputs struct {
 	Secrets     *graph.Input[ir.Name, *corev1.Secret]
 	ConfigMaps  *graph.Input[ir.Name, *corev1.ConfigMap]
 	Fleets      *graph.Input[ir.Name, *FleetSpec]
+	GatewayInputs
 	// Slices are in the fast lane: endpoints never wait for a translation.
 	Slices *graph.Input[ir.Name, *discoveryv1.EndpointSlice]
 	// Quarantine holds what Envoys have refused: operator/quarantine fills it.
@@ -75,11 +81,14 @@ func New(options ...Option) *Translator {
 	t.objects = func(r *graph.Reader) upstream.Objects { return objects{t, r} }
 	t.declareInputs()
 	t.declareQuarantine()
+	t.declareGatewayInputs()
 	t.declareTrust()
+	t.declareGateways()
 	t.declareSites()
 	t.declareResources()
 	t.declareRefusals()
 	t.declareStatuses()
+	t.declareGatewayStatuses()
 	return t
 }
 

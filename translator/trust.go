@@ -41,11 +41,12 @@ func (t *Translator) declareTrust() {
 
 	trustRefs := graph.NewIndex(t.Proxies, "trust bundles by use",
 		func(_ ir.Name, p *contourv1.HTTPProxy) []ir.TrustRef { return httpproxy.TrustRefs(p) })
+	trustLive := append([]graph.Liveness[ir.TrustRef]{trustRefs}, t.gatewayTrust()...)
 	t.Trust = graph.NewUnit(g, graph.UnitSpec[ir.TrustRef, Parsed[*ir.TrustBundle]]{
-		Name: "trust bundle", Live: []graph.Liveness[ir.TrustRef]{trustRefs}, Compute: t.computeTrust,
+		Name: "trust bundle", Live: trustLive, Compute: t.computeTrust,
 	})
 	t.trustStates = graph.NewUnit(g, graph.UnitSpec[ir.TrustRef, *upstream.Problem]{
-		Name: "trust state", Live: []graph.Liveness[ir.TrustRef]{trustRefs},
+		Name: "trust state", Live: trustLive,
 		Compute: func(r *graph.Reader, ref ir.TrustRef) (*upstream.Problem, error) {
 			b, ok := t.Trust.Get(r, ref)
 			return b.Problem, withheld(ok, t.Trust.Failure(r, ref))
@@ -55,7 +56,8 @@ func (t *Translator) declareTrust() {
 	hostCertificates := graph.NewIndex(t.Proxies, "certificates by use",
 		func(_ ir.Name, p *contourv1.HTTPProxy) []ir.CertificateRef { return httpproxy.CertificateRefs(p) })
 	clientCertificates := graph.NewIndex(t.Fleets, "client certificates by use", clientCertificate)
-	live := []graph.Liveness[ir.CertificateRef]{hostCertificates, clientCertificates}
+	live := append([]graph.Liveness[ir.CertificateRef]{hostCertificates, clientCertificates}, t.gatewayCertificates()...)
+	clientLive := []graph.Liveness[ir.CertificateRef]{clientCertificates, t.gatewayClientCertificates()}
 	t.KeyPairs = graph.NewUnit(g, graph.UnitSpec[ir.CertificateRef, Parsed[*ir.KeyPair]]{
 		Name: "key pair", Live: live, Compute: t.computeKeyPair,
 	})
@@ -70,7 +72,7 @@ func (t *Translator) declareTrust() {
 		Name: "certificate validity", Live: live, Compute: t.computeValidity,
 	})
 	t.clientStates = graph.NewUnit(g, graph.UnitSpec[ir.CertificateRef, *upstream.Problem]{
-		Name: "client certificate state", Live: []graph.Liveness[ir.CertificateRef]{clientCertificates},
+		Name: "client certificate state", Live: clientLive,
 		Compute: t.computeClientState,
 	})
 }
@@ -121,6 +123,7 @@ func (t *Translator) computeTrust(r *graph.Reader, ref ir.TrustRef) (Parsed[*ir.
 	case ir.TrustConfigMap:
 		configMap, _ = t.ConfigMaps.Get(r, ref.Name)
 	case ir.TrustClusterTrustBundle, ir.TrustSystem:
+		configMap = t.trustText(r, ref)
 	}
 	b, p := upstream.ParseTrust(ref, secret, configMap, now)
 	return Parsed[*ir.TrustBundle]{Value: b, Problem: p, Next: upstream.NextTrustChange(b, p, now)}, nil

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Writes the deep copies of operator/api/v1alpha1 and the CRDs from Go types:
-# ours, and those of the other APIs from the modules that go.mod names.
+# Writes the deep copies of operator/api/v1alpha1 and the CRDs: ours and
+# Contour's from their Go types, the Gateway API's (standard channel) from what
+# its module ships, all of the modules that go.mod names.
 # Usage: [CONTROLLER_GEN=path] operator/api/generate.sh [folder for the CRDs]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -20,3 +21,19 @@ fi
 "$generator" crd:maxDescLen=0 \
   paths=github.com/projectcontour/contour/apis/projectcontour/v1 \
   "output:crd:dir=$crds"
+
+# What the Gateway API ships, without descriptions: blocks that are indented
+# deeper than their key. No property has the name "description".
+gateway=$(go list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)/config/crd/standard
+for kind in backendtlspolicies gatewayclasses gateways grpcroutes httproutes listenersets \
+  referencegrants tcproutes tlsroutes udproutes; do
+  file=gateway.networking.k8s.io_$kind.yaml
+  {
+    echo '# sigs.k8s.io/gateway-api (Apache-2.0), config/crd/standard, without descriptions.'
+    awk '{ match($0, /^ */) }
+      skip && ($0 ~ /^ *$/ || RLENGTH > depth) { next }
+      { skip = 0 }
+      /^ *description:/ { skip = 1; depth = RLENGTH; next }
+      { print }' "$gateway/$file"
+  } > "$crds/$file"
+done

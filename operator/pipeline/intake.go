@@ -55,6 +55,9 @@ func (in *intake) put(c *graph.Changes, o client.Object) {
 		in.inputs.Slices.Put(c, n, o)
 	case *v1alpha1.EnvoyFleet:
 		in.fleets.put(n, o)
+		in.inputs.EnvoyFleets.Put(c, n, true)
+	default:
+		in.putGateway(c, n, o)
 	}
 }
 
@@ -75,6 +78,9 @@ func (in *intake) remove(c *graph.Changes, k source.Key) {
 		in.inputs.Slices.Delete(c, n)
 	case fleetKind:
 		in.fleets.remove(n)
+		in.inputs.EnvoyFleets.Delete(c, n)
+	default:
+		in.removeGateway(c, n, k.Kind)
 	}
 }
 

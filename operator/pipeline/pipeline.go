@@ -37,6 +37,9 @@ type Options struct {
 	// Each makes every EnvoyFleet a fleet of its own name, as in a cluster: the
 	// result is what its spec is laid over. With it Fleet counts for nothing.
 	Each func(*v1alpha1.EnvoyFleet) translator.FleetSpec
+	// SystemTrust are the certificates that the system trusts, as PEM; "" says
+	// that they are not known.
+	SystemTrust string
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	Log logr.Logger
@@ -165,7 +168,7 @@ func (p *Pipeline) Apply(b source.Batch) {
 	}
 	if p.held == nil {
 		p.held = graph.NewChanges()
-		p.translator.Clock.Put(p.held, translator.ClockKey, p.options.Now())
+		p.begin(p.held, p.options.Now())
 	}
 	p.delivered(p.held, b)
 	p.intake.add(p.held, b)
@@ -218,7 +221,15 @@ func (p *Pipeline) Once(b source.Batch, now time.Time) *graph.Revision {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := graph.NewChanges()
-	p.translator.Clock.Put(c, translator.ClockKey, now)
+	p.begin(c, now)
 	p.intake.add(c, b)
 	return p.translator.Commit(c)
+}
+
+// begin records what is there before the source has given anything.
+func (p *Pipeline) begin(c *graph.Changes, now time.Time) {
+	p.translator.Clock.Put(c, translator.ClockKey, now)
+	if p.options.SystemTrust != "" {
+		p.translator.SystemTrust.Put(c, translator.SystemTrustKey, p.options.SystemTrust)
+	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/signetproxy/signet/operator/source"
 	"github.com/signetproxy/signet/operator/source/folder"
+	"github.com/signetproxy/signet/translator/gatewayapi/listener"
 )
 
 // Without the contents that nothing refers to, every golden case gives the
@@ -83,7 +84,9 @@ func readCase(t *testing.T, file string) source.Batch {
 
 // outcome is what a batch becomes: resources by digest, and statuses.
 func outcome(b source.Batch, now time.Time) map[string]any {
-	p := New(Options{Fleet: base()})
+	fleet := base()
+	fleet.Gateways = &listener.Hosting{Address: "127.0.0.1"}
+	p := New(Options{Fleet: fleet})
 	rev := p.Once(b, now)
 	out := map[string]any{}
 	for fleet, r := range p.Translator().Resources(rev) {
@@ -91,6 +94,12 @@ func outcome(b source.Batch, now time.Time) map[string]any {
 	}
 	for n, s := range p.Translator().ProxyStatuses.All(rev.Reader()) {
 		out["status "+n.String()] = s
+	}
+	for n, s := range p.Translator().GatewayStatuses.All(rev.Reader()) {
+		out["Gateway "+n.String()] = s
+	}
+	for n, s := range p.Translator().PolicyStatuses.All(rev.Reader()) {
+		out["policy "+n.String()] = s
 	}
 	return out
 }

@@ -204,10 +204,7 @@ func (q *Quarantine) tell(t *translator.Translator, rev *graph.Revision) {
 			continue
 		}
 		q.said[key] = row
-		e := Event{Fleet: key.Fleet, Reason: reason.RefusedByEnvoy, Message: x.Message(key.Fleet)}
-		for _, n := range x.Objects {
-			e.Objects = append(e.Objects, ir.ObjectRef{Kind: "HTTPProxy", Name: n})
-		}
+		e := Event{Fleet: key.Fleet, Objects: x.Objects, Reason: reason.RefusedByEnvoy, Message: x.Message(key.Fleet)}
 		q.opts.Log.Info(e.Message, "objects", e.Objects, "type", key.Type, "name", key.Name, "part", key.Part, "version", row.Version)
 		if q.opts.Event != nil {
 			q.opts.Event(e)

@@ -31,6 +31,7 @@ func (b Builder) Build(rev *graph.Revision) *Report {
 		out.Time = b.Rollout.Now().UTC()
 	}
 	out.Statuses = append(v.fleetStatuses(b), v.proxyStatuses(b)...)
+	out.Statuses = append(out.Statuses, v.gatewayStatuses()...)
 	out.addEnvoys(b.Envoys)
 	out.Quarantine = v.quarantine()
 	for _, f := range rev.Failures() {
@@ -71,7 +72,7 @@ func (v view) quarantine() []Quarantined {
 			Version: x.Version, Message: x.Message(k.Fleet), Suspect: x.Suspect,
 		}
 		for _, n := range x.Objects {
-			q.Objects = append(q.Objects, ir.ObjectRef{Kind: proxyKind, Name: n}.String())
+			q.Objects = append(q.Objects, n.String())
 		}
 		out = append(out, q)
 	}
@@ -174,6 +175,11 @@ func (v view) trust(ref ir.TrustRef) Trust {
 	out := Trust{Source: string(ref.Kind) + " " + ref.String()}
 	b, ok := v.t.Trust.Get(v.r, ref)
 	if !ok || b.Value == nil {
+		return out
+	}
+	if ref.Kind == ir.TrustSystem {
+		// Some hundred, which everybody knows.
+		out.Source = fmt.Sprintf("the system's %d certificates", len(b.Value.CAs))
 		return out
 	}
 	for _, a := range b.Value.CAs {

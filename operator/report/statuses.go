@@ -44,7 +44,7 @@ func (s *Status) UnmarshalJSON(b []byte) error {
 	case fleetKind:
 		s.Status, err = decode[v1alpha1.EnvoyFleetStatus](raw.Status)
 	default:
-		s.Status, err = decode[any](raw.Status)
+		s.Status, err = decodeGateway(s.Kind, raw.Status)
 	}
 	return err
 }
@@ -243,6 +243,6 @@ func (r *Report) Invalid() bool {
 		case v1alpha1.EnvoyFleetStatus:
 			return slices.ContainsFunc(st.Conditions, func(c metav1.Condition) bool { return c.Status == metav1.ConditionFalse })
 		}
-		return false
+		return faulty(s.Status)
 	})
 }

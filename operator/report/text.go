@@ -172,7 +172,9 @@ func (p *printer) statuses(statuses []Status, now time.Time) {
 				p.line(1, "%s=%s %s: %s", c.Type, c.Status, c.Reason, c.Message)
 			}
 		default:
-			p.line(0, "%s %s/%s: %v", s.Kind, s.Namespace, s.Name, s.Status)
+			if !p.gatewayStatus(s) {
+				p.line(0, "%s %s/%s: %v", s.Kind, s.Namespace, s.Name, s.Status)
+			}
 		}
 		if s.Programmed != nil {
 			p.line(1, "%s", s.Programmed.text(now))

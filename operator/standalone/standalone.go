@@ -23,6 +23,7 @@ import (
 	"github.com/signetproxy/signet/provisioner/host"
 	"github.com/signetproxy/signet/translator"
 	"github.com/signetproxy/signet/translator/envoy"
+	"github.com/signetproxy/signet/translator/gatewayapi/listener"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/httpproxy"
 	"github.com/signetproxy/signet/translator/ir"
@@ -103,7 +104,8 @@ func New(cfg Config) (*Standalone, error) {
 	s.pipeline = pipeline.New(pipeline.Options{
 		Source: folder.New(cfg.Manifests, folder.Options{Log: cfg.Log.WithName("folder")}),
 		XDS:    s.xds, Fleet: FleetSpec(cfg.Address, cfg.HTTPPort, cfg.HTTPSPort),
-		Log: cfg.Log.WithName("pipeline"), Committed: cfg.Committed,
+		SystemTrust: systemTrust(),
+		Log:         cfg.Log.WithName("pipeline"), Committed: cfg.Committed,
 		Quarantine: s.held, Rollout: s.rollout, Tamper: cfg.Tamper,
 	})
 	return s, nil
@@ -118,8 +120,13 @@ func FleetSpec(address string, httpPort, httpsPort int) translator.FleetSpec {
 			{Name: HTTPSListener, Address: address, Port: uint32(httpsPort), TLS: true}, //nolint:gosec // a port
 		},
 		Selector: httpproxy.Selector{Fleet: Fleet},
+		Gateways: &listener.Hosting{Address: address, Offset: privilegedOffset},
 	}
 }
+
+// privilegedOffset is added to the ports below 1024 of Gateways, so that they
+// can be bound without a privilege: 80 is 10080 and 443 is 10443.
+const privilegedOffset = 10_000
 
 // Ready is closed when Envoy serves the first complete revision.
 func (s *Standalone) Ready() <-chan struct{} { return s.ready }

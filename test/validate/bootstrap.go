@@ -64,6 +64,7 @@ func Bootstrap(parts ...Part) (*bootstrapv3.Bootstrap, error) {
 	for i := range parts {
 		own, err := static(parts[i].Resources)
 		if err == nil {
+			own.move(i)
 			err = own.rename(parts[i].Name + "/")
 		}
 		if err != nil {
@@ -83,7 +84,7 @@ type assembly struct {
 	scopes      []*routev3.ScopedRouteConfiguration
 	assignments map[string]*endpointv3.ClusterLoadAssignment
 	secrets     map[string]bool
-	// managed are the listeners with a connection manager, which holds scopes.
+	// managed are the names of connection managers, which hold scopes.
 	managed map[string]bool
 }
 
@@ -111,7 +112,7 @@ func static(resources []*envoy.Resource) (*assembly, error) {
 		}
 	}
 	for _, s := range a.scopes {
-		if !a.managed[listenerOf(s)] {
+		if !a.managed[managerOf(s)] {
 			return nil, fmt.Errorf("scope %s: its listener has no connection manager", s.GetRouteConfiguration().GetName())
 		}
 	}
@@ -182,25 +183,31 @@ func (a *assembly) addSecret(s *tlsv3.Secret) error {
 	return nil
 }
 
-// addListener gives a listener its scopes inline.
-func (a *assembly) addListener(l *listenerv3.Listener) error {
-	var own []*routev3.ScopedRouteConfiguration
+// scopesOf are the scopes whose keys begin with a name.
+func (a *assembly) scopesOf(name string) []*routev3.ScopedRouteConfiguration {
+	var out []*routev3.ScopedRouteConfiguration
 	for _, s := range a.scopes {
-		if listenerOf(s) == l.GetName() {
-			own = append(own, s)
+		if managerOf(s) == name {
+			out = append(out, s)
 		}
 	}
+	return out
+}
+
+// addListener gives the connection managers of a listener their scopes inline.
+// The name of a manager's statistics is what the keys of its scopes begin with.
+func (a *assembly) addListener(l *listenerv3.Listener) error {
 	for _, c := range l.GetFilterChains() {
 		for _, f := range c.GetFilters() {
 			m := &hcmv3.HttpConnectionManager{}
 			if !f.GetTypedConfig().MessageIs(m) {
 				continue
 			}
-			a.managed[l.GetName()] = true
 			if err := f.GetTypedConfig().UnmarshalTo(m); err != nil {
 				return fmt.Errorf("connection manager: %w", err)
 			}
-			if len(own) > 0 {
+			a.managed[m.GetStatPrefix()] = true
+			if own := a.scopesOf(m.GetStatPrefix()); len(own) > 0 {
 				m.GetScopedRoutes().ConfigSpecifier = &hcmv3.ScopedRoutes_ScopedRouteConfigurationsList{
 					ScopedRouteConfigurationsList: &hcmv3.ScopedRouteConfigurationsList{ScopedRouteConfigurations: own},
 				}
@@ -214,9 +221,9 @@ func (a *assembly) addListener(l *listenerv3.Listener) error {
 	return nil
 }
 
-// listenerOf is the listener whose requests a scope serves: its key begins
-// with it.
-func listenerOf(s *routev3.ScopedRouteConfiguration) string {
+// managerOf is the connection manager whose requests a scope serves: a
+// listener's, or that of one of its chains.
+func managerOf(s *routev3.ScopedRouteConfiguration) string {
 	name, _, _ := strings.Cut(s.GetKey().GetFragments()[0].GetStringKey(), "|")
 	return name
 }

@@ -2,6 +2,7 @@ package validate
 
 import (
 	"fmt"
+	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -44,6 +45,17 @@ func (a *assembly) rename(prefix string) error {
 			m.Name = prefix + m.GetName()
 		}
 	})
+}
+
+// move puts the listeners on loopback addresses of the part's own: Envoy takes
+// no address twice, and what a Gateway wants does not depend on the part.
+func (a *assembly) move(part int) {
+	for _, l := range a.out.GetListeners() {
+		if s := l.GetAddress().GetSocketAddress(); strings.HasPrefix(s.GetAddress(), "127.0.0.") {
+			last := strings.TrimPrefix(s.GetAddress(), "127.0.0.")
+			s.Address = fmt.Sprintf("127.%d.%d.%s", 100+part/256, part%256, last)
+		}
+	}
 }
 
 // Walk visits a message and all messages in it, those in an Any too, the inner

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -139,6 +140,10 @@ type Request struct {
 	Roots *x509.CertPool
 	// HTTP1 refuses HTTP/2 on a TLS connection.
 	HTTP1 bool
+	// Port is another one than that of the fleet's own listeners.
+	Port int
+	// Certificate is presented to Envoy when it asks for one.
+	Certificate *tls.Certificate
 }
 
 // Get asks for a path of a host over plain HTTP.
@@ -148,13 +153,16 @@ func (w *World) Get(host, path string) (*Answer, error) {
 
 // Do sends a request through Envoy.
 func (w *World) Do(r Request) (*Answer, error) {
-	url := fmt.Sprintf("http://127.0.0.1:%d%s", w.HTTPPort, orSlash(r.Path))
+	url := fmt.Sprintf("http://127.0.0.1:%d%s", cmp.Or(r.Port, w.HTTPPort), orSlash(r.Path))
 	client := w.client
 	if r.SNI != "" {
-		url = fmt.Sprintf("https://127.0.0.1:%d%s", w.HTTPSPort, orSlash(r.Path))
+		url = fmt.Sprintf("https://127.0.0.1:%d%s", cmp.Or(r.Port, w.HTTPSPort), orSlash(r.Path))
 		transport := &http.Transport{
 			TLSClientConfig:   &tls.Config{ServerName: r.SNI, RootCAs: r.Roots, MinVersion: tls.VersionTLS12},
 			ForceAttemptHTTP2: !r.HTTP1, DisableKeepAlives: true,
+		}
+		if r.Certificate != nil {
+			transport.TLSClientConfig.Certificates = []tls.Certificate{*r.Certificate}
 		}
 		defer transport.CloseIdleConnections()
 		client = &http.Client{Transport: transport, Timeout: w.client.Timeout, CheckRedirect: w.client.CheckRedirect}
@@ -192,6 +200,9 @@ func orSlash(path string) string {
 	}
 	return path
 }
+
+// FreePort is a TCP port of loopback that nobody listens on.
+func FreePort(t TB) int { return freePort(t) }
 
 func freePort(t TB) int {
 	t.Helper()

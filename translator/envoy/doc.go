@@ -30,6 +30,7 @@
 // # What it never does
 //
 // It takes no decision about a backend, reads no Kubernetes type, and never
-// weakens a check of a certificate: there is no ACCEPT_UNTRUSTED in it, and no
-// max_verify_depth.
+// weakens a check of a backend's certificate: there is no max_verify_depth in it,
+// and ACCEPT_UNTRUSTED only where a Gateway asks for clients to be served
+// whatever certificate they present.
 package envoy

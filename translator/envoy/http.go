@@ -50,6 +50,7 @@ var (
 	}
 	plainFilters = []*hcmv3.HttpFilter{lowercase, fallback, router}
 	tlsFilters   = []*hcmv3.HttpFilter{lowercase, fallbackTLS, router}
+	corsFilters  = []*hcmv3.HttpFilter{lowercase, fallback, cors, router}
 
 	// stdout gets Envoy's default text format.
 	stdout = []*accesslogv3.AccessLog{{
@@ -61,13 +62,17 @@ var (
 // httpFilter is the connection manager of a listener, with the defaults that
 // users of HTTPProxy know.
 func httpFilter(listener string, tls bool) (*listenerv3.Filter, error) {
-	mutation, err := pack(scopeMutation(listener, tls))
+	if tls {
+		return httpManager(listener, true, tlsFilters)
+	}
+	return httpManager(listener, false, plainFilters)
+}
+
+// httpManager looks hosts up in a scope; sni says that the key holds the SNI.
+func httpManager(listener string, sni bool, filters []*hcmv3.HttpFilter) (*listenerv3.Filter, error) {
+	mutation, err := pack(scopeMutation(listener, sni))
 	if err != nil {
 		return nil, err
-	}
-	filters := plainFilters
-	if tls {
-		filters = tlsFilters
 	}
 	packed, err := pack(&hcmv3.HttpConnectionManager{
 		CodecType:      hcmv3.HttpConnectionManager_AUTO,

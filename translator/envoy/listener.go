@@ -45,6 +45,16 @@ var (
 // host shares the default chain but for those that have one of the chains; a
 // connection that fits no chain is closed.
 func Listener(l *ir.Listener, chains []Chain) (*Resource, error) {
+	if l.Chains != nil {
+		if len(chains) != 0 {
+			return nil, refuse(l.Name, "chain of host %q: the listener has all its chains", chains[0].host())
+		}
+		parts, err := GivenParts(l)
+		if err != nil {
+			return nil, err
+		}
+		return ComposeListener(l, parts)
+	}
 	http, err := httpFilter(l.Name, l.TLS)
 	if err != nil {
 		return nil, in(l.Name, err)
@@ -59,7 +69,7 @@ func Listener(l *ir.Listener, chains []Chain) (*Resource, error) {
 }
 
 // listenerBase is a listener without filter chains, and the one that all hosts
-// without one of their own share.
+// without one of their own share: none on a listener that names all its chains.
 func listenerBase(l *ir.Listener) (*listenerv3.Listener, *listenerv3.FilterChain, error) {
 	if err := checkListener(l.Name); err != nil {
 		return nil, nil, err
@@ -72,7 +82,16 @@ func listenerBase(l *ir.Listener) (*listenerv3.Listener, *listenerv3.FilterChain
 	if addr == netip.IPv6Unspecified() {
 		out.Address.GetSocketAddress().Ipv4Compat = true
 	}
+	if l.Chains != nil {
+		if l.TLS {
+			out.ListenerFilters = inspector
+		}
+		return out, nil, nil
+	}
 	http, err := httpFilter(l.Name, l.TLS)
+	if l.CORS {
+		http, err = httpManager(l.Name, l.TLS, corsFilters)
+	}
 	if err != nil {
 		return nil, nil, in(l.Name, err)
 	}

@@ -83,13 +83,13 @@ func ComposeListener(l *ir.Listener, chains []*Resource) (*Resource, error) {
 	own := slices.SortedFunc(slices.Values(chains), func(a, b *Resource) int { return strings.Compare(a.Name, b.Name) })
 	for i := range own {
 		switch {
-		case !l.TLS:
+		case !l.TLS && l.Chains == nil:
 			return nil, refuse(l.Name, "chain of host %q: the listener does not speak TLS", own[i].Name)
 		case i > 0 && own[i].Name == own[i-1].Name:
 			return nil, refuse(l.Name, "chain of host %s: the host has two chains", own[i].Name)
 		}
 	}
-	if !slices.ContainsFunc(own, func(c *Resource) bool { return c.Name == "*" }) {
+	if shared != nil && !slices.ContainsFunc(own, func(c *Resource) bool { return c.Name == "*" }) {
 		part, err := seal(ChainType, defaultChain, shared)
 		if err != nil {
 			return nil, in(l.Name, in("default chain", err))
@@ -195,15 +195,18 @@ func ComposeScope(vh *ir.VirtualHost, routes []*Resource) (*Resource, error) {
 	for _, r := range routes {
 		body = append(body, r.Body...)
 	}
-	last, err := deterministic.Marshal(&routev3.VirtualHost{Routes: []*routev3.Route{notFound}})
-	if err != nil {
-		return nil, in(name, err)
+	if !vh.FallThrough {
+		last, err := deterministic.Marshal(&routev3.VirtualHost{Routes: []*routev3.Route{notFound}})
+		if err != nil {
+			return nil, in(name, err)
+		}
+		body = append(body, last...)
 	}
 	key := name
 	if vh.TLS {
 		key = ScopeName(name, vh.Host)
 	}
-	return composeScope(vh.Listener, name, key, []*Resource{newResource(HostType, vh.Host, append(body, last...))})
+	return composeScope(vh.Listener, name, key, []*Resource{newResource(HostType, vh.Host, body)})
 }
 
 func isWildcard(host string) bool { return strings.HasPrefix(host, "*") }

@@ -40,6 +40,18 @@ func TestPartsMakeTheWhole(t *testing.T) {
 	if diff := cmp.Diff([]int{0, 1, 2, 3, 4}, first); diff != "" {
 		t.Errorf("first routes of the parts: -want, +got:\n%s", diff)
 	}
+	open := host("c.test", false)
+	open.FallThrough = true
+	through, _, err := envoy.RouteParts(open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := loopback("gateway", true)
+	given.Chains = []ir.Chain{{ServerName: "*"}, {ServerName: "a.test"}}
+	closedOnes, err := envoy.GivenParts(given)
+	if err != nil {
+		t.Fatal(err)
+	}
 	wild := []*envoy.Resource{ok(envoy.HostPart(host("*.a.test", true))), ok(envoy.HostPart(host("*.b.test", true)))}
 	chains := []*envoy.Resource{ok(envoy.ChainPart(l, closed)), ok(envoy.ChainPart(l, own))}
 	cases := map[string]struct {
@@ -57,6 +69,12 @@ func TestPartsMakeTheWhole(t *testing.T) {
 		"listener": {
 			"the shared chain is nobody's part", ok(envoy.Listener(l, []envoy.Chain{*own, *closed})),
 			ok(envoy.ComposeListener(l, chains)), []*envoy.Resource{chains[1], chains[0]},
+		},
+		"host that falls through": {
+			"no 404 is added to its routes", ok(envoy.Scope(open)), ok(envoy.ComposeScope(open, through)), through,
+		},
+		"listener of a Gateway": {
+			"all its chains are parts", ok(envoy.Listener(given, nil)), ok(envoy.ComposeListener(given, closedOnes)), closedOnes,
 		},
 		"cluster": {"it has none", ok(envoy.Cluster(u)), ok(envoy.Cluster(u)), nil},
 	}

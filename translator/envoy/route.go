@@ -8,6 +8,8 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -23,7 +25,7 @@ const maxBody = 1 << 20
 const maxDuration = 100 * 365 * 24 * time.Hour
 
 // appendRoutes writes one route, which takes two of Envoy's where a prefix is
-// replaced by the root.
+// replaced by the root, and where a share of the requests is refused.
 func appendRoutes(to []*routev3.Route, r *ir.Route) ([]*routev3.Route, error) {
 	out, err := route(r)
 	if err != nil {
@@ -31,6 +33,9 @@ func appendRoutes(to []*routev3.Route, r *ir.Route) ([]*routev3.Route, error) {
 	}
 	switch {
 	case r.Forward != nil:
+		if r.Forward.Refused != 0 {
+			to = append(to, refusedShare(out, r.Forward))
+		}
 		a, err := forward(out, r)
 		if err != nil {
 			return nil, err
@@ -84,11 +89,19 @@ func route(r *ir.Route) (*routev3.Route, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &routev3.Route{
+	out := &routev3.Route{
 		Name: r.Name, Match: m,
 		RequestHeadersToAdd: request.add, RequestHeadersToRemove: request.remove,
 		ResponseHeadersToAdd: response.add, ResponseHeadersToRemove: response.remove,
-	}, nil
+	}
+	if r.CORS != nil {
+		policy, err := corsPolicy(r.CORS)
+		if err != nil {
+			return nil, in("cors", err)
+		}
+		out.TypedPerFilterConfig = map[string]*anypb.Any{corsFilter: policy}
+	}
+	return out, nil
 }
 
 func directResponse(d *ir.DirectResponse) (*routev3.DirectResponseAction, error) {
@@ -200,6 +213,30 @@ func backends(a *routev3.RouteAction, f *ir.Forward) error {
 	return rewriteHost(a, f)
 }
 
+// refusedShare stands before a route and answers the share of the requests that
+// belongs to backends that cannot be reached as asked. Envoy draws one number
+// for this and for the choice among the other backends; it is spread evenly
+// over these, whatever range of it is left.
+func refusedShare(r *routev3.Route, f *ir.Forward) *routev3.Route {
+	const million = 1_000_000
+	sum := uint64(f.Refused)
+	for i := range f.Backends {
+		sum += uint64(f.Backends[i].Weight)
+	}
+	out, ok := proto.Clone(r).(*routev3.Route)
+	if !ok { // Clone keeps the type
+		return r
+	}
+	out.Match.RuntimeFraction = &corev3.RuntimeFractionalPercent{DefaultValue: &typev3.FractionalPercent{
+		Numerator:   uint32(uint64(f.Refused) * million / sum), //nolint:gosec // at most a million
+		Denominator: typev3.FractionalPercent_MILLION,
+	}}
+	out.Action = &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: f.RefusedStatus}}
+	// A websocket gets this answer too.
+	out.Metadata = websocketsAllowed
+	return out
+}
+
 func firstOf(a, b string) string {
 	if a != "" {
 		return a
@@ -294,6 +331,13 @@ func retryPolicy(r *ir.Retry) (*routev3.RetryPolicy, error) {
 		RetryOn:              strings.Join(r.On, ","),
 		NumRetries:           wrapperspb.UInt32(r.Count),
 		RetriableStatusCodes: r.StatusCodes,
+	}
+	if r.Backoff != 0 {
+		interval, err := duration("backoff", &r.Backoff)
+		if err != nil {
+			return nil, err
+		}
+		out.RetryBackOff = &routev3.RetryPolicy_RetryBackOff{BaseInterval: interval}
 	}
 	if r.PerTryTimeout != 0 {
 		var err error

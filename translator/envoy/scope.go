@@ -78,6 +78,9 @@ func MisdirectedScopeName(listener string) string { return ScopeName(listener, m
 
 // Scope is the scope of an exact host. Its last route answers 404, so that a
 // path that the host lacks never falls through to a wildcard sibling.
+//
+// A host that falls through has no such route: the fallback filter then finds
+// none and turns to the listener's wildcard hosts.
 func Scope(vh *ir.VirtualHost) (*Resource, error) {
 	name := ScopeName(vh.Listener, vh.Host)
 	if strings.HasPrefix(vh.Host, "*") {
@@ -219,7 +222,9 @@ func virtualHost(vh *ir.VirtualHost, domains []string) (*routev3.VirtualHost, in
 			limit = max(limit, len(r.Response.Body))
 		}
 	}
-	out.Routes = append(out.GetRoutes(), notFound)
+	if !vh.FallThrough {
+		out.Routes = append(out.GetRoutes(), notFound)
+	}
 	return out, limit, nil
 }
 

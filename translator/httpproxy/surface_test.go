@@ -25,14 +25,14 @@ func TestClaims(t *testing.T) {
 		want      Claim
 	}{
 		"no fleet":    {reason: "nobody's", manifest: fmt.Sprintf(root, "")},
-		"without":     {reason: "no class, no selection", manifest: fmt.Sprintf(root, ""), selectors: []Selector{{Fleet: edge}}, want: Claim{Ours: true, Hosts: []HostKey{{edge, "a.example.com"}}}},
-		"contour":     {reason: "Contour's default class", manifest: fmt.Sprintf(root, ", ingressClassName: contour"), selectors: []Selector{{Fleet: edge}}, want: Claim{Ours: true, Hosts: []HostKey{{edge, "a.example.com"}}}},
+		"without":     {reason: "no class, no selection", manifest: fmt.Sprintf(root, ""), selectors: []Selector{{Fleet: edge}}, want: Claim{Ours: true, Hosts: []HostKey{{Fleet: edge, Host: "a.example.com"}}}},
+		"contour":     {reason: "Contour's default class", manifest: fmt.Sprintf(root, ", ingressClassName: contour"), selectors: []Selector{{Fleet: edge}}, want: Claim{Ours: true, Hosts: []HostKey{{Fleet: edge, Host: "a.example.com"}}}},
 		"other class": {reason: "another controller's", manifest: fmt.Sprintf(root, ", ingressClassName: x"), selectors: []Selector{{Fleet: edge}}},
 		"configured":  {reason: "a fleet with classes leaves those without one", manifest: fmt.Sprintf(root, ""), selectors: []Selector{{Fleet: edge, IngressClassNames: []string{"x"}}}},
 		"two fleets": {
 			reason: "each serves it under its own key", manifest: fmt.Sprintf(root, ", ingressClassName: x"),
 			selectors: []Selector{{Fleet: edge, IngressClassNames: []string{"x", "y"}}, {Fleet: inner, IngressClassNames: []string{"x"}}},
-			want:      Claim{Ours: true, Hosts: []HostKey{{edge, "a.example.com"}, {inner, "a.example.com"}}},
+			want:      Claim{Ours: true, Hosts: []HostKey{{Fleet: edge, Host: "a.example.com"}, {Fleet: inner, Host: "a.example.com"}}},
 		},
 		"annotation": {
 			reason:    "goes before the field",
@@ -42,7 +42,7 @@ func TestClaims(t *testing.T) {
 		"root namespaces": {
 			reason: "one of two fleets allows it", manifest: fmt.Sprintf(root, ""),
 			selectors: []Selector{{Fleet: edge, RootNamespaces: []string{"x"}}, {Fleet: inner, RootNamespaces: []string{"team"}}},
-			want:      Claim{Ours: true, Hosts: []HostKey{{inner, "a.example.com"}}},
+			want:      Claim{Ours: true, Hosts: []HostKey{{Fleet: inner, Host: "a.example.com"}}},
 		},
 		"root namespace violated": {
 			reason: "no fleet allows it", manifest: fmt.Sprintf(root, ""), selectors: []Selector{{Fleet: edge, RootNamespaces: []string{"x"}}},

@@ -161,6 +161,8 @@ type Documents interface {
 // HostKey is the key of a site: one host name of one fleet.
 type HostKey struct {
 	Fleet ir.Name
+	// Listener is empty for an HTTPProxy, whose hosts may be on several.
+	Listener string
 	// Host is lower case, exact or "*.example.com".
 	Host string
 }
@@ -168,6 +170,8 @@ type HostKey struct {
 // AppendKey implements the key encoding of translator/graph.
 func (k HostKey) AppendKey(b []byte) []byte {
 	b = k.Fleet.AppendKey(b)
+	b = append(b, 0)
+	b = append(b, k.Listener...)
 	b = append(b, 0)
 	return append(b, k.Host...)
 }

@@ -38,6 +38,43 @@ type Listener struct {
 	TLS bool
 	// Profile is for TLS listeners: the default chain's parameters.
 	Profile TLSProfile
+	// Chains, when not nil, are all that the listener has (a Gateway's port);
+	// else a TLS listener has a default chain for every HTTPS host.
+	Chains []Chain
+	// CORS lets routes of the listener have CORS policies.
+	CORS bool
+}
+
+// Chain is what a listener does with the connections for one server name: it
+// serves HTTP where Scope is set, forwards bytes where TCP is, else closes.
+type Chain struct {
+	// ServerName is an exact name or a wildcard "*.example.com", sent by SNI, or
+	// "*": any other, and none. A cleartext listener has "*" alone.
+	ServerName string
+	// Scope names the table of hosts that HTTP requests are looked up in, as
+	// Listener does in VirtualHost.
+	Scope string
+	// TCP's own Listener, Host and Certificate are not looked at.
+	TCP *TCPRoute
+	// TLS is nil where TLS is passed through, and for cleartext.
+	TLS *Termination
+}
+
+// Termination is how a listener speaks TLS to clients.
+type Termination struct {
+	// Certificates by SNI and kind of key; at least one.
+	Certificates []CertificateRef
+	Profile      TLSProfile
+	// Client is nil when clients are not asked for a certificate.
+	Client *ClientValidation
+}
+
+// ClientValidation is what a client's certificate is checked against.
+type ClientValidation struct {
+	// Trust are the bundles whose union is trusted, sorted by name; at least one.
+	Trust []TrustRef
+	// Optional serves clients without a certificate, and with any other, too.
+	Optional bool
 }
 
 // HostCertificate says which certificate a TLS listener presents for a host.
@@ -68,7 +105,8 @@ type TCPRoute struct {
 	Failure     string
 }
 
-// Site is what one root object serves under one host name of one fleet.
+// Site is what one root object serves under one host name of one fleet, or a
+// Gateway under one host name of one of its listeners.
 type Site struct {
 	Fleet        Name
 	Host         string

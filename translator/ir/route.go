@@ -14,6 +14,9 @@ type VirtualHost struct {
 	// TLS says that the host is reached over TLS by SNI: its scope key then
 	// holds SNI and host, and a host that differs from the SNI is misdirected.
 	TLS bool
+	// FallThrough lets requests that no route matches go on to the wildcard
+	// hosts of the listener (Gateway API); else they get 404.
+	FallThrough bool
 	// Routes in order of precedence: the first that matches serves.
 	Routes []Route
 	// Origin is the object that owns the host.
@@ -33,6 +36,8 @@ type Route struct {
 
 	RequestHeaders  HeaderPolicy
 	ResponseHeaders HeaderPolicy
+	// CORS is nil for a route that leaves cross-origin requests alone.
+	CORS *CORS
 
 	// Origin is the object that the route is written in.
 	Origin ObjectRef
@@ -95,7 +100,11 @@ type ValueMatch struct {
 type Forward struct {
 	// Backends share the traffic by weight; at least one.
 	Backends []Backend
-	Mirrors  []Mirror
+	// Refused is the weight of backends that cannot be reached as asked: their
+	// share is answered with RefusedStatus, 500 or 503.
+	Refused       uint32
+	RefusedStatus uint32
+	Mirrors       []Mirror
 
 	// Timeout of the whole response; nil is Envoy's default of 15 s, a pointer
 	// to 0 switches it off.
@@ -137,6 +146,18 @@ type Retry struct {
 	Count         uint32
 	PerTryTimeout time.Duration // 0: the route's timeout
 	StatusCodes   []uint32
+	// Backoff before the first retry; 0 is Envoy's default of 25 ms.
+	Backoff time.Duration
+}
+
+// CORS answers cross-origin requests (WHATWG Fetch, 3.2).
+type CORS struct {
+	// Origins that are allowed: exact, or with one asterisk for any text.
+	Origins     []string
+	Credentials bool
+	// Methods and Headers for preflights; "*" is any.
+	Methods, Headers, Expose []string
+	MaxAge                   time.Duration
 }
 
 // PathRewrite changes the path before the request is forwarded. Exactly one of

@@ -148,6 +148,9 @@ type TrustRef struct {
 	Name
 }
 
+// SystemTrust is the bundle of the certificates that the system trusts.
+func SystemTrust() TrustRef { return TrustRef{Kind: TrustSystem, Name: Name{Name: "system"}} }
+
 // SecretName is the name of the SDS secret that carries the bundle:
 // trust/<namespace>/<kind>/<name>. It is stable over rotations.
 func (r TrustRef) SecretName() string {

@@ -57,6 +57,10 @@ const (
 	SecretNotFound Reason = "SecretNotFound"
 	// ConfigMapNotFound: the ConfigMap does not exist.
 	ConfigMapNotFound Reason = "ConfigMapNotFound"
+	// ClusterTrustBundleNotFound: the ClusterTrustBundle does not exist.
+	ClusterTrustBundleNotFound Reason = "ClusterTrustBundleNotFound"
+	// SystemTrustNotFound: nobody knows the system's trusted certificates.
+	SystemTrustNotFound Reason = "SystemTrustNotFound"
 	// UnsupportedKind: trust cannot come from this kind of object.
 	UnsupportedKind Reason = "UnsupportedKind"
 	// WrongSecretType: neither Opaque nor kubernetes.io/tls.

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -228,13 +229,47 @@ func Finish(u *ir.Upstream, fleet *ir.Fleet) (*ir.Upstream, *Problem) {
 	}
 	out, tls := *u, *u.TLS
 	tls.ClientCertificate = f.ClientCertificate
-	tls.Profile = f.Profile
-	if tls.Profile.Min == "" {
-		tls.Profile.Min = ir.TLS12
-	}
-	if tls.Profile.Max == "" {
-		tls.Profile.Max = ir.TLS13 // Envoy alone offers at most 1.2 to a backend
+	tls.Profile = joinProfiles(u.TLS.Profile, f.Profile)
+	if tls.Profile.Min > tls.Profile.Max {
+		return nil, &Problem{Reason: reason.TLSVersionInvalid, Type: reason.ServiceError,
+			Category: reason.TLSUpstreamValidation,
+			Message: reason.FormatUpstreamValidation.With(u.Service.Name.Name, u.Service.Port,
+				fmt.Sprintf("fleet %q speaks no version of TLS that is asked for: %s to %s", fleet.Name, tls.Profile.Min, tls.Profile.Max))}
 	}
 	out.TLS = &tls
 	return &out, nil
+}
+
+// joinProfiles fills what an upstream leaves open with what its fleet says, and
+// that with the defaults.
+func joinProfiles(own, fleet ir.TLSProfile) ir.TLSProfile {
+	out := ir.TLSProfile{
+		Min:     cmp.Or(own.Min, fleet.Min, ir.TLS12),
+		Max:     cmp.Or(own.Max, fleet.Max, ir.TLS13), // Envoy alone offers at most 1.2 to a backend
+		Ciphers: fleet.Ciphers, Curves: fleet.Curves,
+	}
+	if own.Ciphers != nil {
+		out.Ciphers = own.Ciphers
+	}
+	if own.Curves != nil {
+		out.Curves = own.Curves
+	}
+	return out
+}
+
+// ProfileOptions judges the TLS options of one validation, by the rules of a
+// fleet's settings: versions "1.2" and "1.3", Envoy's names. What is empty is
+// left open. The fault, when there is one, names the setting and its value.
+func ProfileOptions(s FleetSettings) (out ir.TLSProfile, fault *Problem) {
+	var judged ir.FleetUpstreamTLS
+	for _, rule := range [...]func(*FleetSettings, Objects, *ir.FleetUpstreamTLS) *Problem{fleetVersions, fleetCiphers, fleetCurves} {
+		if p := rule(&s, nil, &judged); p != nil {
+			return ir.TLSProfile{}, p
+		}
+	}
+	out = ir.TLSProfile{Min: ir.TLSVersion(s.Min), Max: ir.TLSVersion(s.Max), Curves: judged.Profile.Curves}
+	if len(s.Ciphers) > 0 {
+		out.Ciphers = judged.Profile.Ciphers
+	}
+	return out, nil
 }

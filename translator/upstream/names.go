@@ -48,6 +48,13 @@ func subjectName(written string) (name ir.SubjectName, fault string) {
 	return ir.SubjectName{Kind: ir.DNSName, Value: dns}, ""
 }
 
+// NameFault says why a name cannot be one that a certificate must bear; "" when
+// it can. It completes "<field> <value> ...".
+func NameFault(written string) string {
+	_, fault := subjectName(written)
+	return fault
+}
+
 // dnsNameFault says why a lower-case name is no DNS host name; "" when it is
 // one. An underscore is let through: names of internal services hold them.
 func dnsNameFault(name string) string {

@@ -179,7 +179,16 @@ func trustData(ref ir.TrustRef, secret *corev1.Secret, configMap *corev1.ConfigM
 		}
 		ca, f = required(keyCA, data)
 		return ca, data[keyCRL], f
-	case ir.TrustClusterTrustBundle, ir.TrustSystem:
+	case ir.TrustClusterTrustBundle:
+		if configMap == nil {
+			return nil, nil, faultf(reason.ClusterTrustBundleNotFound, "ClusterTrustBundle not found")
+		}
+		return []byte(configMap.Data[keyCA]), nil, nil
+	case ir.TrustSystem:
+		if configMap == nil {
+			return nil, nil, faultf(reason.SystemTrustNotFound, "the system's trusted certificates are not known")
+		}
+		return []byte(configMap.Data[keyCA]), nil, nil
 	}
 	return nil, nil, faultf(reason.UnsupportedKind, "trust cannot come from a %s: use a Secret or a ConfigMap", ref.Kind)
 }

@@ -37,7 +37,9 @@ var protocolWords = [...]struct{ word, annotation string }{
 // port's appProtocol; the first that speaks wins.
 func chooseProtocol(d *draft) *Problem {
 	word := ""
-	if p := d.request.Protocol; p != nil {
+	if t := d.request.Transport; t != nil {
+		word = t.word()
+	} else if p := d.request.Protocol; p != nil {
 		if *p != wordTLS && *p != wordH2 && *p != wordH2C {
 			return &Problem{Reason: reason.UnsupportedProtocol, Type: reason.ServiceError,
 				Category: reason.UnsupportedProtocol, Message: reason.FormatProtocol.With(clip(*p))}
@@ -59,6 +61,19 @@ func chooseProtocol(d *draft) *Problem {
 		d.out.TLS = &ir.UpstreamTLS{}
 	}
 	return nil
+}
+
+func (t *Transport) word() string {
+	switch {
+	case t.TLS && t.HTTP2:
+		return wordH2
+	case t.TLS:
+		return wordTLS
+	case t.HTTP2:
+		return wordH2C
+	default:
+		return ""
+	}
 }
 
 // annotatedProtocol returns the protocol that the upstream-protocol

@@ -22,8 +22,15 @@ import (
 // minRSA is the smallest RSA key that is not noted as weak, in bits.
 const minRSA = 2048
 
+// TrustText is the form in which ParseTrust takes what is no ConfigMap: the
+// text of a ClusterTrustBundle, or of the system's trusted certificates.
+func TrustText(text string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{Data: map[string]string{keyCA: text}}
+}
+
 // ParseTrust judges the object that ref names; nil means that it does not
-// exist. Only the argument of ref's kind is looked at.
+// exist. Only the argument of ref's kind is looked at; what is neither a Secret
+// nor a ConfigMap comes as TrustText.
 //
 // The key ca.crt holds PEM certificates, with any text around them. One that
 // cannot be read spoils the bundle: a CA would be missing in silence. Outside

@@ -325,7 +325,7 @@ func TestParseTrustOfOtherKinds(t *testing.T) {
 		},
 		"System": {
 			reason: "never an empty bundle", ref: ref(ir.TrustSystem),
-			want: `invalid CA System "hand/ca": trust cannot come from a System: use a Secret or a ConfigMap`,
+			want: `invalid CA System "hand/ca": the system's trusted certificates are not known`,
 		},
 	}
 	for name, tc := range cases {

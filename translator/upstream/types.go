@@ -56,6 +56,9 @@ type Request struct {
 	// Protocol is the route's own word (HTTPProxy services[].protocol): "tls",
 	// "h2", "h2c"; nil when it says nothing.
 	Protocol *string
+	// Transport, when set, is what the front end has settled by its own API:
+	// neither Protocol nor what the Service says is asked.
+	Transport *Transport
 	// Validation is nil when the route asks for none.
 	Validation *Validation
 	// TCP carries bytes rather than HTTP.
@@ -83,4 +86,13 @@ type Validation struct {
 	// SNI, when not empty, is sent whatever Hosts says (BackendTLSPolicy
 	// hostname).
 	SNI string
+	// Profile is what the validation asks of TLS; what it leaves empty comes
+	// from the fleet.
+	Profile ir.TLSProfile
+}
+
+// Transport is how a backend is spoken to.
+type Transport struct {
+	TLS   bool
+	HTTP2 bool
 }

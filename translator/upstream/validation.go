@@ -64,6 +64,7 @@ func requireTrust(d *draft) *Problem {
 	trust := slices.Clone(v.Trust)
 	slices.SortFunc(trust, compareTrust)
 	d.out.TLS.Verify = &ir.Verify{Trust: slices.Compact(trust)}
+	d.out.TLS.Profile = v.Profile
 	return nil
 }
 

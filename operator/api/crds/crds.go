@@ -1,5 +1,5 @@
 // Package crds holds the CustomResourceDefinitions of the kinds that Signet
-// reads, generated from their Go types by operator/api/generate.sh. It decides
+// reads, written by operator/api/generate.sh. It decides
 // nothing: installing and validating are done by who reads them.
 package crds
 

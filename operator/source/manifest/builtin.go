@@ -11,8 +11,10 @@ import (
 	"slices"
 	"strings"
 
+	certificatesv1beta1 "k8s.io/api/certificates/v1beta1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -62,7 +64,32 @@ func decodeFinding(err error, content map[string]any) finding {
 	return finding{message: "Invalid value: " + err.Error()}
 }
 
-func namespaceRules(*corev1.Namespace) field.ErrorList { return nil }
+// namespaceRules sets the label that the API server sets on every namespace.
+func namespaceRules(o *corev1.Namespace) field.ErrorList {
+	if o.Labels == nil {
+		o.Labels = map[string]string{}
+	}
+	o.Labels[corev1.LabelMetadataName] = o.Name
+	return nil
+}
+
+// trustBundleName takes "<signer's domain>:<path>:<name>" too, which a bundle
+// of a signer must have.
+func trustBundleName(name string, prefix bool) []string {
+	var out []string
+	for part := range strings.SplitSeq(name, ":") {
+		out = append(out, apivalidation.NameIsDNSSubdomain(part, prefix)...)
+	}
+	return out
+}
+
+// trustBundleRules leaves the bundle to who reads it.
+func trustBundleRules(o *certificatesv1beta1.ClusterTrustBundle) field.ErrorList {
+	if o.Spec.TrustBundle == "" {
+		return field.ErrorList{field.Required(field.NewPath("spec", "trustBundle"), "")}
+	}
+	return nil
+}
 
 func secretRules(o *corev1.Secret) field.ErrorList {
 	if len(o.StringData) > 0 && o.Data == nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
+	certificatesv1beta1 "k8s.io/api/certificates/v1beta1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
 )
@@ -50,6 +52,22 @@ func servedKinds(custom map[schema.GroupVersionKind]*customSchema) []kind {
 		customKind(custom, contour.WithKind("TLSCertificateDelegation"),
 			func(o *contourv1.TLSCertificateDelegation) any { return &o.Spec }),
 		customKind(custom, v1alpha1.GroupVersion.WithKind("EnvoyFleet"), func(o *v1alpha1.EnvoyFleet) any { return &o.Spec }),
+	}
+}
+
+// gatewayKinds are those of the Gateway API's standard channel.
+func gatewayKinds(custom map[schema.GroupVersionKind]*customSchema) []kind {
+	gateway := schema.GroupVersion{Group: gatewayv1.GroupVersion.Group, Version: gatewayv1.GroupVersion.Version}
+	return []kind{
+		builtin(certificatesv1beta1.SchemeGroupVersion.WithKind("ClusterTrustBundle"), clusterScoped,
+			trustBundleName, trustBundleRules),
+		customKind(custom, gateway.WithKind("GatewayClass"), func(o *gatewayv1.GatewayClass) any { return &o.Spec }),
+		customKind(custom, gateway.WithKind("Gateway"), func(o *gatewayv1.Gateway) any { return &o.Spec }),
+		customKind(custom, gateway.WithKind("ListenerSet"), func(o *gatewayv1.ListenerSet) any { return &o.Spec }),
+		customKind(custom, gateway.WithKind("HTTPRoute"), func(o *gatewayv1.HTTPRoute) any { return &o.Spec }),
+		customKind(custom, gateway.WithKind("GRPCRoute"), func(o *gatewayv1.GRPCRoute) any { return &o.Spec }),
+		customKind(custom, gateway.WithKind("BackendTLSPolicy"), func(o *gatewayv1.BackendTLSPolicy) any { return &o.Spec }),
+		customKind(custom, gateway.WithKind("ReferenceGrant"), func(o *gatewayv1.ReferenceGrant) any { return &o.Spec }),
 	}
 }
 

@@ -36,7 +36,7 @@ var shared = sync.OnceValues(func() (*Decoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newDecoder(servedKinds(custom))
+	return newDecoder(append(servedKinds(custom), gatewayKinds(custom)...))
 })
 
 // NewDecoder returns a decoder of all kinds that are served. An error is a

@@ -111,8 +111,8 @@ func TestParseProblems(t *testing.T) {
 		},
 		"kind that is not served": {
 			reason: "a warning, never silence",
-			text:   "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: r}\n",
-			want: []string{`:1: warning: HTTPRoute: kind HTTPRoute of gateway.networking.k8s.io/v1 is not served: ` +
+			text:   "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: r}\n",
+			want: []string{`:1: warning: Ingress: kind Ingress of networking.k8s.io/v1 is not served: ` +
 				`the document has no effect`},
 		},
 		"version that is not served": {

@@ -1,0 +1,202 @@
+package translator
+
+import (
+	"slices"
+
+	"k8s.io/apimachinery/pkg/util/sets"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/signetproxy/signet/translator/gatewayapi"
+	"github.com/signetproxy/signet/translator/gatewayapi/listener"
+	"github.com/signetproxy/signet/translator/gatewayapi/policy"
+	"github.com/signetproxy/signet/translator/gatewayapi/route"
+	"github.com/signetproxy/signet/translator/graph"
+	"github.com/signetproxy/signet/translator/ir"
+)
+
+// gatewayStatuses are the statuses of the Gateway API's kinds: what translation
+// knows, times left zero. Entries and conditions of others are not in them: who
+// writes a status keeps those.
+type gatewayStatuses struct {
+	routesFor  *graph.Index[ir.Name, ir.ObjectRef]
+	attachedTo *graph.Index[route.SectionKey, ir.ObjectRef]
+
+	GatewayClassStatuses *graph.Unit[ir.Name, gatewayv1.GatewayClassStatus]
+	GatewayStatuses      *graph.Unit[ir.Name, gatewayv1.GatewayStatus]
+	ListenerSetStatuses  *graph.Unit[ir.Name, gatewayv1.ListenerSetStatus]
+	RouteStatuses        *graph.Unit[ir.ObjectRef, gatewayv1.RouteStatus]
+	PolicyStatuses       *graph.Unit[ir.Name, gatewayv1.PolicyStatus]
+}
+
+func (t *Translator) declareGatewayStatuses() {
+	g := t.Graph
+	t.routesFor = graph.NewIndex(t.routes, "routes by Service", func(_ ir.ObjectRef, d *route.Document) []ir.Name {
+		var out []ir.Name
+		for _, s := range d.Services {
+			out = append(out, s.Service)
+		}
+		return out
+	})
+	t.attachedTo = graph.NewIndex(t.attachments, "routes by listener", func(_ ir.ObjectRef, a *route.Attachment) []route.SectionKey {
+		return a.Sections
+	})
+	t.GatewayClassStatuses = graph.NewUnit(g, graph.UnitSpec[ir.Name, gatewayv1.GatewayClassStatus]{
+		Name: "GatewayClass status", Live: []graph.Liveness[ir.Name]{graph.NewIndex(t.classes, "classes of ours",
+			func(n ir.Name, c listener.Class) []ir.Name { return only(c.Ours, n) })},
+		Compute: func(r *graph.Reader, n ir.Name) (gatewayv1.GatewayClassStatus, error) {
+			c, _ := t.classes.Get(r, n)
+			return c.Status(SupportedFeatures()), nil
+		},
+	})
+	t.GatewayStatuses = graph.NewUnit(g, graph.UnitSpec[ir.Name, gatewayv1.GatewayStatus]{
+		Name: "Gateway status", Live: []graph.Liveness[ir.Name]{graph.NewIndex(t.placed, "Gateways of ours",
+			func(n ir.Name, g *listener.Gateway) []ir.Name { return only(g.Ours, n) })},
+		Compute: t.computeGatewayStatus,
+	})
+	t.ListenerSetStatuses = graph.NewUnit(g, graph.UnitSpec[ir.Name, gatewayv1.ListenerSetStatus]{
+		Name: "ListenerSet status", Live: []graph.Liveness[ir.Name]{graph.NewIndex(t.placed, "ListenerSets of ours",
+			func(_ ir.Name, g *listener.Gateway) []ir.Name {
+				var out []ir.Name
+				for i := range g.Sets {
+					out = append(out, g.Sets[i].Name)
+				}
+				return out
+			})},
+		Compute: t.computeListenerSetStatus,
+	})
+	t.RouteStatuses = graph.NewUnit(g, graph.UnitSpec[ir.ObjectRef, gatewayv1.RouteStatus]{
+		Name: "route status", Live: []graph.Liveness[ir.ObjectRef]{graph.NewIndex(t.attachments, "routes of ours",
+			func(ref ir.ObjectRef, a *route.Attachment) []ir.ObjectRef { return only(len(a.Parents) > 0, ref) })},
+		Compute: t.computeRouteStatus,
+	})
+	t.PolicyStatuses = graph.NewUnit(g, graph.UnitSpec[ir.Name, gatewayv1.PolicyStatus]{
+		Name:    "BackendTLSPolicy status",
+		Live:    []graph.Liveness[ir.Name]{graph.NewIndex(t.policies, "policies to report", nameOf[*policy.Policy])},
+		Compute: t.computePolicyStatus,
+	})
+}
+
+func only[T any](keep bool, v T) []T {
+	if !keep {
+		return nil
+	}
+	return []T{v}
+}
+
+func (t *Translator) computeGatewayStatus(r *graph.Reader, n ir.Name) (gatewayv1.GatewayStatus, error) {
+	gw, _ := t.placed.Get(r, n)
+	refs, ok := t.links.Get(r, n)
+	if !ok {
+		return gatewayv1.GatewayStatus{}, unusable("Gateway "+n.String(), t.links.Failure(r, n))
+	}
+	return listener.Status(gw, refs, t.attachedRoutes(r), t.troubles(r, gw)), nil
+}
+
+// attachedRoutes counts the routes of a section.
+func (t *Translator) attachedRoutes(r *graph.Reader) func(*listener.Section) int32 {
+	return func(s *listener.Section) int32 {
+		return int32(len(t.attachedTo.Keys(r, route.SectionKey{Parent: s.Parent, Name: s.Name}))) //nolint:gosec // fewer than 2^31
+	}
+}
+
+// troubles are what could not be made of a Gateway, or is refused by Envoy.
+func (t *Translator) troubles(r *graph.Reader, gw *listener.Gateway) listener.Troubles {
+	port := func(s *listener.Section) listenerKey {
+		return listenerKey{gw.Fleet, gw.PortName(s.Port, s.Protocol == gatewayv1.UDPProtocolType)}
+	}
+	return listener.Troubles{
+		Withheld: func(s *listener.Section) error { return t.listeners.Failure(r, port(s)) },
+		Refused: func(s *listener.Section) string {
+			whole := listenerRefusal(port(s))
+			part := whole
+			part.Part = s.Host
+			for _, k := range []RefusalKey{whole, part} {
+				if x, ok := t.Refusals.Get(r, k); ok && !x.Idle {
+					return x.Message(k.Fleet)
+				}
+			}
+			return ""
+		},
+		Messages: t.refusalsOfObject(r, gatewayRef(gw.Name)),
+	}
+}
+
+func (t *Translator) computeListenerSetStatus(r *graph.Reader, set ir.Name) (gatewayv1.ListenerSetStatus, error) {
+	n, _ := gatewayObjects{objects{t, r}}.GatewayOf(set)
+	gw, ok := t.placed.Get(r, n)
+	if !ok {
+		return gatewayv1.ListenerSetStatus{}, unusable("Gateway "+n.String(), t.placed.Failure(r, n))
+	}
+	refs, ok := t.links.Get(r, n)
+	if !ok {
+		return gatewayv1.ListenerSetStatus{}, unusable("Gateway "+n.String(), t.links.Failure(r, n))
+	}
+	return listener.SetStatus(gw, refs, set, t.attachedRoutes(r), t.troubles(r, gw)), nil
+}
+
+func (t *Translator) computeRouteStatus(r *graph.Reader, ref ir.ObjectRef) (gatewayv1.RouteStatus, error) {
+	a, _ := t.attachments.Get(r, ref)
+	d, ok := t.routes.Get(r, ref)
+	if !ok {
+		return gatewayv1.RouteStatus{}, unusable(ref.String(), t.routes.Failure(r, ref))
+	}
+	var withheld []string
+	for _, k := range t.refusedHosts.Keys(r, ref) {
+		h, _ := t.hosts.Get(r, k)
+		for _, x := range h.Refused {
+			if x.Origin == ref && !slices.Contains(withheld, x.Reason) {
+				withheld = append(withheld, x.Reason)
+			}
+		}
+	}
+	return route.Status(d, a, withheld, t.refusalsOfObject(r, ref)), nil
+}
+
+func (t *Translator) computePolicyStatus(r *graph.Reader, n ir.Name) (gatewayv1.PolicyStatus, error) {
+	p, _ := t.policies.Get(r, n)
+	var gateways []ir.Name
+	for _, target := range p.Targets {
+		for _, ref := range t.routesFor.Keys(r, target.Service) {
+			d, ok := t.routes.Get(r, ref)
+			if !ok || !d.Uses(target) {
+				continue
+			}
+			if a, ok := t.attachments.Get(r, ref); ok {
+				gateways = append(gateways, a.Gateways()...)
+			}
+		}
+	}
+	conflict := policy.Conflict(p, func(service ir.Name) *policy.Binding {
+		b, _ := t.bindings.Get(r, service)
+		return b
+	})
+	return policy.Status(p, conflict, gateways), nil
+}
+
+// SupportedFeatures are the features of the Gateway API that Signet claims,
+// sorted by name.
+func SupportedFeatures() []gatewayv1.SupportedFeature {
+	out := make([]gatewayv1.SupportedFeature, 0, len(features))
+	for _, f := range sets.List(sets.New(features...)) {
+		out = append(out, gatewayv1.SupportedFeature{Name: gatewayv1.FeatureName(f)})
+	}
+	return out
+}
+
+// features by the names of sigs.k8s.io/gateway-api/pkg/features.
+var features = []string{
+	"Gateway", "ReferenceGrant", gatewayapi.KindListenerSet, gatewayapi.KindGRPCRoute,
+	"GRPCRouteNamedRouteRule", "GRPCRouteRequestHeaderModifier",
+	gatewayapi.KindHTTPRoute, gatewayapi.KindPolicy, "BackendTLSPolicySANValidation",
+	"GatewayPort8080", "GatewayAddressEmpty", "ClusterTrustBundle",
+	"GatewayHTTPListenerIsolation", "GatewayHTTPSListenerDetectMisdirectedRequests",
+	"GatewayBackendClientCertificate", "GatewayFrontendClientCertificateValidation",
+	"GatewayFrontendClientCertificateValidationInsecureFallback", "GatewayRouteHostnameIntersectionPrecedence",
+	"HTTPRouteDestinationPortMatching", "HTTPRouteBackendRequestHeaderModification", "HTTPRouteQueryParamMatching",
+	"HTTPRouteMethodMatching", "HTTPRouteResponseHeaderModification", "HTTPRoutePortRedirect", "HTTPRouteSchemeRedirect",
+	"HTTPRoutePathRedirect", "HTTPRouteHostRewrite", "HTTPRoutePathRewrite", "HTTPRouteRequestMirror",
+	"HTTPRouteRequestMultipleMirrors", "HTTPRouteRequestPercentageMirror", "HTTPRouteRequestTimeout", "HTTPRouteBackendTimeout",
+	"HTTPRouteParentRefPort", "HTTPRouteBackendProtocolH2C", "HTTPRouteBackendProtocolWebSocket", "HTTPRouteNamedRouteRule",
+	"HTTPRouteCORS", "HTTPRoute303RedirectStatusCode", "HTTPRoute307RedirectStatusCode", "HTTPRoute308RedirectStatusCode",
+	"HTTPRouteRetryCodes", "HTTPRouteRetryConnectionError", "HTTPRouteBackendURLRewrite",
+}

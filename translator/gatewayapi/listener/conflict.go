@@ -1,0 +1,119 @@
+package listener
+
+import (
+	"fmt"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/signetproxy/signet/translator/gatewayapi"
+	"github.com/signetproxy/signet/translator/reason"
+)
+
+// conflicts finds the sections that cannot share a port. Of one object all are
+// refused; of several objects the first one keeps the port.
+func (g *Gateway) conflicts() {
+	for i := range g.Sections {
+		s := &g.Sections[i]
+		if s.Fault != nil {
+			continue
+		}
+		for j := range g.Sections {
+			o := &g.Sections[j]
+			same := o.Parent == s.Parent
+			if i == j || o.Fault != nil || (!same && (j > i || o.Conflict != nil)) {
+				continue
+			}
+			if why := clash(s, o); why != "" {
+				s.Conflict = &gatewayapi.Fault{Reason: why, Message: fmt.Sprintf(
+					"port %d: listener %q of %s has protocol %s and hostname %q", s.Port, o.Name, o.Parent, o.Protocol, o.Host)}
+				break
+			}
+		}
+	}
+}
+
+// clash is why two sections cannot both be served; "" when they can.
+func clash(a, b *Section) reason.Reason {
+	udp := a.Protocol == gatewayv1.UDPProtocolType
+	if a.Port != b.Port || udp != (b.Protocol == gatewayv1.UDPProtocolType) {
+		return ""
+	}
+	switch {
+	case a.TLS() != b.TLS(), a.HTTP() != b.HTTP() && !a.TLS():
+		return reason.ProtocolConflict
+	case a.Host == b.Host && a.Protocol != b.Protocol:
+		return reason.ProtocolConflict
+	case a.Host == b.Host:
+		return reason.HostnameConflict
+	default:
+		return ""
+	}
+}
+
+// overlaps says that a client's connection to one section may be used, by its
+// certificate's names, for hosts of another.
+func (g *Gateway) overlaps(s *Section) (other *Section) {
+	if s.Protocol != gatewayv1.HTTPSProtocolType || !s.Served() {
+		return nil
+	}
+	for i := range g.Sections {
+		o := &g.Sections[i]
+		if o.Port != s.Port || o == s || o.Protocol != s.Protocol || !o.Served() {
+			continue
+		}
+		if _, ok := gatewayapi.Intersect(o.Host, s.Host); ok {
+			return o
+		}
+	}
+	return nil
+}
+
+// Bind is one port that a Gateway binds.
+type Bind struct {
+	Address string
+	Port    uint32
+	UDP     bool
+}
+
+// Binds are the ports that a Gateway binds, each once.
+func (g *Gateway) Binds() []Bind {
+	if g.Fault != nil || g.Unusable != nil {
+		return nil
+	}
+	var out []Bind
+	seen := map[Bind]bool{}
+	for i := range g.Sections {
+		s := &g.Sections[i]
+		b := g.bind(s)
+		if s.Served() && !seen[b] {
+			seen[b] = true
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+func (g *Gateway) bind(s *Section) Bind {
+	return Bind{Address: g.Address, Port: g.Bound(s.Port), UDP: s.Protocol == gatewayv1.UDPProtocolType}
+}
+
+// Place takes the ports away that others on the fleet have: taken says who.
+func (g *Gateway) Place(taken func(Bind) string) *Gateway {
+	out := *g
+	out.Sections = make([]Section, len(g.Sections))
+	for i := range g.Sections {
+		s := g.Sections[i]
+		if s.Served() && g.Fault == nil {
+			if who := taken(g.bind(&s)); who != "" {
+				b := g.bind(&s)
+				s.Fault = &gatewayapi.Fault{Reason: reason.PortUnavailable, Message: fmt.Sprintf(
+					"port %d of %s belongs to %s: choose another port, or another address in spec.addresses", b.Port, b.Address, who)}
+			}
+		}
+		out.Sections[i] = s
+	}
+	if some, _ := out.accepted(); !some && out.Fault == nil && len(out.Sets) == 0 {
+		out.Fault = unaccepted()
+	}
+	return &out
+}

@@ -1,0 +1,187 @@
+package listener
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/signetproxy/signet/translator/ir"
+)
+
+// facts are a fleet on loopback that serves every Gateway.
+type facts struct{}
+
+func (facts) EnvoyFleet(n ir.Name) bool { return n.Name == "edge" }
+
+func (facts) Labels(namespace string) (map[string]string, bool) {
+	return map[string]string{"name": namespace}, true
+}
+
+func (facts) Host(ir.Name) (ir.Name, Hosting, bool) {
+	return ir.Name{Namespace: "f", Name: "edge"}, Hosting{Address: "127.0.0.1", Offset: 10_000}, true
+}
+
+func gateway(t *testing.T, spec string) *gatewayv1.Gateway {
+	t.Helper()
+	g := &gatewayv1.Gateway{Namespace: "a", Name: "gw"}
+	if err := yaml.UnmarshalStrict([]byte(spec), &g.Spec); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func set(t *testing.T, name, spec string) *gatewayv1.ListenerSet {
+	t.Helper()
+	s := &gatewayv1.ListenerSet{Namespace: "a", Name: name}
+	if err := yaml.UnmarshalStrict([]byte(spec), &s.Spec); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// verdicts is a line for each section: what became of it.
+func verdicts(g *Gateway) string {
+	var out []string
+	for i := range g.Sections {
+		s := &g.Sections[i]
+		verdict := "served"
+		switch {
+		case s.Fault != nil:
+			verdict = string(s.Fault.Reason)
+		case s.Conflict != nil:
+			verdict = string(s.Conflict.Reason)
+		}
+		out = append(out, fmt.Sprintf("%s/%s %s", s.Parent.Name.Name, s.Name, verdict))
+	}
+	if g.Fault != nil {
+		out = append(out, "gateway "+string(g.Fault.Reason))
+	}
+	return strings.Join(out, ", ")
+}
+
+func TestMerge(t *testing.T) {
+	const all = "allowedListeners: {namespaces: {from: Same}}"
+	cases := map[string]struct {
+		reason, gateway string
+		sets            map[string]string
+		want            string
+	}{
+		"distinct": {
+			reason:  "by hostname, and by port",
+			gateway: `{listeners: [{name: x, port: 80, protocol: HTTP}, {name: w, port: 80, protocol: HTTP, hostname: a.test}, {name: z, port: 81, protocol: HTTP}]}`,
+			want:    "gw/x served, gw/w served, gw/z served",
+		},
+		"same host": {
+			reason:  "neither wins",
+			gateway: `{listeners: [{name: x, port: 80, protocol: HTTP}, {name: w, port: 80, protocol: HTTP}, {name: z, port: 81, protocol: HTTP}]}`,
+			want:    "gw/x HostnameConflict, gw/w HostnameConflict, gw/z served",
+		},
+		"protocols": {
+			reason:  "cleartext and TLS cannot share a port",
+			gateway: `{listeners: [{name: x, port: 80, protocol: HTTP}, {name: w, port: 80, protocol: HTTPS, hostname: a.test}, {name: z, port: 81, protocol: HTTP}]}`,
+			want:    "gw/x ProtocolConflict, gw/w ProtocolConflict, gw/z served",
+		},
+		"unknown protocol": {
+			reason:  "takes no port away",
+			gateway: `{listeners: [{name: x, port: 80, protocol: HTTP}, {name: w, port: 80, protocol: example.com/odd}]}`,
+			want:    "gw/x served, gw/w UnsupportedProtocol",
+		},
+		"nothing left": {
+			reason:  "the Gateway is not accepted",
+			gateway: `{listeners: [{name: x, port: 80, protocol: TCP}]}`,
+			want:    "gw/x UnsupportedProtocol, gateway ListenersNotValid",
+		},
+		"sets": {
+			reason:  "the Gateway's own go first, then the first by name",
+			gateway: `{listeners: [{name: x, port: 80, protocol: HTTP, hostname: a.test}], ` + all + `}`,
+			sets: map[string]string{
+				"s1": `{parentRef: {name: gw}, listeners: [{name: x, port: 80, protocol: HTTP, hostname: a.test}, {name: w, port: 80, protocol: HTTP, hostname: b.test}]}`,
+				"s2": `{parentRef: {name: gw}, listeners: [{name: w, port: 80, protocol: HTTP, hostname: b.test}]}`,
+			},
+			want: "gw/x served, s1/x HostnameConflict, s1/w served, s2/w HostnameConflict",
+		},
+		"sets not allowed": {
+			reason:  "no listener of theirs",
+			gateway: `{listeners: [{name: x, port: 80, protocol: HTTP}]}`,
+			sets:    map[string]string{"s1": `{parentRef: {name: gw}, listeners: [{name: w, port: 81, protocol: HTTP}]}`},
+			want:    "gw/x served",
+		},
+		"parameters": {
+			reason:  "of an EnvoyFleet that is there",
+			gateway: `{infrastructure: {parametersRef: {group: operator.signetproxy.io, kind: EnvoyFleet, name: nowhere}}, listeners: [{name: x, port: 80, protocol: HTTP}]}`,
+			want:    "gw/x served, gateway InvalidParameters",
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			var sets []*gatewayv1.ListenerSet
+			for n, spec := range tc.sets {
+				sets = append(sets, set(t, n, spec))
+			}
+			g := Merge(facts{}, Class{Ours: true}, gateway(t, tc.gateway), sets)
+			if diff := cmp.Diff(tc.want, verdicts(g)); diff != "" {
+				t.Errorf("%s: -want, +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// A host belongs to the one section on the port that fits it best.
+func TestOwns(t *testing.T) {
+	g := Merge(facts{}, Class{Ours: true}, gateway(t, `{listeners: [
+		{name: any, port: 443, protocol: HTTPS}, {name: wild, port: 443, protocol: HTTPS, hostname: "*.x.test"},
+		{name: exact, port: 443, protocol: HTTPS, hostname: a.x.test}, {name: other, port: 80, protocol: HTTP}]}`), nil)
+	cases := map[string]struct{ reason, want string }{
+		"a.x.test":   {"the exact hostname", "exact"},
+		"b.x.test":   {"the wildcard", "wild"},
+		"c.b.x.test": {"any number of labels", "wild"},
+		"*.b.x.test": {"a wildcard within the wildcard", "wild"},
+		"x.test":     {"the wildcard needs a label", "any"},
+		"*.test":     {"wider than every other hostname", "any"},
+		"other.test": {"the rest", "any"},
+	}
+	for host, tc := range cases {
+		var owners []string
+		for i := range g.Sections {
+			if s := &g.Sections[i]; s.Port == 443 && g.Owns(s, host) {
+				owners = append(owners, s.Name)
+			}
+		}
+		if diff := cmp.Diff([]string{tc.want}, owners); diff != "" {
+			t.Errorf("%s (%s): -want, +got:\n%s", host, tc.reason, diff)
+		}
+	}
+	elsewhere := map[string][]string{
+		"any": {"*.x.test", "a.x.test"}, "wild": {"a.x.test", "*"}, "exact": {"*"},
+	}
+	for i := range g.Sections {
+		s := &g.Sections[i]
+		if diff := cmp.Diff(elsewhere[s.Name], g.Elsewhere(s)); diff != "" {
+			t.Errorf("hosts elsewhere than in %s: -want, +got:\n%s", s.Name, diff)
+		}
+	}
+}
+
+// A port that another holds is not served, and says by whom it is held.
+func TestPlace(t *testing.T) {
+	g := Merge(facts{}, Class{Ours: true}, gateway(t, `{listeners: [{name: x, port: 80, protocol: HTTP}, {name: w, port: 8000, protocol: HTTP}]}`), nil)
+	if diff := cmp.Diff([]Bind{{Address: "127.0.0.1", Port: 10080}, {Address: "127.0.0.1", Port: 8000}}, g.Binds()); diff != "" {
+		t.Errorf("binds: -want, +got:\n%s", diff)
+	}
+	placed := g.Place(func(b Bind) string {
+		if b.Port == 8000 {
+			return "Gateway a/first"
+		}
+		return ""
+	})
+	if got := verdicts(placed); got != "gw/x served, gw/w PortUnavailable" {
+		t.Errorf("placed: %s", got)
+	}
+	if g.Sections[1].Fault != nil {
+		t.Error("placing changed the Gateway that it was given")
+	}
+}

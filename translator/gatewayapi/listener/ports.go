@@ -1,0 +1,89 @@
+package listener
+
+import (
+	"slices"
+	"strings"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/signetproxy/signet/translator/ir"
+)
+
+// Ports are the names of the listeners that a Gateway binds, each once.
+func (g *Gateway) Ports() []string {
+	if g.Fault != nil || g.Unusable != nil {
+		return nil
+	}
+	var out []string
+	for i := range g.Sections {
+		s := &g.Sections[i]
+		if name := g.PortName(s.Port, s.Protocol == gatewayv1.UDPProtocolType); s.Served() && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// Scopes are the names of the tables that the Gateway's hosts are looked up in,
+// each once.
+func (g *Gateway) Scopes() []string {
+	var out []string
+	g.eachServed(func(s *Section) {
+		if scope := g.Scope(s); !slices.Contains(out, scope) {
+			out = append(out, scope)
+		}
+	})
+	return out
+}
+
+// Hosts are the hosts that are there even without a route, by scope: those of
+// the sections, and those that other sections on the port serve.
+func (g *Gateway) Hosts(to func(scope, host string)) {
+	g.eachServed(func(s *Section) {
+		to(g.Scope(s), s.Host)
+		for _, host := range g.Elsewhere(s) {
+			to(g.Scope(s), host)
+		}
+	})
+}
+
+func (g *Gateway) eachServed(f func(*Section)) {
+	if g.Fault != nil || g.Unusable != nil {
+		return
+	}
+	for i := range g.Sections {
+		if s := &g.Sections[i]; s.Served() && s.HTTP() {
+			f(s)
+		}
+	}
+}
+
+// Listener is the listener of one port of a Gateway.
+func (g *Gateway) Listener(refs *References, name string) *ir.Listener {
+	out := &ir.Listener{Name: name, Address: g.Address, CORS: true}
+	for i := range g.Sections {
+		s := &g.Sections[i]
+		if !s.Served() || g.PortName(s.Port, s.Protocol == gatewayv1.UDPProtocolType) != name {
+			continue
+		}
+		out.Port = g.Bound(s.Port)
+		if s.TLS() {
+			out.TLS = true
+			out.Chains = append(out.Chains, g.chain(s, &refs.Sections[i]))
+		}
+	}
+	slices.SortFunc(out.Chains, func(a, b ir.Chain) int { return strings.Compare(a.ServerName, b.ServerName) })
+	return out
+}
+
+// chain serves the hosts of a section; without what it needs for that it closes
+// the connections, so that no wider section takes them.
+func (g *Gateway) chain(s *Section, r *SectionReferences) ir.Chain {
+	out := ir.Chain{ServerName: s.Host}
+	if r.Closed != nil {
+		return out
+	}
+	out.Scope = g.Scope(s)
+	out.TLS = &ir.Termination{Certificates: r.Certificates, Profile: r.Profile, Client: r.Validation}
+	return out
+}

@@ -1,0 +1,225 @@
+package listener
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/signetproxy/signet/translator/gatewayapi"
+	"github.com/signetproxy/signet/translator/ir"
+	"github.com/signetproxy/signet/translator/reason"
+)
+
+// Gateway is a Gateway with its listeners, as far as routes need to know it.
+type Gateway struct {
+	Name       ir.Name
+	Generation int64
+	Created    time.Time
+	// Ours says that its class is served by Signet; all else is empty when not.
+	Ours bool
+	// Fault is why nothing of the Gateway is served; nil when something is.
+	Fault *gatewayapi.Fault
+	// Unusable is why it does not get the addresses that it asks for.
+	Unusable *gatewayapi.Fault
+	// Fleet serves the Gateway.
+	Fleet ir.Name
+	// Address is the IP address that the fleet binds, and Offset what it adds
+	// to ports below 1024.
+	Address string
+	Offset  uint32
+	// Sections in order of precedence: the Gateway's own first.
+	Sections []Section
+	// Sets are the ListenerSets that name the Gateway, in order of precedence.
+	Sets []Set
+}
+
+// Set is a ListenerSet.
+type Set struct {
+	Name       ir.Name
+	Generation int64
+	// Allowed says that the Gateway takes its listeners.
+	Allowed bool
+}
+
+// Section is one listener of a Gateway or of a ListenerSet.
+type Section struct {
+	// Parent is the object that it is written in.
+	Parent   ir.ObjectRef
+	Name     string
+	Protocol gatewayv1.ProtocolType
+	Port     int32
+	// Host is lower case, or gatewayapi.AnyHost.
+	Host        string
+	Passthrough bool
+	// Kinds are the routes that may attach; KindsFault is set when others are
+	// listed.
+	Kinds      []string
+	KindsFault *gatewayapi.Fault
+	// From and Selector say which namespaces routes may be in.
+	From     gatewayv1.FromNamespaces
+	Selector *metav1.LabelSelector
+	// Fault is why the section is not accepted, nil when it is.
+	Fault *gatewayapi.Fault
+	// Conflict is why another section goes before it, nil when none does.
+	Conflict *gatewayapi.Fault
+}
+
+// Served says that the section takes part in what its port serves.
+func (s *Section) Served() bool { return s.Fault == nil && s.Conflict == nil }
+
+// HTTP says that requests are routed.
+func (s *Section) HTTP() bool {
+	return s.Protocol == gatewayv1.HTTPProtocolType || s.Protocol == gatewayv1.HTTPSProtocolType
+}
+
+// TLS says that connections are told apart by SNI.
+func (s *Section) TLS() bool {
+	return s.Protocol == gatewayv1.HTTPSProtocolType || s.Protocol == gatewayv1.TLSProtocolType
+}
+
+// Terminates says that the section needs certificates.
+func (s *Section) Terminates() bool { return s.TLS() && !s.Passthrough }
+
+// PortName is the name of the listener of one port.
+func (g *Gateway) PortName(port int32, udp bool) string {
+	name := g.Name.String() + "/" + strconv.Itoa(int(port))
+	if udp {
+		name += "/udp"
+	}
+	return name
+}
+
+// Scope is the name of the table that a section's hosts are looked up in: one
+// for all sections of a cleartext port, one for each section with TLS.
+func (g *Gateway) Scope(s *Section) string {
+	name := g.PortName(s.Port, s.Protocol == gatewayv1.UDPProtocolType)
+	if s.TLS() {
+		name += "/" + s.Host
+	}
+	return name
+}
+
+// Bound is the port that the fleet binds for a port.
+func (g *Gateway) Bound(port int32) uint32 {
+	const privileged = 1024
+	if port < privileged {
+		return uint32(port) + g.Offset //nolint:gosec // ports are positive
+	}
+	return uint32(port)
+}
+
+// Owns reports whether requests for host, exact or wildcard, that reach the
+// port of a section belong to it: no other section there has a host that fits
+// better.
+func (g *Gateway) Owns(s *Section, host string) bool {
+	if !gatewayapi.Covers(s.Host, host) {
+		return false
+	}
+	for i := range g.Sections {
+		o := &g.Sections[i]
+		if o.Port == s.Port && o.HTTP() == s.HTTP() && o.TLS() == s.TLS() && o.Served() && o != s &&
+			gatewayapi.Covers(o.Host, host) && gatewayapi.CompareHosts(o.Host, s.Host) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// maxElsewhere bounds the hosts that each section of a port knows of others.
+const maxElsewhere = 64
+
+// Elsewhere are the hosts that other HTTPS sections on the port serve: over a
+// connection that was opened for this section they get 421. Where there are
+// too many to be listed every host that is not the section's does.
+func (g *Gateway) Elsewhere(s *Section) []string {
+	if s.Protocol != gatewayv1.HTTPSProtocolType {
+		return nil
+	}
+	var inside, outside []string
+	for i := range g.Sections {
+		o := &g.Sections[i]
+		if o.Port != s.Port || o.Protocol != s.Protocol || !o.Served() || o.Host == s.Host {
+			continue
+		}
+		if gatewayapi.Covers(s.Host, o.Host) {
+			inside = append(inside, o.Host)
+		} else {
+			outside = append(outside, o.Host)
+		}
+	}
+	if len(outside) > maxElsewhere || slices.Contains(outside, gatewayapi.AnyHost) {
+		outside = []string{gatewayapi.AnyHost}
+	}
+	return append(inside, outside...)
+}
+
+// Find returns the section that a host of a scope belongs to, nil for none.
+func (g *Gateway) Find(scope, host string) *Section {
+	for i := range g.Sections {
+		if s := &g.Sections[i]; s.Served() && s.HTTP() && g.Scope(s) == scope && g.Owns(s, host) {
+			return s
+		}
+	}
+	return nil
+}
+
+// Of returns a section that looks its hosts up in a scope, nil for none.
+func (g *Gateway) Of(scope string) *Section {
+	for i := range g.Sections {
+		if s := &g.Sections[i]; s.Served() && s.HTTP() && g.Scope(s) == scope {
+			return s
+		}
+	}
+	return nil
+}
+
+// Namespaces gives the labels of namespaces.
+type Namespaces interface {
+	// Labels returns the labels of a namespace, false when there is none.
+	Labels(namespace string) (map[string]string, bool)
+}
+
+// Admits reports whether routes of a kind in a namespace may attach.
+func (s *Section) Admits(n Namespaces, kind, namespace string) bool {
+	return slices.Contains(s.Kinds, kind) && admits(n, s.From, s.Selector, s.Parent.Namespace, namespace)
+}
+
+func admits(n Namespaces, from gatewayv1.FromNamespaces, selector *metav1.LabelSelector, own, namespace string) bool {
+	switch from {
+	case gatewayv1.NamespacesFromAll:
+		return true
+	case gatewayv1.NamespacesFromSame:
+		return own == namespace
+	case gatewayv1.NamespacesFromSelector:
+		chosen, err := metav1.LabelSelectorAsSelector(selector)
+		if err != nil {
+			return false
+		}
+		l, ok := n.Labels(namespace)
+		return ok && chosen.Matches(labels.Set(l))
+	case gatewayv1.NamespacesFromNone:
+	}
+	return false
+}
+
+// accepted says that at least one section is accepted.
+func (g *Gateway) accepted() (some, all bool) {
+	all = true
+	for i := range g.Sections {
+		if s := &g.Sections[i]; s.Parent.Kind == gatewayapi.KindGateway {
+			some, all = some || s.Served(), all && s.Served()
+		}
+	}
+	return some, all
+}
+
+// unaccepted is the fault of a Gateway of which no listener is accepted.
+func unaccepted() *gatewayapi.Fault {
+	return &gatewayapi.Fault{
+		Reason: reason.ListenersNotValid, Message: "no listener of the Gateway is accepted: see the listeners' conditions",
+	}
+}

@@ -1,0 +1,138 @@
+package route
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/signetproxy/signet/translator/gatewayapi"
+	"github.com/signetproxy/signet/translator/gatewayapi/policy"
+	"github.com/signetproxy/signet/translator/ir"
+	"github.com/signetproxy/signet/translator/reason"
+	"github.com/signetproxy/signet/translator/upstream"
+)
+
+const kindService = "Service"
+
+// Values of a port's appProtocol that Kubernetes defines (KEP-3726).
+const (
+	appH2C = "kubernetes.io/h2c"
+	appWSS = "kubernetes.io/wss" //nolint:gosec // G101: a protocol
+)
+
+// speech is what a route speaks to its backends.
+type speech struct {
+	kind string // of the route
+	// http2 is spoken whatever the port says (GRPCRoute).
+	http2 bool
+	tcp   bool
+}
+
+// failure is the status code for what cannot be reached as asked.
+func (s speech) failure() uint32 {
+	if s.kind == gatewayapi.KindGRPCRoute {
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// reader is a document in the making.
+type reader struct {
+	objects Objects
+	doc     *Document
+	speech  speech
+}
+
+// backend decides how a backend is reached; a fault says why it cannot be.
+func (r *reader) backend(ref *gatewayv1.BackendObjectReference) (*ir.Upstream, *gatewayapi.Fault) {
+	service, f := r.service(ref)
+	if f != nil {
+		return nil, f
+	}
+	svc, ok := r.objects.Service(service.Name)
+	if !ok || svc == nil {
+		r.uses(policy.Target{Service: service.Name})
+		return nil, &gatewayapi.Fault{Reason: reason.BackendNotFound, Message: reason.FormatServiceNotFound.With(service.Name)}
+	}
+	if svc.Spec.Type == corev1.ServiceTypeExternalName {
+		return nil, &gatewayapi.Fault{Reason: reason.ExternalNameNotAllowed,
+			Message: fmt.Sprintf("Service %q is of type ExternalName, which routes of the Gateway API do not reach", service.Name)}
+	}
+	port := tcpPort(svc, service.Port)
+	if port == nil {
+		r.uses(policy.Target{Service: service.Name})
+		return nil, &gatewayapi.Fault{Reason: reason.BackendNotFound, Message: reason.FormatPortNotFound.With(service.Port, service.Name)}
+	}
+	r.uses(policy.Target{Service: service.Name, Section: port.Name})
+	request := upstream.Request{
+		Service: service, Transport: &upstream.Transport{HTTP2: r.speech.http2}, TCP: r.speech.tcp,
+		LoadBalancer: ir.LoadBalancer{Policy: ir.RoundRobin},
+	}
+	app := gatewayapi.Or(port.AppProtocol, "")
+	request.Transport.HTTP2 = request.Transport.HTTP2 || (app == appH2C && !r.speech.tcp)
+	switch p := r.objects.Policy(service.Name, port); {
+	case p != nil && p.Fault != nil:
+		// Whoever asked for TLS does not get plaintext.
+		return nil, &gatewayapi.Fault{Reason: reason.InvalidBackendTLSPolicy, Message: fmt.Sprintf(
+			"Service %q: BackendTLSPolicy %q cannot be honoured: %s", service.Name, p.Name, p.Fault.Message)}
+	case p != nil:
+		request.Transport.TLS, request.Validation = true, p.Validation
+	case app == appWSS:
+		return nil, &gatewayapi.Fault{Reason: reason.UnsupportedProtocol, Message: fmt.Sprintf(
+			"appProtocol %q of Service %q needs a BackendTLSPolicy", app, service.Name)}
+	}
+	u, problem := upstream.Decide(r.objects, request)
+	if problem != nil {
+		return nil, &gatewayapi.Fault{Reason: problem.Reason, Message: problem.Message}
+	}
+	return u, nil
+}
+
+// service follows a reference to a Service port. Whether it may be followed is
+// judged before whether it exists.
+func (r *reader) service(ref *gatewayv1.BackendObjectReference) (ir.ServicePort, *gatewayapi.Fault) {
+	group, kind := string(gatewayapi.Or(ref.Group, "")), string(gatewayapi.Or(ref.Kind, kindService))
+	own := r.doc.Ref.Namespace
+	name := ir.Name{Namespace: string(gatewayapi.Or(ref.Namespace, gatewayv1.Namespace(own))), Name: string(ref.Name)}
+	switch {
+	case (group != "" && group != "core") || kind != kindService:
+		return ir.ServicePort{}, &gatewayapi.Fault{Reason: reason.InvalidKind,
+			Message: fmt.Sprintf("kind %q of group %q is not supported: name a Service", kind, group)}
+	case name.Namespace != own && !r.objects.Granted(gatewayapi.Grant{
+		FromKind: r.speech.kind, From: own, Kind: kindService, Namespace: name.Namespace, Name: name.Name,
+	}):
+		return ir.ServicePort{}, &gatewayapi.Fault{Reason: reason.RefNotPermitted, Message: fmt.Sprintf(
+			"Service %q may not be referred to: a ReferenceGrant in namespace %q must name it, and %s of namespace %q",
+			name, name.Namespace, r.speech.kind, own)}
+	case ref.Port == nil:
+		return ir.ServicePort{}, &gatewayapi.Fault{Reason: reason.BackendNotFound,
+			Message: fmt.Sprintf("Service %q: port is required", name)}
+	}
+	return ir.ServicePort{Name: name, Port: *ref.Port}, nil
+}
+
+func tcpPort(svc *corev1.Service, number int32) *corev1.ServicePort {
+	for i := range svc.Spec.Ports {
+		p := &svc.Spec.Ports[i]
+		if p.Port == number && (p.Protocol == "" || p.Protocol == corev1.ProtocolTCP) {
+			return p
+		}
+	}
+	return nil
+}
+
+func (r *reader) uses(t policy.Target) {
+	if !slices.Contains(r.doc.Services, t) {
+		r.doc.Services = append(r.doc.Services, t)
+	}
+}
+
+// failRef keeps the first fault of a reference.
+func (r *reader) failRef(where string, f *gatewayapi.Fault) {
+	if r.doc.RefsFault == nil {
+		r.doc.RefsFault = &gatewayapi.Fault{Reason: f.Reason, Message: where + ": " + f.Message}
+	}
+}

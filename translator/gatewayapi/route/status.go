@@ -1,0 +1,48 @@
+package route
+
+import (
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/signetproxy/signet/translator/gatewayapi"
+	"github.com/signetproxy/signet/translator/reason"
+)
+
+// Status is the status of one route: an entry for each parentRef that names a
+// Gateway of ours. Withheld are the parts that Envoy would not have taken,
+// refused say what it has refused.
+func Status(d *Document, a *Attachment, withheld, refused []string) gatewayv1.RouteStatus {
+	out := gatewayv1.RouteStatus{Parents: []gatewayv1.RouteParentStatus{}}
+	for i := range a.Parents {
+		p := &a.Parents[i]
+		out.Parents = append(out.Parents, gatewayv1.RouteParentStatus{
+			ParentRef: p.Ref, ControllerName: gatewayapi.ControllerName, Conditions: conditions(d, p, withheld, refused),
+		})
+	}
+	return out
+}
+
+func conditions(d *Document, p *Parent, withheld, refused []string) []metav1.Condition {
+	c := gatewayapi.Conditions{Generation: d.Generation}
+	accepted := p.Fault
+	if accepted == nil {
+		accepted = d.Fault
+	}
+	c.Judge(reason.ConditionAccepted, accepted, reason.Accepted, reason.MessageRouteAccepted)
+	c.Judge(reason.ConditionResolvedRefs, d.RefsFault, reason.ResolvedRefs, reason.MessageRefsResolved)
+	dropped := append(append([]string(nil), d.Dropped...), withheld...)
+	var parts []string
+	why := reason.UnsupportedValue
+	if len(dropped) > 0 {
+		parts = append(parts, "answered with an error: "+strings.Join(dropped, "; "))
+	}
+	if len(refused) > 0 {
+		parts, why = append(parts, refused...), reason.RefusedByEnvoy
+	}
+	if accepted == nil && len(parts) > 0 {
+		c.True(reason.ConditionPartiallyInvalid, why, string(reason.MessageDroppedRule)+": "+strings.Join(parts, "; "))
+	}
+	return c.List()
+}
