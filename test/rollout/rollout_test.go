@@ -235,12 +235,18 @@ func TestReadyMeansAcknowledged(t *testing.T) {
 func freePorts(t *testing.T, n int) []int {
 	t.Helper()
 	out := make([]int, 0, n)
+	var open []net.Listener // all at once, so that they differ
+	defer func() {
+		for _, l := range open {
+			_ = l.Close()
+		}
+	}()
 	for range n {
 		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close() //nolint:revive // all at once, so that they differ
+		open = append(open, l)
 		a, ok := l.Addr().(*net.TCPAddr)
 		if !ok {
 			t.Fatalf("address %s", l.Addr())
