@@ -124,11 +124,15 @@ func New(cfg Config) (*Cluster, error) {
 
 // Run runs until ctx ends, or a part fails for good.
 func (c *Cluster) Run(ctx context.Context) error {
+	defer func() {
+		for _, x := range c.collectors {
+			metrics.Registry.Unregister(x)
+		}
+	}()
 	for _, x := range c.collectors {
 		if err := metrics.Registry.Register(x); err != nil {
 			return fmt.Errorf("metrics: %w", err)
 		}
-		defer metrics.Registry.Unregister(x) //nolint:revive // all of them, when it ends
 	}
 	if err := c.manager.Start(ctx); err != nil {
 		return fmt.Errorf("operator: %w", err)
