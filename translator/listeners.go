@@ -130,7 +130,8 @@ func (t *Translator) admitChain(r *graph.Reader, fleet ir.Name, l *ir.Listener, 
 	if err != nil {
 		return served{}, err
 	}
-	return t.admitPart(r, listenerRefusal(listenerKey{fleet, l.Name}), part, func() (*envoy.Resource, error) { return envoy.ClosedChain(part.Name) })
+	closed := func() (*envoy.Resource, error) { return envoy.ClosedChain(part.Name) }
+	return t.admitPart(r, listenerRefusal(listenerKey{fleet, l.Name}), part, closed)
 }
 
 // hostsBelow lists a TLS host under each wildcard above it: "a.b.test" under

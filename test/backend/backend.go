@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// None, as a Config's Keep, remembers no request.
+// None is for a Config's Keep: no request is remembered.
 const None = -1
 
 // Config says how a backend serves. Without a certificate it is cleartext
