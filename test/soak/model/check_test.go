@@ -234,6 +234,15 @@ func TestCheck(t *testing.T) {
 			s.ask(4, "plain.a.test", 404, "")
 			s.ask(4, "plain.a.test", 503, "")
 		}, map[Kind]int{Unexpected: 1}},
+		"InvalidBesideValid": {"a document against its schema hurts itself alone: the next one of its file is in force", func(s *scene) {
+			s.h.Add(Change{N: len(s.h.Changes) + 1, File: "plain", Invalid: true, Began: at(2), Ended: at(2), Content: "kind: HTTPProxy\n" +
+				"metadata: {name: plain, namespace: a}\nspec: {virtualhost: {fqdn: plain.a.test}, routes: nothing}\n---\n" +
+				proxy("beside", "", "c", "", "")})
+			s.settle(3)
+			s.ask(4, "plain.a.test", 200, "clear")
+			s.ask(4, "beside.a.test", 200, "clear")
+			s.ask(4, "beside.a.test", 200, "good")
+		}, map[Kind]int{WrongTarget: 1}},
 		"EnvoyKilled": {"a killed Envoy excuses what was open, not what came after", func(s *scene) {
 			s.h.Add(Fault{Kind: EnvoyEnded, Fleet: "a", Began: at(2), Ended: at(2.1)})
 			s.ask(2.05, "plain.a.test", 0, "")

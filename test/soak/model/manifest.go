@@ -89,18 +89,22 @@ func (k key) String() string { return k[0] + " " + k[1] + "/" + k[2] }
 
 func (o *object) key() key { return key{o.Kind, o.Metadata.Namespace, o.Metadata.Name} }
 
-// parse reads a file.
+// parse reads the objects of a file. A document that is YAML and no object of its
+// kind is left out: it hurts itself alone.
 func parse(content string) ([]*object, error) {
 	var out []*object
 	for document := range strings.SplitSeq(content, "\n---\n") {
 		if strings.TrimSpace(strings.TrimPrefix(document, "---\n")) == "" {
 			continue
 		}
-		o := &object{}
-		if err := yaml.Unmarshal([]byte(document), o); err != nil {
+		var anything any
+		if err := yaml.Unmarshal([]byte(document), &anything); err != nil {
 			return nil, fmt.Errorf("manifest: %w", err)
 		}
-		out = append(out, o)
+		o := &object{}
+		if yaml.Unmarshal([]byte(document), o) == nil {
+			out = append(out, o)
+		}
 	}
 	return out, nil
 }

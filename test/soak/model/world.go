@@ -64,7 +64,7 @@ func (w *worlds) apply(c *Change, inFile map[string][]key) {
 		w.index(o)
 	}
 	was := inFile[c.File]
-	if err == nil {
+	if err == nil && !c.Invalid {
 		for _, k := range was {
 			if now[k] == nil {
 				w.versions[k] = append(w.versions[k], version{c.N, c.Began, []*object{nil}})
@@ -81,6 +81,12 @@ func (w *worlds) apply(c *Change, inFile map[string][]key) {
 				v.objects = append(v.objects, o)
 			}
 			w.versions[k] = append(w.versions[k], v)
+		}
+		for k, o := range now { // those that the file did not give before
+			if !slices.Contains(was, k) {
+				w.versions[k] = append(w.versions[k], version{c.N, c.Began, []*object{nil, o}})
+				was = append(was, k)
+			}
 		}
 		inFile[c.File] = was
 		return
