@@ -1,6 +1,7 @@
 package translator
 
 import (
+	"iter"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -74,6 +75,17 @@ func (t *Translator) declareGatewayStatuses() {
 		Live:    []graph.Liveness[ir.Name]{graph.NewIndex(t.policies, "policies to report", nameOf[*policy.Policy])},
 		Compute: t.computePolicyStatus,
 	})
+}
+
+// Routes yields the routes of all kinds that there are.
+func (t *Translator) Routes(r *graph.Reader) iter.Seq[ir.ObjectRef] {
+	return func(yield func(ir.ObjectRef) bool) {
+		for ref := range t.attachments.All(r) {
+			if !yield(ref) {
+				return
+			}
+		}
+	}
 }
 
 func only[T any](keep bool, v T) []T {

@@ -33,6 +33,8 @@ type gateways struct {
 	liveScopes  *graph.Index[listenerKey, listenerKey]
 	portKeys    *graph.Index[certificateKey, listenerKey]
 	portBundles *graph.Interned[resourceKey, []ir.TrustRef]
+	// Exposures are the ports of the Gateways that a fleet serves.
+	Exposures *graph.Unit[ir.Name, *listener.Exposure]
 	// backings are fleets as the upstreams of one Gateway see them.
 	backings *graph.Unit[ir.Name, *ir.Fleet]
 
@@ -113,6 +115,14 @@ func (t *Translator) declareGateways() {
 				s, _ := t.ListenerSets.Get(r, set)
 				return s
 			}), nil
+		},
+	})
+	t.Exposures = graph.NewUnit(g, graph.UnitSpec[ir.Name, *listener.Exposure]{
+		Name: "Gateway exposure", Live: []graph.Liveness[ir.Name]{graph.NewIndex(t.placed, "Gateways to expose",
+			func(n ir.Name, g *listener.Gateway) []ir.Name { return only(g.Ours, n) })},
+		Compute: func(r *graph.Reader, n ir.Name) (*listener.Exposure, error) {
+			gw, _ := t.placed.Get(r, n)
+			return gw.Exposure(), nil
 		},
 	})
 	t.declarePorts()

@@ -98,7 +98,9 @@ func (o clientObjects) KeyPair(ref ir.CertificateRef) *upstream.Problem {
 func (t *Translator) computeSelectors(r *graph.Reader, _ graph.String) ([]httpproxy.Selector, error) {
 	var out []httpproxy.Selector
 	for _, f := range t.Fleets.All(r) {
-		out = append(out, f.Selector)
+		if f.ServesProxies() {
+			out = append(out, f.Selector)
+		}
 	}
 	return out, nil
 }

@@ -33,6 +33,10 @@ type FleetSpec struct {
 	Failure string
 }
 
+// ServesProxies says that HTTPProxies may claim hosts of the fleet: one that is
+// made for a Gateway serves that alone.
+func (f *FleetSpec) ServesProxies() bool { return f.Gateways == nil || f.Gateways.Only == nil }
+
 // Translator is a graph from objects to Envoy resources and statuses.
 type Translator struct {
 	*graph.Graph

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
 
@@ -29,6 +30,7 @@ import (
 	"github.com/signetproxy/signet/operator/source/kubernetes"
 	"github.com/signetproxy/signet/operator/xds"
 	"github.com/signetproxy/signet/provisioner/certificate"
+	"github.com/signetproxy/signet/translator/graph"
 )
 
 // Config says how to run in a cluster.
@@ -60,6 +62,9 @@ type Cluster struct {
 	scheme      *runtime.Scheme
 	manager     manager.Manager
 	fleets      *fleets.Fleets
+	gateways    *fleets.Gateways
+	classes     *fleets.Classes
+	triggers    *triggers
 	source      *kubernetes.Source
 	keeper      *certificate.Keeper
 	xds         *xds.Server
@@ -80,7 +85,7 @@ func New(cfg Config) (*Cluster, error) {
 		return nil, fmt.Errorf("identities: %w", err)
 	}
 	if c.source, err = kubernetes.New(kubernetes.Options{
-		Config: cfg.REST, Namespaces: cfg.Namespaces, References: pipeline.References, Log: cfg.Log.WithName("source"),
+		Config: cfg.REST, Namespaces: cfg.Namespaces, References: references, Log: cfg.Log.WithName("source"),
 	}); err != nil {
 		return nil, fmt.Errorf("source: %w", err)
 	}
@@ -98,15 +103,21 @@ func New(cfg Config) (*Cluster, error) {
 	}
 	held := quarantine.New(quarantine.Options{Log: cfg.Log.WithName("quarantine")})
 	changes := rollout.New(rollout.Options{Log: cfg.Log.WithName("rollout")})
+	c.statuses = newStatuses(direct, c.source.Cache(), cfg.Log.WithName("status"))
+	c.triggers = newTriggers()
 	c.xds = xds.New(xds.Options{
 		Log: cfg.Log.WithName("xds"), Identity: certificate.ParseFleetURI, Trust: c.keeper.Authorities,
-		Observer: xds.Observers{held, changes},
+		Observer: xds.Observers{held, changes, c.statuses},
 	})
-	c.statuses = newStatuses(direct, c.source.Cache(), cfg.Log.WithName("status"))
 	c.pipeline = pipeline.New(pipeline.Options{
-		Source: c.source, XDS: c.xds, Each: fleetSpec, Log: cfg.Log.WithName("pipeline"), Committed: c.statuses.committed,
+		Source: c.source, XDS: c.xds, Each: fleetSpec, Gateway: gatewaySpec, Log: cfg.Log.WithName("pipeline"),
+		Committed: func(rev *graph.Revision) {
+			c.statuses.committed(rev)
+			c.triggers.committed(rev)
+		},
 		Quarantine: held, Rollout: changes,
 	})
+	c.triggers.pipeline = c.pipeline
 	c.collectors = own.Collectors(own.Sources{
 		Version: cfg.Version, Pipeline: c.pipeline, XDS: c.xds, Rollout: changes, Quarantine: held,
 	})
@@ -114,10 +125,13 @@ func New(cfg Config) (*Cluster, error) {
 	c.authorities = &fleets.Authorities{
 		Client: direct, Namespace: cfg.Namespace, Keeper: c.keeper, Now: time.Now, Log: cfg.Log.WithName("authorities"),
 	}
-	c.fleets = &fleets.Fleets{
+	objects := fleets.Provisioner{
 		Client: direct, Authorities: c.authorities, Image: cfg.Image, XDSAddress: cfg.XDSAddress,
-		Settled: c.statuses.settled, Now: time.Now, Log: cfg.Log.WithName("fleets"),
+		Now: time.Now, Log: cfg.Log.WithName("fleets"),
 	}
+	c.fleets = &fleets.Fleets{Provisioner: objects, Settled: c.statuses.settled}
+	c.gateways = &fleets.Gateways{Provisioner: objects, Exposure: c.triggers.exposure, Settled: c.statuses.settledGateway}
+	c.classes = &fleets.Classes{Client: direct, Used: c.triggers.used}
 	err = c.register()
 	return c, err
 }
@@ -201,7 +215,7 @@ func (c *Cluster) serve(ctx context.Context) error {
 
 func newScheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, contourv1.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, contourv1.AddToScheme, v1alpha1.AddToScheme, gatewayv1.Install} {
 		if err := add(s); err != nil {
 			return nil, fmt.Errorf("scheme: %w", err)
 		}

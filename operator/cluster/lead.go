@@ -20,8 +20,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
 	provisioner "github.com/signetproxy/signet/provisioner/kubernetes"
@@ -149,20 +151,37 @@ func (c *Cluster) newTerm() (manager.Manager, error) {
 			return nil, fmt.Errorf("term: %w", err)
 		}
 	}
-	b := builder.ControllerManagedBy(m).Named("fleets").For(&v1alpha1.EnvoyFleet{}).WithOptions(controller.Options{
+	return m, c.controllers(m)
+}
+
+// controllers adds those of one term.
+func (c *Cluster) controllers(m manager.Manager) error {
+	options := controller.Options{
 		MaxConcurrentReconciles: reconcilers,
 		SkipNameValidation:      new(true), // each term has one of this name
-	})
+	}
+	b := builder.ControllerManagedBy(m).Named("fleets").For(&v1alpha1.EnvoyFleet{}).WithOptions(options)
+	g := builder.ControllerManagedBy(m).Named("gateways").WatchesRawSource(c.triggers.gateways.source()).WithOptions(options).
+		Watches(&v1alpha1.EnvoyFleet{}, handler.EnqueueRequestsFromMapFunc(c.triggers.shapedBy), builder.WithPredicates(predicate.GenerationChangedPredicate{}))
 	for _, o := range owned() {
 		b = b.Owns(o, builder.OnlyMetadata)
+		g = g.Watches(o, handler.EnqueueRequestsFromMapFunc(ownerGateway), builder.OnlyMetadata)
 	}
 	for _, o := range watchedWhole() {
 		b = b.Owns(o)
+		g = g.Watches(o, handler.EnqueueRequestsFromMapFunc(ownerGateway))
 	}
 	if err := b.Complete(c.fleets); err != nil {
-		return nil, fmt.Errorf("controller of fleets: %w", err)
+		return fmt.Errorf("controller of fleets: %w", err)
 	}
-	return m, nil
+	if err := g.Complete(c.gateways); err != nil {
+		return fmt.Errorf("controller of Gateways: %w", err)
+	}
+	k := builder.ControllerManagedBy(m).Named("gatewayclasses").WatchesRawSource(c.triggers.classes.source()).WithOptions(options)
+	if err := k.Complete(c.classes); err != nil {
+		return fmt.Errorf("controller of GatewayClasses: %w", err)
+	}
+	return nil
 }
 
 // owned are the kinds whose changes say only that a fleet is to be looked at.

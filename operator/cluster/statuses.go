@@ -39,13 +39,21 @@ type statuses struct {
 
 	mu       sync.Mutex
 	outcomes map[ir.Name]*fleets.Outcome
+	// gateways are the outcomes of Gateways, and progress what became of the
+	// generations of those.
+	gateways map[ir.Name]*fleets.Outcome
+	progress map[ir.Name]*progress
+	bundle   atomic.Pointer[bundle]
 	// writer is that of the term in which this replica leads; nil in between.
 	writer atomic.Pointer[status.Writer]
 }
 
 func newStatuses(c client.Client, r client.Reader, log logr.Logger) *statuses {
-	s := &statuses{outcomes: map[ir.Name]*fleets.Outcome{}}
-	s.options = status.Options{Client: c, Reader: r, HTTPProxy: s.proxy, EnvoyFleet: s.fleet, Log: log}
+	s := &statuses{
+		outcomes: map[ir.Name]*fleets.Outcome{}, gateways: map[ir.Name]*fleets.Outcome{}, progress: map[ir.Name]*progress{},
+	}
+	s.bundle.Store(&bundle{err: errNotRead})
+	s.options = status.Options{Client: c, Reader: r, HTTPProxy: s.proxy, EnvoyFleet: s.fleet, Gateway: s.ofGatewayAPI, Log: log}
 	return s
 }
 
@@ -56,9 +64,13 @@ func (s *statuses) serve(p *pipeline.Pipeline, x *xds.Server) { s.pipeline, s.xd
 // looked at: nothing is written that is right.
 func (s *statuses) run(ctx context.Context) error {
 	w := status.New(s.options)
+	if now := s.readBundle(ctx); now.err == nil {
+		s.bundle.Store(&now)
+	}
 	s.writer.Store(w)
 	defer s.writer.Store(nil)
 	s.touchAll()
+	go s.watchBundle(ctx)
 	go s.watchEnvoys(ctx)
 	return w.Run(ctx)
 }
@@ -79,6 +91,7 @@ func (s *statuses) touchAll() {
 	for n := range t.Fleets.All(r) {
 		s.touch(status.EnvoyFleet, n)
 	}
+	eachGateway(t, r, s.touch)
 }
 
 // committed looks at what a revision has changed.
@@ -90,6 +103,8 @@ func (s *statuses) committed(rev *graph.Revision) {
 	for _, c := range graph.ChangesOf(rev, t.FleetStatuses) {
 		s.touch(status.EnvoyFleet, c.Key)
 	}
+	s.follow(rev)
+	eachGatewayChange(t, rev, s.touch)
 }
 
 // settled takes what became of a fleet's objects.
@@ -140,6 +155,7 @@ func (s *statuses) watchEnvoys(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
+		s.touchWaiting()
 		state := s.xds.State()
 		for i := range state.Fleets {
 			f := &state.Fleets[i]
@@ -172,7 +188,9 @@ func (s *statuses) proxy(n ir.Name) (contourv1.HTTPProxyStatus, bool) {
 	}
 	var selectors []httpproxy.Selector
 	for _, f := range t.Fleets.All(r) {
-		selectors = append(selectors, f.Selector)
+		if f.ServesProxies() {
+			selectors = append(selectors, f.Selector)
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,7 +15,9 @@ func (in *intake) putGateway(c *graph.Changes, n ir.Name, o client.Object) {
 	switch o := o.(type) {
 	case *gatewayv1.GatewayClass:
 		in.inputs.GatewayClasses.Put(c, n, o)
+		in.fleets.class(o.Name, o)
 	case *gatewayv1.Gateway:
+		in.fleets.gateway(n, o)
 		in.inputs.Gateways.Put(c, n, o)
 	case *gatewayv1.ListenerSet:
 		in.inputs.ListenerSets.Put(c, n, o)
@@ -38,7 +40,9 @@ func (in *intake) removeGateway(c *graph.Changes, n ir.Name, kind string) {
 	switch kind {
 	case "GatewayClass":
 		in.inputs.GatewayClasses.Delete(c, n)
+		in.fleets.class(n.Name, nil)
 	case "Gateway":
+		in.fleets.gateway(n, nil)
 		in.inputs.Gateways.Delete(c, n)
 	case "ListenerSet":
 		in.inputs.ListenerSets.Delete(c, n)

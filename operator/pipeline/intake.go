@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
 	"github.com/signetproxy/signet/operator/report"
@@ -17,6 +18,7 @@ import (
 	"github.com/signetproxy/signet/translator"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/ir"
+	"github.com/signetproxy/signet/translator/upstream"
 )
 
 // intake turns a source's objects into changes of the graph's inputs.
@@ -29,6 +31,9 @@ type intake struct {
 type fleets interface {
 	put(n ir.Name, o *v1alpha1.EnvoyFleet)
 	remove(n ir.Name)
+	// gateway and class take a Gateway and a GatewayClass; nil is one that is gone.
+	gateway(n ir.Name, o *gatewayv1.Gateway)
+	class(name string, o *gatewayv1.GatewayClass)
 	// note looks at what the source could not read.
 	note(problems []source.Problem)
 	// apply records what has changed since the last call.
@@ -128,6 +133,12 @@ func (f *localFleet) remove(n ir.Name) {
 	f.dirty = true
 }
 
+// A folder's fleet serves every Gateway, in the shape that it has.
+
+func (*localFleet) gateway(ir.Name, *gatewayv1.Gateway) {}
+
+func (*localFleet) class(string, *gatewayv1.GatewayClass) {}
+
 func (f *localFleet) apply(c *graph.Changes, in *translator.Inputs) {
 	if !f.dirty {
 		return
@@ -175,15 +186,22 @@ func shape(spec *translator.FleetSpec, o *v1alpha1.EnvoyFleet) {
 		spec.Selector.IngressClassNames = p.IngressClassNames
 		spec.Selector.RootNamespaces = p.RootNamespaces
 	}
-	t := o.Spec.UpstreamTLS
-	if t == nil {
-		return
-	}
-	spec.Upstream.Min, spec.Upstream.Max = string(t.MinimumProtocolVersion), string(t.MaximumProtocolVersion)
-	spec.Upstream.Ciphers, spec.Upstream.Curves = t.CipherSuites, t.ECDHCurves
-	spec.Upstream.RequireValidation = t.RequireValidation
+	spec.Upstream = UpstreamTLS(o)
 	if ref, ok := clientCertificate(o); ok {
 		spec.Upstream.ClientCertificate = &ref
+	}
+}
+
+// UpstreamTLS is what an EnvoyFleet asks for towards backends, but for the client
+// certificate.
+func UpstreamTLS(o *v1alpha1.EnvoyFleet) upstream.FleetSettings {
+	t := o.Spec.UpstreamTLS
+	if t == nil {
+		return upstream.FleetSettings{}
+	}
+	return upstream.FleetSettings{
+		Min: string(t.MinimumProtocolVersion), Max: string(t.MaximumProtocolVersion),
+		Ciphers: t.CipherSuites, Curves: t.ECDHCurves, RequireValidation: t.RequireValidation,
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
 	"github.com/signetproxy/signet/operator/quarantine"
@@ -37,6 +38,9 @@ type Options struct {
 	// Each makes every EnvoyFleet a fleet of its own name, as in a cluster: the
 	// result is what its spec is laid over. With it Fleet counts for nothing.
 	Each func(*v1alpha1.EnvoyFleet) translator.FleetSpec
+	// Gateway makes each Gateway of a class of Signet's a fleet, beside Each; shape
+	// is the EnvoyFleet that parametersRef names, nil for none. Nil makes none.
+	Gateway func(g *gatewayv1.Gateway, shape *v1alpha1.EnvoyFleet) translator.FleetSpec
 	// SystemTrust are the certificates that the system trusts, as PEM; "" says
 	// that they are not known.
 	SystemTrust string
@@ -82,7 +86,7 @@ func New(o Options) *Pipeline {
 	t := translator.New(translator.Tamper(o.Tamper))
 	in := intake{inputs: &t.Inputs, fleets: newLocalFleet(o.Fleet, o.Others)}
 	if o.Each != nil {
-		in.fleets = newEachFleet(o.Each)
+		in.fleets = newEachFleet(o.Each, o.Gateway)
 	}
 	return &Pipeline{
 		options: o, translator: t,

@@ -3,8 +3,9 @@
 // A [Writer] is told which objects to look at, and asks for the status that an
 // object should have when it comes to it: however often an object is touched,
 // the newest status is written, once. It writes only what differs from what
-// the API server has, by server-side apply of the fields that are Signet's: the
-// conditions and fields of others stay as they are. Many are written at the same
+// the API server has: of an HTTPProxy and an EnvoyFleet by server-side apply of the
+// fields that are Signet's, of the Gateway API's kinds over the version that was
+// read. The entries, conditions and fields of others stay as they are. Many are written at the same
 // time; an object that fails is tried again, later and later, and delays no
 // other.
 //

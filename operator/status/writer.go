@@ -40,6 +40,10 @@ type Options struct {
 	// They are called from many goroutines and must not block.
 	HTTPProxy  func(ir.Name) (contourv1.HTTPProxyStatus, bool)
 	EnvoyFleet func(ir.Name) (v1alpha1.EnvoyFleetStatus, bool)
+	// Gateway returns, in the same way, the status of an object of the Gateway API: a
+	// pointer to the type of the kind's status, or to a gatewayv1.RouteStatus.
+	// Nil writes none.
+	Gateway func(Kind, ir.Name) (any, bool)
 	// Workers write at the same time; 0 is 16.
 	Workers int
 	// Now is the clock; nil is time.Now.
@@ -145,6 +149,8 @@ func (w *Writer) write(ctx context.Context, i item) error {
 		if next, differs := fleet(&o.Status, &want, now); differs {
 			return w.apply(ctx, v1alpha1.GroupVersion.WithKind(string(i.kind)), o, &next)
 		}
+	default:
+		return w.writeGateway(ctx, i, now)
 	}
 	return nil
 }

@@ -119,6 +119,19 @@ func (s *Server) State() State {
 	return out
 }
 
+// Fleet returns a snapshot of one fleet; false for one that has neither resources
+// nor streams. It never waits for a stream.
+func (s *Server) Fleet(name ir.Name) (FleetState, bool) {
+	newest := s.revision.Load() // before the snapshot, as in State
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, ok := s.fleets[name]
+	if !ok {
+		return FleetState{}, false
+	}
+	return f.state(newest), true
+}
+
 // state is called with the server's mutex held.
 func (f *fleet) state(newest uint64) FleetState {
 	out := FleetState{Fleet: f.name}

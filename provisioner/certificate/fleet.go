@@ -19,7 +19,23 @@ const (
 	ServerName = "xds.signet.internal"
 
 	fleetPath = "/fleet/"
+
+	// gatewayPrefix sets the fleets of Gateways apart: no object has a slash in
+	// its name.
+	gatewayPrefix = "gateway/"
 )
+
+// GatewayFleet is the name of the fleet of a Gateway. An EnvoyFleet has the
+// fleet of its own name, and never that of a Gateway.
+func GatewayFleet(gateway ir.Name) ir.Name {
+	return ir.Name{Namespace: gateway.Namespace, Name: gatewayPrefix + gateway.Name}
+}
+
+// GatewayOf is the Gateway of a fleet; false for another fleet.
+func GatewayOf(fleet ir.Name) (ir.Name, bool) {
+	name, ok := strings.CutPrefix(fleet.Name, gatewayPrefix)
+	return ir.Name{Namespace: fleet.Namespace, Name: name}, ok
+}
 
 // ErrNotFleet says that a URI or a certificate does not name a fleet.
 var ErrNotFleet = errors.New("not a fleet identity")
@@ -34,7 +50,8 @@ var (
 const maxSubdomain = 253
 
 // FleetURI returns the identity of a fleet,
-// "spiffe://signetproxy.io/fleet/<namespace>/<name>".
+// "spiffe://signetproxy.io/fleet/<namespace>/<name>" for an EnvoyFleet's and
+// "spiffe://signetproxy.io/fleet/<namespace>/gateway/<name>" for a Gateway's.
 func FleetURI(fleet ir.Name) string {
 	return "spiffe://" + TrustDomain + fleetPath + fleet.Namespace + "/" + fleet.Name
 }
@@ -63,7 +80,8 @@ func checkFleet(fleet ir.Name) error {
 	if !label.MatchString(fleet.Namespace) {
 		return fmt.Errorf("%w: namespace %q is not a DNS label", ErrNotFleet, fleet.Namespace)
 	}
-	if len(fleet.Name) > maxSubdomain || !subdomain.MatchString(fleet.Name) {
+	name := strings.TrimPrefix(fleet.Name, gatewayPrefix)
+	if len(name) > maxSubdomain || !subdomain.MatchString(name) {
 		return fmt.Errorf("%w: name %q is not a DNS subdomain", ErrNotFleet, fleet.Name)
 	}
 	return nil

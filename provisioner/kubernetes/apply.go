@@ -91,6 +91,13 @@ func (a *Applier) Apply(ctx context.Context, f *Fleet, objects []client.Object) 
 	return out, err
 }
 
+// Remove removes all objects of a fleet.
+func (a *Applier) Remove(ctx context.Context, f *Fleet) (Result, error) {
+	out := Result{Workload: Progress{Complete: true}}
+	err := a.remove(ctx, f, nil, &out)
+	return out, err
+}
+
 // one applies one object if it differs, and returns it as it is then.
 func (a *Applier) one(ctx context.Context, f *Fleet, o client.Object) (*unstructured.Unstructured, bool, error) {
 	want, err := configuration(o)
@@ -156,11 +163,12 @@ func ownedBy(o client.Object, uid types.UID) bool {
 // remove deletes what the fleet had and does not want any more.
 func (a *Applier) remove(ctx context.Context, f *Fleet, wanted map[string]bool, out *Result) error {
 	var errs []error
+	chosen := client.MatchingLabels(f.mark())
+	chosen[LabelManagedBy] = Manager
 	for _, gvk := range kinds {
 		list := &metav1.PartialObjectMetadataList{}
 		list.SetGroupVersionKind(gvk)
-		err := a.Client.List(ctx, list, client.InNamespace(f.Identity.Namespace),
-			client.MatchingLabels{LabelManagedBy: Manager, LabelFleet: f.Identity.Name})
+		err := a.Client.List(ctx, list, client.InNamespace(f.Identity.Namespace), chosen)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("list %s: %w", gvk.Kind, err))
 			continue

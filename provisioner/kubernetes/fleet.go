@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -31,6 +32,8 @@ type Fleet struct {
 	XDSAddress string
 	// Certificate is what the pods are known by.
 	Certificate certificate.Identity
+	// Gateway is set for the fleet of a Gateway, nil for that of an EnvoyFleet.
+	Gateway *Gateway
 	// Client is the client certificate that Signet keeps for the fleet; nil for
 	// none.
 	Client *ClientCertificate
@@ -115,6 +118,7 @@ func Render(f *Fleet) ([]client.Object, error) {
 func (f *Fleet) meta(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Namespace: f.Identity.Namespace, Name: name, Labels: f.labels(),
+		Annotations:     f.annotations(),
 		OwnerReferences: []metav1.OwnerReference{f.Owner},
 	}
 }
@@ -122,13 +126,34 @@ func (f *Fleet) meta(name string) metav1.ObjectMeta {
 // selector chooses the pods of the fleet. It never changes: the selector of a
 // workload cannot.
 func (f *Fleet) selector() map[string]string {
-	return map[string]string{LabelName: envoyName, LabelFleet: f.Identity.Name}
+	out := f.mark()
+	out[LabelName] = envoyName
+	return out
+}
+
+// mark tells the objects of the fleet from all others in its namespace.
+func (f *Fleet) mark() map[string]string {
+	if f.Gateway != nil {
+		return map[string]string{LabelGateway: labelValue(f.Gateway.Name)}
+	}
+	return map[string]string{LabelFleet: f.Identity.Name}
 }
 
 func (f *Fleet) labels() map[string]string {
 	out := f.selector()
 	out[labelComponent], out[LabelManagedBy] = "proxy", Manager
+	if g := f.Gateway; g != nil {
+		out[LabelGatewayClass] = labelValue(g.Class)
+		return with(g.Labels, out)
+	}
 	return out
+}
+
+func (f *Fleet) annotations() map[string]string {
+	if f.Gateway == nil {
+		return nil
+	}
+	return f.Gateway.Annotations
 }
 
 // with lays ours over theirs.
@@ -144,21 +169,27 @@ func with(theirs, ours map[string]string) map[string]string {
 // SecretName is the Secret that holds the identity of the fleet.
 func (f *Fleet) SecretName() string { return f.Name + "-identity" }
 
-// listener is one port of the fleet.
+// listener is one port of the fleet: what clients see, and what the pods bind.
 type listener struct {
-	name     string
-	port     int32
-	nodePort *int32
+	name        string
+	port, bound int32
+	protocol    corev1.Protocol
+	appProtocol string
+	nodePort    *int32
 }
 
 func (f *Fleet) listeners() []listener {
+	if f.Gateway != nil {
+		return f.Gateway.listeners()
+	}
 	var out []listener
-	if l := f.Spec.Listeners.HTTP; l.Enabled == nil || *l.Enabled {
-		out = append(out, listener{"http", l.Port, l.NodePort})
+	add := func(name string, port int32, l *v1alpha1.Listener) {
+		if l.Enabled == nil || *l.Enabled {
+			out = append(out, listener{name, port, PodPort(port), corev1.ProtocolTCP, name, l.NodePort})
+		}
 	}
-	if l := f.Spec.Listeners.HTTPS; l.Enabled == nil || *l.Enabled {
-		out = append(out, listener{"https", l.Port, l.NodePort})
-	}
+	add("http", f.Spec.Listeners.HTTP.Port, &f.Spec.Listeners.HTTP.Listener)
+	add("https", f.Spec.Listeners.HTTPS.Port, &f.Spec.Listeners.HTTPS.Listener)
 	return out
 }
 

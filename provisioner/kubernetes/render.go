@@ -51,7 +51,10 @@ func (f *Fleet) service() *corev1.Service {
 			ExternalTrafficPolicy:         s.ExternalTrafficPolicy, IPFamilies: s.IPFamilies,
 		},
 	}
-	out.Labels, out.Annotations = with(s.Labels, out.Labels), s.Annotations
+	out.Labels, out.Annotations = with(s.Labels, out.Labels), with(s.Annotations, out.Annotations)
+	if f.Gateway != nil {
+		out.Spec.LoadBalancerIP = f.Gateway.Address
+	}
 	if out.Spec.Type != corev1.ServiceTypeClusterIP {
 		out.Spec.ExternalTrafficPolicy = cmp.Or(out.Spec.ExternalTrafficPolicy, corev1.ServiceExternalTrafficPolicyLocal)
 	}
@@ -62,8 +65,9 @@ func (f *Fleet) service() *corev1.Service {
 		out.Spec.IPFamilyPolicy = &s.IPFamilyPolicy
 	}
 	for _, l := range f.listeners() {
-		p := corev1.ServicePort{
-			Name: l.name, Port: l.port, TargetPort: intstr.FromString(l.name), Protocol: corev1.ProtocolTCP, AppProtocol: new(l.name),
+		p := corev1.ServicePort{Name: l.name, Port: l.port, TargetPort: f.target(l), Protocol: l.protocol}
+		if l.appProtocol != "" {
+			p.AppProtocol = &l.appProtocol
 		}
 		if l.nodePort != nil {
 			p.NodePort = *l.nodePort
@@ -71,6 +75,15 @@ func (f *Fleet) service() *corev1.Service {
 		out.Spec.Ports = append(out.Spec.Ports, p)
 	}
 	return out
+}
+
+// target of a Gateway's port is a number: its pods name no ports, so that a new
+// listener restarts none.
+func (f *Fleet) target(l listener) intstr.IntOrString {
+	if f.Gateway != nil {
+		return intstr.FromInt32(l.bound)
+	}
+	return intstr.FromString(l.name)
 }
 
 // budget is nil for a DaemonSet that asks for none: Kubernetes cannot count
@@ -123,9 +136,9 @@ func (f *Fleet) networkPolicy() *networkingv1.NetworkPolicy {
 	}
 	traffic := networkingv1.NetworkPolicyIngressRule{}
 	for _, l := range f.listeners() {
-		traffic.Ports = append(traffic.Ports, tcp(PodPort(l.port)))
+		traffic.Ports = append(traffic.Ports, policyPort(l.protocol, l.bound))
 	}
-	metrics := networkingv1.NetworkPolicyIngressRule{Ports: []networkingv1.NetworkPolicyPort{tcp(StatusPort)}}
+	metrics := networkingv1.NetworkPolicyIngressRule{Ports: []networkingv1.NetworkPolicyPort{policyPort(corev1.ProtocolTCP, StatusPort)}}
 	for _, peer := range p.MetricsFrom {
 		metrics.From = append(metrics.From, from(peer))
 	}
@@ -148,6 +161,6 @@ func from(p v1alpha1.NetworkPolicyPeer) networkingv1.NetworkPolicyPeer {
 	return out
 }
 
-func tcp(port int32) networkingv1.NetworkPolicyPort {
-	return networkingv1.NetworkPolicyPort{Protocol: new(corev1.ProtocolTCP), Port: new(intstr.FromInt32(port))}
+func policyPort(protocol corev1.Protocol, port int32) networkingv1.NetworkPolicyPort {
+	return networkingv1.NetworkPolicyPort{Protocol: &protocol, Port: new(intstr.FromInt32(port))}
 }

@@ -81,6 +81,7 @@ func (f *Fleet) template() corev1.PodTemplateSpec {
 			"prometheus.io/scrape": "true", "prometheus.io/port": strconv.Itoa(StatusPort), "prometheus.io/path": "/stats/prometheus",
 		}, annotations)
 	}
+	annotations = with(annotations, f.annotations())
 	return corev1.PodTemplateSpec{
 		Labels: with(w.PodLabels, f.labels()), Annotations: annotations,
 		Spec: corev1.PodSpec{
@@ -177,8 +178,10 @@ func (f *Fleet) envoy(drain time.Duration) corev1.Container {
 			corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("256Mi"),
 		}}
 	}
-	for _, l := range f.listeners() {
-		c.Ports = append(c.Ports, corev1.ContainerPort{Name: l.name, ContainerPort: PodPort(l.port), Protocol: corev1.ProtocolTCP})
+	if f.Gateway == nil {
+		for _, l := range f.listeners() {
+			c.Ports = append(c.Ports, corev1.ContainerPort{Name: l.name, ContainerPort: l.bound, Protocol: l.protocol})
+		}
 	}
 	c.Ports = append(c.Ports, corev1.ContainerPort{Name: "status", ContainerPort: StatusPort, Protocol: corev1.ProtocolTCP})
 	// An Envoy that waits for its control plane is not ready, and must not be

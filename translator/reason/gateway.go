@@ -52,6 +52,8 @@ const (
 	Conflicted                  Reason = "Conflicted"
 	TargetNotFound              Reason = "TargetNotFound"
 	SupportedVersion            Reason = "SupportedVersion"
+	UnsupportedVersion          Reason = "UnsupportedVersion"
+	AddressNotAssigned          Reason = "AddressNotAssigned"
 	NotAllowed                  Reason = "NotAllowed"
 	ParentNotAccepted           Reason = "ParentNotAccepted"
 	// InvalidBackendTLSPolicy is Signet's own: a backend of a route is ruled by

@@ -37,7 +37,9 @@ type contents struct {
 	// out is the next batch: nil is a deletion.
 	out      map[source.Key]client.Object
 	refused  map[source.Key]string
-	problems bool // refused has changed
+	problems bool // refused or unlisted has changed
+	// unlisted says which kinds are not watched for want of a right.
+	unlisted []source.Problem
 }
 
 // holder is an object that refers to contents.
@@ -234,6 +236,13 @@ func (c *contents) refuse(key source.Key, err error) {
 	}
 }
 
+// unlistable notes which kinds are not watched for want of a right.
+func (c *contents) unlistable(p []source.Problem) {
+	if !slices.Equal(p, c.unlisted) {
+		c.unlisted, c.problems = p, true
+	}
+}
+
 func (c *contents) admit(key source.Key) {
 	if _, ok := c.refused[key]; ok {
 		delete(c.refused, key)
@@ -264,7 +273,7 @@ func (c *contents) batch() source.Batch {
 	}
 	clear(c.out)
 	if c.problems {
-		c.problems, b.Problems = false, []source.Problem{}
+		c.problems, b.Problems = false, append([]source.Problem{}, c.unlisted...)
 		for key, message := range c.refused {
 			b.Problems = append(b.Problems, source.Problem{Object: key.String(), Message: message, Severity: source.Error})
 		}

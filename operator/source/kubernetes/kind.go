@@ -2,15 +2,19 @@ package kubernetes
 
 import (
 	"fmt"
+	"slices"
 
 	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
+	certificatesv1beta1 "k8s.io/api/certificates/v1beta1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
 )
@@ -20,15 +24,30 @@ type kind struct {
 	gvk      schema.GroupVersionKind
 	resource string
 	object   func() client.Object
-	// custom is set for a kind whose CRD may come and go.
+	// older are versions that the API server may have in place of gvk's, the
+	// preferred one first; their objects have the same fields.
+	older []string
+	// clusterWide is set for a kind without namespaces.
+	clusterWide bool
+	// custom is set for a kind that may come and go.
 	custom bool
+	// with is the kind without which this one is not watched; nil is none. A
+	// kind that stands alone may be watched for the sake of others.
+	with *schema.GroupVersionKind
+	// optional is set for a kind that is left out where it may not be listed;
+	// another kind keeps the source from being complete then.
+	optional bool
 	// onDemand is set for a kind of which only what is referred to is read.
 	onDemand bool
 }
 
+// gatewayKind is without which nothing of the Gateway API is watched. An account
+// that may not list it, and what goes with it, serves no Gateway API.
+var gatewayKind = gatewayv1.SchemeGroupVersion.WithKind("Gateway")
+
 // servedKinds is the table of kinds.
 func servedKinds() []*kind {
-	return []*kind{
+	return slices.Concat([]*kind{
 		builtin(corev1.SchemeGroupVersion.WithKind("Service"), "services", func() client.Object { return &corev1.Service{} }),
 		builtin(discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), "endpointslices",
 			func() client.Object { return &discoveryv1.EndpointSlice{} }),
@@ -38,6 +57,35 @@ func servedKinds() []*kind {
 		custom(contourv1.GroupVersion.WithKind("HTTPProxy"), "httpproxies", func() client.Object { return &contourv1.HTTPProxy{} }),
 		custom(contourv1.GroupVersion.WithKind("TLSCertificateDelegation"), "tlscertificatedelegations",
 			func() client.Object { return &contourv1.TLSCertificateDelegation{} }),
+	}, gatewayKinds())
+}
+
+// gatewayKinds are those of the Gateway API, and those that it alone needs.
+func gatewayKinds() []*kind {
+	of := func(name, resource string, object func() client.Object) *kind {
+		k := custom(gatewayv1.SchemeGroupVersion.WithKind(name), resource, object)
+		k.with = &gatewayKind
+		return k
+	}
+	class := of("GatewayClass", "gatewayclasses", func() client.Object { return &gatewayv1.GatewayClass{} })
+	class.clusterWide = true
+	grant := of("ReferenceGrant", "referencegrants", func() client.Object { return &gatewayv1.ReferenceGrant{} })
+	grant.older = []string{"v1beta1"}
+	namespaces := builtin(corev1.SchemeGroupVersion.WithKind("Namespace"), "namespaces", func() client.Object { return &corev1.Namespace{} })
+	namespaces.clusterWide, namespaces.with = true, &gatewayKind
+	bundles := custom(certificatesv1beta1.SchemeGroupVersion.WithKind("ClusterTrustBundle"), "clustertrustbundles",
+		func() client.Object { return &certificatesv1beta1.ClusterTrustBundle{} })
+	bundles.clusterWide, bundles.with, bundles.optional, bundles.older = true, &gatewayKind, true, []string{"v1", "v1alpha1"}
+	return []*kind{
+		of("Gateway", "gateways", func() client.Object { return &gatewayv1.Gateway{} }),
+		class, grant, namespaces, bundles,
+		of("ListenerSet", "listenersets", func() client.Object { return &gatewayv1.ListenerSet{} }),
+		of("HTTPRoute", "httproutes", func() client.Object { return &gatewayv1.HTTPRoute{} }),
+		of("GRPCRoute", "grpcroutes", func() client.Object { return &gatewayv1.GRPCRoute{} }),
+		of("TLSRoute", "tlsroutes", func() client.Object { return &gatewayv1.TLSRoute{} }),
+		of("TCPRoute", "tcproutes", func() client.Object { return &gatewayv1.TCPRoute{} }),
+		of("UDPRoute", "udproutes", func() client.Object { return &gatewayv1.UDPRoute{} }),
+		of("BackendTLSPolicy", "backendtlspolicies", func() client.Object { return &gatewayv1.BackendTLSPolicy{} }),
 	}
 }
 
@@ -53,14 +101,47 @@ func custom(gvk schema.GroupVersionKind, resource string, object func() client.O
 	return &kind{gvk: gvk, resource: resource, object: object, custom: true}
 }
 
-// watched is the object that the cache is asked to watch.
-func (k *kind) watched() client.Object {
-	if !k.onDemand {
+// always says that the kind is watched from the start.
+func (k *kind) always() bool { return !k.custom && k.with == nil }
+
+// versions are those in which the kind may be read, the preferred one first.
+func (k *kind) versions() []schema.GroupVersionKind {
+	out := []schema.GroupVersionKind{k.gvk}
+	for _, v := range k.older {
+		out = append(out, schema.GroupVersionKind{Group: k.gvk.Group, Version: v, Kind: k.gvk.Kind})
+	}
+	return out
+}
+
+// watched is the object that the cache is asked to watch, in one of the versions.
+func (k *kind) watched(version schema.GroupVersionKind) client.Object {
+	switch {
+	case k.onDemand:
+		o := &metav1.PartialObjectMetadata{}
+		o.SetGroupVersionKind(k.gvk)
+		return o
+	case version != k.gvk:
+		o := &unstructured.Unstructured{}
+		o.SetGroupVersionKind(version)
+		return o
+	default:
 		return k.object()
 	}
-	o := &metav1.PartialObjectMetadata{}
-	o.SetGroupVersionKind(k.gvk)
-	return o
+}
+
+// read turns an object that was watched in another version into the kind's own
+// type; one that cannot be is nil.
+func (k *kind) read(o client.Object) client.Object {
+	u, ok := o.(*unstructured.Unstructured)
+	if !ok {
+		return o
+	}
+	out := k.object()
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, out); err != nil {
+		return nil
+	}
+	out.GetObjectKind().SetGroupVersionKind(k.gvk)
+	return out
 }
 
 // newScheme knows the types of all served kinds.
@@ -68,6 +149,7 @@ func newScheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		corev1.AddToScheme, discoveryv1.AddToScheme, contourv1.AddToScheme, v1alpha1.AddToScheme,
+		gatewayv1.Install, certificatesv1beta1.AddToScheme,
 	} {
 		if err := add(s); err != nil {
 			return nil, fmt.Errorf("scheme: %w", err)
@@ -80,8 +162,14 @@ func newScheme() (*runtime.Scheme, error) {
 func mapperOf(kinds []*kind) meta.RESTMapper {
 	m := meta.NewDefaultRESTMapper(nil)
 	for _, k := range kinds {
-		resource := k.gvk.GroupVersion().WithResource(k.resource)
-		m.AddSpecific(k.gvk, resource, resource, meta.RESTScopeNamespace)
+		scope := meta.RESTScope(meta.RESTScopeNamespace)
+		if k.clusterWide {
+			scope = meta.RESTScopeRoot
+		}
+		for _, gvk := range k.versions() {
+			resource := gvk.GroupVersion().WithResource(k.resource)
+			m.AddSpecific(gvk, resource, resource, scope)
+		}
 	}
 	return m
 }
@@ -98,6 +186,10 @@ func trim(s *runtime.Scheme) func(any) (any, error) {
 			out := &metav1.PartialObjectMetadata{TypeMeta: slim.TypeMeta}
 			out.Namespace, out.Name, out.UID, out.ResourceVersion = slim.Namespace, slim.Name, slim.UID, slim.ResourceVersion
 			return out, nil
+		}
+		if u, ok := in.(*unstructured.Unstructured); ok {
+			u.SetManagedFields(nil)
+			return u, nil
 		}
 		gvks, _, err := s.ObjectKinds(o)
 		if err != nil || len(gvks) == 0 {

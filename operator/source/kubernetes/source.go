@@ -131,15 +131,15 @@ func (s *Source) Run(ctx context.Context, sink source.Sink) error {
 			s.log.Error(err, "the cache ended with an error")
 		}
 	}()
-	probes := make(chan map[schema.GroupVersionKind]bool)
+	probes := make(chan probed)
 	go s.probe(ctx, probes)
 
 	r := &run{source: s, sink: sink, contents: newContents(ctx, s), watches: map[*kind]*watching{}}
 	for _, k := range s.kinds {
-		if k.custom {
+		if !k.always() {
 			continue
 		}
-		if err := r.start(ctx, k); err != nil {
+		if err := r.start(ctx, k, k.gvk); err != nil {
 			return err
 		}
 	}
@@ -153,8 +153,8 @@ func (s *Source) Run(ctx context.Context, sink source.Sink) error {
 				err = errors.New("nobody told it to")
 			}
 			return fmt.Errorf("cache ended: %w", err)
-		case found := <-probes:
-			if err := r.probed(ctx, found); err != nil {
+		case p := <-probes:
+			if err := r.probed(ctx, &p); err != nil {
 				return err
 			}
 		case f := <-r.contents.fetched:
@@ -176,8 +176,8 @@ type run struct {
 	complete bool
 }
 
-func (r *run) start(ctx context.Context, k *kind) error {
-	w, err := r.source.watch(ctx, k)
+func (r *run) start(ctx context.Context, k *kind, version schema.GroupVersionKind) error {
+	w, err := r.source.watch(ctx, k, version)
 	if err != nil {
 		return err
 	}
@@ -186,21 +186,28 @@ func (r *run) start(ctx context.Context, k *kind) error {
 }
 
 // probed starts and ends watches by what discovery says.
-func (r *run) probed(ctx context.Context, found map[schema.GroupVersionKind]bool) error {
+func (r *run) probed(ctx context.Context, p *probed) error {
 	now := time.Now()
 	for _, k := range r.source.kinds {
-		if !k.custom {
+		if k.always() {
 			continue
 		}
+		version, found := p.found[k]
 		w, watched := r.watches[k]
 		switch {
-		case found[k.gvk] && !watched:
-			r.source.log.Info("kind is watched", "kind", k.gvk.String())
-			if err := r.start(ctx, k); err != nil {
+		case found && !watched:
+			r.source.log.Info("kind is watched", "kind", version.String())
+			if err := r.start(ctx, k, version); err != nil {
 				return err
 			}
-		case found[k.gvk]:
+		case found && version == w.version:
 			w.missing = time.Time{}
+		case found:
+			// Its objects are the same in the other version.
+			r.source.log.Info("kind is watched in another version", "kind", version.String())
+			if err := r.replace(ctx, w, version); err != nil {
+				return err
+			}
 		case watched:
 			if w.missing.IsZero() {
 				w.missing = now
@@ -215,15 +222,34 @@ func (r *run) probed(ctx context.Context, found map[schema.GroupVersionKind]bool
 		}
 	}
 	r.known = true
+	r.contents.unlistable(p.problems())
 	r.contents.refresh()
 	return nil
 }
 
+// replace goes on in another version. What the former one delivered and the new
+// one does not have is found when the new one is synced.
+func (r *run) replace(ctx context.Context, w *watching, version schema.GroupVersionKind) error {
+	if err := r.source.cache.RemoveInformer(ctx, w.kind.watched(w.version)); err != nil {
+		return fmt.Errorf("let go %s: %w", w.version, err)
+	}
+	next, err := r.source.watch(ctx, w.kind, version)
+	if err != nil {
+		return err
+	}
+	next.former = w.present
+	r.watches[w.kind] = next
+	return nil
+}
+
 func (r *run) end(ctx context.Context, w *watching) error {
-	if err := r.source.cache.RemoveInformer(ctx, w.kind.watched()); err != nil {
+	if err := r.source.cache.RemoveInformer(ctx, w.kind.watched(w.version)); err != nil {
 		return fmt.Errorf("let go %s: %w", w.kind.gvk.Kind, err)
 	}
 	for key := range w.present {
+		r.contents.depart(key)
+	}
+	for key := range w.former {
 		r.contents.depart(key)
 	}
 	delete(r.watches, w.kind)
@@ -241,6 +267,14 @@ func (r *run) step() {
 		synced = synced && w.isSynced()
 		for key, o := range w.take() {
 			r.take(w, key, o)
+		}
+		if w.former != nil && w.isSynced() {
+			for key := range w.former {
+				if _, ok := w.present[key]; !ok {
+					r.contents.depart(key)
+				}
+			}
+			w.former = nil
 		}
 	}
 	b := r.contents.batch()
@@ -266,7 +300,7 @@ func (r *run) take(w *watching, key source.Key, o client.Object) {
 		delete(w.present, key)
 		r.contents.depart(key)
 		return
-	case w.kind.custom:
+	case !w.kind.always():
 		w.present[key] = struct{}{}
 	}
 	r.contents.arrive(key, o)

@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -18,7 +16,9 @@ import (
 
 // watching is a kind that is watched now.
 type watching struct {
-	kind   *kind
+	kind *kind
+	// version is the one in which it is watched.
+	version schema.GroupVersionKind
 	synced <-chan struct{}
 	wake   chan<- struct{}
 
@@ -29,15 +29,17 @@ type watching struct {
 	// since when discovery does not know it.
 	present map[source.Key]struct{}
 	missing time.Time
+	// former is what another version of the kind has delivered.
+	former map[source.Key]struct{}
 }
 
-// watch starts to watch a kind.
-func (s *Source) watch(ctx context.Context, k *kind) (*watching, error) {
-	informer, err := s.cache.GetInformer(ctx, k.watched(), cache.BlockUntilSynced(false))
+// watch starts to watch a kind in one of its versions.
+func (s *Source) watch(ctx context.Context, k *kind, version schema.GroupVersionKind) (*watching, error) {
+	informer, err := s.cache.GetInformer(ctx, k.watched(version), cache.BlockUntilSynced(false))
 	if err != nil {
 		return nil, fmt.Errorf("watch %s: %w", k.gvk.Kind, err)
 	}
-	w := &watching{kind: k, wake: s.wake, events: map[source.Key]client.Object{}, present: map[source.Key]struct{}{}}
+	w := &watching{kind: k, version: version, wake: s.wake, events: map[source.Key]client.Object{}, present: map[source.Key]struct{}{}}
 	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
 		AddFunc:    func(o any) { w.note(o, false) },
 		UpdateFunc: func(_, o any) { w.note(o, false) },
@@ -69,6 +71,8 @@ func (w *watching) note(o any, gone bool) {
 	key := source.Key{GroupVersionKind: w.kind.gvk, Namespace: object.GetNamespace(), Name: object.GetName()}
 	if gone {
 		object = nil
+	} else if object = w.kind.read(object); object == nil {
+		return // not of the schema that the version has
 	}
 	w.mu.Lock()
 	w.events[key] = object
@@ -108,44 +112,3 @@ func (w *watching) take() map[source.Key]client.Object {
 	return events
 }
 
-// probe asks which custom kinds the API server has, again and again, and hands
-// each answer on. A failed probe is no answer.
-func (s *Source) probe(ctx context.Context, to chan<- map[schema.GroupVersionKind]bool) {
-	for {
-		found, err := s.discover(ctx)
-		pause := s.options.ProbeInterval
-		if err != nil {
-			s.log.V(1).Info("discovery failed", "error", err.Error())
-			pause = min(pause, time.Second)
-		} else {
-			select {
-			case <-ctx.Done():
-				return
-			case to <- found:
-			}
-		}
-		if !rest(ctx, pause) {
-			return
-		}
-	}
-}
-
-func (s *Source) discover(ctx context.Context) (map[schema.GroupVersionKind]bool, error) {
-	found, asked := map[schema.GroupVersionKind]bool{}, map[schema.GroupVersion]bool{}
-	for _, k := range s.kinds {
-		gv := k.gvk.GroupVersion()
-		if !k.custom || asked[gv] {
-			continue
-		}
-		asked[gv] = true
-		list := &metav1.APIResourceList{}
-		err := s.discovery.Get().AbsPath("/apis", gv.Group, gv.Version).Do(ctx).Into(list)
-		if err != nil && !apierrors.IsNotFound(err) {
-			return nil, fmt.Errorf("discovery of %s: %w", gv, err)
-		}
-		for i := range list.APIResources {
-			found[gv.WithKind(list.APIResources[i].Kind)] = true
-		}
-	}
-	return found, nil
-}

@@ -42,6 +42,19 @@ func ReadClass(f Fleets, c *gatewayv1.GatewayClass) Class {
 	return out
 }
 
+// Shape is the EnvoyFleet that shapes the fleet of a Gateway: the one that it
+// names itself, else the one that its class names; false when none is named.
+func Shape(g *gatewayv1.Gateway, c *gatewayv1.GatewayClass) (ir.Name, bool) {
+	if i := g.Spec.Infrastructure; i != nil && i.ParametersRef != nil {
+		return ir.Name{Namespace: g.Namespace, Name: i.ParametersRef.Name}, true
+	}
+	if c != nil && c.Spec.ParametersRef != nil {
+		p := c.Spec.ParametersRef
+		return ir.Name{Namespace: string(gatewayapi.Or(p.Namespace, "")), Name: p.Name}, true
+	}
+	return ir.Name{}, false
+}
+
 // parameters judges a reference to what shapes a fleet.
 func parameters(f Fleets, group, kind string, name ir.Name) *gatewayapi.Fault {
 	switch {

@@ -2,6 +2,7 @@ package listener
 
 import (
 	"fmt"
+	"slices"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -97,15 +98,26 @@ func (g *Gateway) bind(s *Section) Bind {
 	return Bind{Address: g.Address, Port: g.Bound(s.Port), UDP: s.Protocol == gatewayv1.UDPProtocolType}
 }
 
-// Place takes the ports away that others on the fleet have: taken says who.
+// Place takes the ports away that others on the fleet have: taken says who. A
+// port that is bound higher may meet another of the same Gateway, of which the
+// first is served.
 func (g *Gateway) Place(taken func(Bind) string) *Gateway {
 	out := *g
 	out.Sections = make([]Section, len(g.Sections))
+	first := map[Bind]int32{}
 	for i := range g.Sections {
 		s := g.Sections[i]
 		if s.Served() && g.Fault == nil {
-			if who := taken(g.bind(&s)); who != "" {
-				b := g.bind(&s)
+			b := g.bind(&s)
+			who := taken(b)
+			if port, ok := first[b]; ok && port != s.Port {
+				who = fmt.Sprintf("port %d of the same Gateway", port)
+			} else if slices.Contains(g.Reserved, b.Port) {
+				who = "the fleet itself"
+			}
+			if who == "" {
+				first[b] = s.Port
+			} else {
 				s.Fault = &gatewayapi.Fault{Reason: reason.PortUnavailable, Message: fmt.Sprintf(
 					"port %d of %s belongs to %s: choose another port, or another address in spec.addresses", b.Port, b.Address, who)}
 			}

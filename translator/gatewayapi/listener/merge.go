@@ -20,6 +20,12 @@ type Hosting struct {
 	Address string
 	// Offset is added to ports below 1024, which need a privilege to be bound.
 	Offset uint32
+	// Assigned says that clients reach the Gateway at addresses of a Service:
+	// Address is what the pods bind, and whether an address that is asked for
+	// can be had is not known here.
+	Assigned bool
+	// Reserved are ports that the fleet itself binds.
+	Reserved []uint32
 }
 
 // Facts are what merging reads besides the Gateway.
@@ -70,7 +76,7 @@ func (g *Gateway) place(f Facts) {
 		}
 		return
 	}
-	g.Fleet, g.Address, g.Offset = fleet, h.Address, h.Offset
+	g.Fleet, g.Address, g.Offset, g.Assigned, g.Reserved = fleet, h.Address, h.Offset, h.Assigned, h.Reserved
 }
 
 // addresses takes the first address that is asked for. A fleet on a machine of
@@ -87,8 +93,8 @@ func (g *Gateway) addresses(asked []gatewayv1.GatewaySpecAddress) {
 			}
 			continue
 		}
-		if a.Value == "" {
-			continue // any will do
+		if a.Value == "" || g.Assigned {
+			continue // any will do, or it is for the Service to say
 		}
 		addr, err := netip.ParseAddr(a.Value)
 		if err != nil || (addr != hosting && !addr.IsLoopback()) {

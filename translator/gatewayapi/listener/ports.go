@@ -1,11 +1,13 @@
 package listener
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"github.com/signetproxy/signet/translator/gatewayapi"
 	"github.com/signetproxy/signet/translator/ir"
 )
 
@@ -20,6 +22,44 @@ func (g *Gateway) Ports() []string {
 		if name := g.PortName(s.Port, s.Protocol == gatewayv1.UDPProtocolType); s.Served() && !slices.Contains(out, name) {
 			out = append(out, name)
 		}
+	}
+	return out
+}
+
+// Exposed is a port that clients reach a Gateway at.
+type Exposed struct {
+	Port int32
+	// Bound is the port that the fleet binds for it.
+	Bound uint32
+	UDP   bool
+	// Protocol of the first listener on the port.
+	Protocol gatewayv1.ProtocolType
+}
+
+// Exposure is what clients reach of a Gateway.
+type Exposure struct {
+	// Fault is why nothing is served; nil when something is.
+	Fault *gatewayapi.Fault
+	// Ports by number, each once for TCP and once for UDP.
+	Ports []Exposed
+}
+
+// Exposure tells the ports of a Gateway and of the ListenerSets that add to it.
+func (g *Gateway) Exposure() *Exposure {
+	out := &Exposure{Fault: g.Fault}
+	if g.Fault != nil {
+		return out
+	}
+	for i := range g.Sections {
+		s := &g.Sections[i]
+		x := Exposed{Port: s.Port, Bound: g.Bound(s.Port), UDP: s.Protocol == gatewayv1.UDPProtocolType, Protocol: s.Protocol}
+		if s.Served() && !slices.ContainsFunc(out.Ports, func(o Exposed) bool { return o.Port == x.Port && o.UDP == x.UDP }) {
+			out.Ports = append(out.Ports, x)
+		}
+	}
+	slices.SortFunc(out.Ports, func(a, b Exposed) int { return cmp.Compare(a.Port, b.Port) })
+	if len(out.Ports) == 0 {
+		out.Fault = unaccepted()
 	}
 	return out
 }

@@ -31,6 +31,9 @@ type Gateway struct {
 	// to ports below 1024.
 	Address string
 	Offset  uint32
+	// Assigned and Reserved are Hosting's.
+	Assigned bool
+	Reserved []uint32
 	// Sections in order of precedence: the Gateway's own first.
 	Sections []Section
 	// Sets are the ListenerSets that name the Gateway, in order of precedence.

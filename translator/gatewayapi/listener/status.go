@@ -48,7 +48,7 @@ func Status(g *Gateway, refs *References, attached func(*Section) int32, trouble
 		out.AttachedListenerSets = &accepted
 	}
 	out.Conditions = gatewayConditions(g, refs, resolved, troubles.Messages)
-	if g.Fault == nil && g.Unusable == nil && g.Address != "" {
+	if g.Fault == nil && g.Unusable == nil && g.Address != "" && !g.Assigned {
 		kind := gatewayv1.IPAddressType
 		out.Addresses = []gatewayv1.GatewayStatusAddress{{Type: &kind, Value: g.Address}}
 	}
