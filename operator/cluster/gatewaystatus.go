@@ -175,4 +175,3 @@ func (b *bundle) judge() (state metav1.ConditionStatus, why, message string) {
 			fmt.Sprintf("the CRDs are of version %s, which Signet serves as far as it can: install those of %s", b.version, consts.BundleVersion)
 	}
 }
-

@@ -79,7 +79,7 @@ func (t *triggers) committed(rev *graph.Revision) {
 		t.reshape(rev.Reader(), func(g *gatewayv1.Gateway) bool { return string(g.Spec.GatewayClassName) == c.Key.Name })
 	}
 	for _, c := range graph.ChangesOf(rev, x.Gateways) {
-		if x.Exposures.Has(rev.Reader(), c.Key) {
+		if _, ours := x.Exposures.Get(rev.Reader(), c.Key); ours {
 			t.gateways.add(c.Key)
 		}
 		was, is := className(c.Old, c.HadOld), className(c.New, c.HasNew)

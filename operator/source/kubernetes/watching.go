@@ -19,8 +19,8 @@ type watching struct {
 	kind *kind
 	// version is the one in which it is watched.
 	version schema.GroupVersionKind
-	synced <-chan struct{}
-	wake   chan<- struct{}
+	synced  <-chan struct{}
+	wake    chan<- struct{}
 
 	mu     sync.Mutex
 	events map[source.Key]client.Object // nil: it is gone
@@ -111,4 +111,3 @@ func (w *watching) take() map[source.Key]client.Object {
 	w.events = map[source.Key]client.Object{}
 	return events
 }
-
