@@ -185,3 +185,41 @@ func TestPlace(t *testing.T) {
 		t.Error("placing changed the Gateway that it was given")
 	}
 }
+
+// Ports below 1024 are bound higher, where another port of the same Gateway may
+// be: Envoy would refuse one of two listeners on a port, and which one is chance.
+func TestPlaceWithinAGateway(t *testing.T) {
+	cases := map[string]struct{ reason, gateway, want string }{
+		"apart":    {"nothing meets", `{listeners: [{name: x, port: 80, protocol: HTTP}, {name: w, port: 8080, protocol: HTTP}]}`, "gw/x served, gw/w served"},
+		"meet":     {"the first is served", `{listeners: [{name: x, port: 80, protocol: HTTP}, {name: w, port: 10080, protocol: HTTP}]}`, "gw/x served, gw/w PortUnavailable"},
+		"same":     {"two hosts of one port do not meet", `{listeners: [{name: x, port: 80, protocol: HTTP}, {name: w, port: 80, protocol: HTTP, hostname: a.test}]}`, "gw/x served, gw/w served"},
+		"reserved": {"the fleet needs it", `{listeners: [{name: x, port: 80, protocol: HTTP}, {name: w, port: 19001, protocol: HTTP}]}`, "gw/x served, gw/w PortUnavailable"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			g := Merge(facts{}, Class{Ours: true}, gateway(t, tc.gateway), nil)
+			g.Reserved = []uint32{19001}
+			got := g.Place(func(Bind) string { return "" })
+			if diff := cmp.Diff(tc.want, verdicts(got)); diff != "" {
+				t.Errorf("%s (-want, +got):\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// The Service has the ports of the listeners that are served, ListenerSets' too.
+func TestExposure(t *testing.T) {
+	g := Merge(facts{}, Class{Ours: true}, gateway(t, `{allowedListeners: {namespaces: {from: Same}}, listeners: [
+  {name: x, port: 80, protocol: HTTP}, {name: w, port: 80, protocol: HTTP, hostname: a.test}, {name: bad, port: 81, protocol: WHAT}]}`),
+		[]*gatewayv1.ListenerSet{set(t, "s", `{parentRef: {name: gw}, listeners: [{name: y, port: 8080, protocol: HTTP}]}`)})
+	want := &Exposure{Ports: []Exposed{
+		{Port: 80, Bound: 10080, Protocol: gatewayv1.HTTPProtocolType}, {Port: 8080, Bound: 8080, Protocol: gatewayv1.HTTPProtocolType},
+	}}
+	if diff := cmp.Diff(want, g.Exposure()); diff != "" {
+		t.Errorf("exposure (-want, +got):\n%s", diff)
+	}
+	none := Merge(facts{}, Class{Ours: true}, gateway(t, `{listeners: [{name: bad, port: 81, protocol: WHAT}]}`), nil)
+	if e := none.Exposure(); e.Fault == nil || len(e.Ports) != 0 {
+		t.Errorf("exposure without a listener: %+v, want a fault", e)
+	}
+}
