@@ -27,6 +27,7 @@ import (
 	"github.com/signetproxy/signet/operator/pipeline"
 	"github.com/signetproxy/signet/operator/quarantine"
 	"github.com/signetproxy/signet/operator/rollout"
+	"github.com/signetproxy/signet/operator/source"
 	"github.com/signetproxy/signet/operator/source/kubernetes"
 	"github.com/signetproxy/signet/operator/xds"
 	"github.com/signetproxy/signet/provisioner/certificate"
@@ -110,7 +111,7 @@ func New(cfg Config) (*Cluster, error) {
 		Observer: xds.Observers{held, changes, c.statuses},
 	})
 	c.pipeline = pipeline.New(pipeline.Options{
-		Source: c.source, XDS: c.xds, Each: fleetSpec, Gateway: gatewaySpec, Log: cfg.Log.WithName("pipeline"),
+		Source: c.source, XDS: c.xds, Each: fleetSpec, Gateway: gatewaySpec, SystemTrust: source.SystemTrust(), Log: cfg.Log.WithName("pipeline"),
 		Committed: func(rev *graph.Revision) {
 			c.statuses.committed(rev)
 			c.triggers.committed(rev)

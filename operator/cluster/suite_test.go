@@ -27,6 +27,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
@@ -65,6 +66,7 @@ var _ = BeforeSuite(func() {
 	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
 	Expect(contourv1.AddToScheme(scheme)).To(Succeed())
 	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	Expect(gatewayv1.Install(scheme)).To(Succeed())
 	c, err = client.New(server.Config, client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
 	install(context.Background())
@@ -209,7 +211,7 @@ var _ = Describe("an EnvoyFleet", Ordered, func() {
 	})
 
 	It("serves an HTTPProxy through an Envoy that starts as its pods do", func(ctx context.Context) {
-		start(ctx, get(ctx, "edge-envoy-identity", &corev1.Secret{})())
+		start(ctx, ir.Name{Namespace: "default", Name: "edge"}, get(ctx, "edge-envoy-identity", &corev1.Secret{})())
 		Eventually(condition(ctx, "edge", "Programmed")).Should(Equal("True Programmed"))
 
 		Expect(server.InstallCRD(apiserver.HTTPProxies)).To(Succeed())
@@ -256,7 +258,7 @@ var _ = Describe("an EnvoyFleet", Ordered, func() {
 
 // start runs a real Envoy from what a pod is given: the mounted Secret and the
 // files that `signet envoy bootstrap` writes.
-func start(_ context.Context, identity *corev1.Secret) {
+func start(_ context.Context, fleet ir.Name, identity *corev1.Secret) {
 	GinkgoHelper()
 	envoy := os.Getenv("SIGNET_ENVOY")
 	Expect(envoy).NotTo(BeEmpty(), "SIGNET_ENVOY names no Envoy: run the test by make unit")
@@ -269,7 +271,7 @@ func start(_ context.Context, identity *corev1.Secret) {
 	}
 	status := address()
 	files, err := bootstrap.Files(bootstrap.Config{
-		Fleet: ir.Name{Namespace: "default", Name: "edge"}, NodeID: "edge-0", XDSAddress: xds, ServerName: certificate.ServerName,
+		Fleet: fleet, NodeID: "edge-0", XDSAddress: xds, ServerName: certificate.ServerName,
 		CertificateFolder: folder, AdminSocket: filepath.Join(folder, "admin.sock"),
 		StatusAddress: "127.0.0.1", StatusPort: uint32(port(status)),
 	}, mount, nil)

@@ -17,6 +17,7 @@ import (
 	"github.com/signetproxy/signet/operator/quarantine"
 	"github.com/signetproxy/signet/operator/report"
 	"github.com/signetproxy/signet/operator/rollout"
+	"github.com/signetproxy/signet/operator/source"
 	"github.com/signetproxy/signet/operator/source/folder"
 	"github.com/signetproxy/signet/operator/xds"
 	"github.com/signetproxy/signet/provisioner/certificate"
@@ -104,7 +105,7 @@ func New(cfg Config) (*Standalone, error) {
 	s.pipeline = pipeline.New(pipeline.Options{
 		Source: folder.New(cfg.Manifests, folder.Options{Log: cfg.Log.WithName("folder")}),
 		XDS:    s.xds, Fleet: FleetSpec(cfg.Address, cfg.HTTPPort, cfg.HTTPSPort),
-		SystemTrust: systemTrust(),
+		SystemTrust: source.SystemTrust(),
 		Log:         cfg.Log.WithName("pipeline"), Committed: cfg.Committed,
 		Quarantine: s.held, Rollout: s.rollout, Tamper: cfg.Tamper,
 	})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/signetproxy/signet/operator/pipeline"
 	"github.com/signetproxy/signet/operator/report"
+	"github.com/signetproxy/signet/operator/source"
 	"github.com/signetproxy/signet/operator/source/folder"
 )
 
@@ -23,7 +24,7 @@ func Translate(from string, in io.Reader, now time.Time) (*report.Report, error)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", from, err)
 	}
-	p := pipeline.New(pipeline.Options{Fleet: FleetSpec("127.0.0.1", defaultHTTPPort, defaultHTTPSPort), SystemTrust: systemTrust()})
+	p := pipeline.New(pipeline.Options{Fleet: FleetSpec("127.0.0.1", defaultHTTPPort, defaultHTTPSPort), SystemTrust: source.SystemTrust()})
 	rev := p.Once(batch, now)
 	b := report.Builder{Translator: p.Translator(), Fleets: p.Fleets()}
 	r := b.Build(rev)

@@ -30,6 +30,18 @@ const (
 	TLSCertificateDelegations = "projectcontour.io_tlscertificatedelegations.yaml"
 )
 
+// GatewayAPI are the CRDs of the Gateway API, standard channel.
+func GatewayAPI() []string {
+	var out []string
+	for _, kind := range []string{
+		"gatewayclasses", "gateways", "listenersets", "httproutes", "grpcroutes", "tlsroutes", "tcproutes", "udproutes",
+		"backendtlspolicies", "referencegrants",
+	} {
+		out = append(out, "gateway.networking.k8s.io_"+kind+".yaml")
+	}
+	return out
+}
+
 // Server is a running API server.
 type Server struct {
 	// Config is a cluster administrator's.
@@ -126,11 +138,14 @@ func (s *Server) User(name string) (*rest.Config, error) {
 	return u.Config(), nil
 }
 
-// InstallCRD installs a CRD and waits until its kind is served.
-func (s *Server) InstallCRD(file string) error {
+// InstallCRD installs a CRD, changed if need be, and waits until its kind is served.
+func (s *Server) InstallCRD(file string, changes ...func(*apiextensionsv1.CustomResourceDefinition)) error {
 	crd, err := readCRD(file)
 	if err != nil {
 		return err
+	}
+	for _, change := range changes {
+		change(crd)
 	}
 	if _, err = envtest.InstallCRDs(s.Config, envtest.CRDInstallOptions{CRDs: []*apiextensionsv1.CustomResourceDefinition{crd}}); err != nil {
 		return fmt.Errorf("install %s: %w", file, err)

@@ -1,4 +1,4 @@
-package standalone
+package source
 
 import (
 	"bytes"
@@ -17,8 +17,9 @@ var systemBundles = []string{
 	"/etc/ssl/cert.pem",                                 // BSD, macOS
 }
 
-// systemTrust is read once: the system's certificates change with the system.
-var systemTrust = sync.OnceValue(func() string {
+// SystemTrust are the certificates that the system trusts, as PEM; "" where it has
+// none. They are read once: the system's certificates change with the system.
+var SystemTrust = sync.OnceValue(func() string {
 	for _, path := range systemBundles {
 		if text, err := os.ReadFile(path); err == nil {
 			return readable(text)

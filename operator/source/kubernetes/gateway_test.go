@@ -1,0 +1,137 @@
+package kubernetes_test
+
+import (
+	"context"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/signetproxy/signet/operator/source/kubernetes"
+	"github.com/signetproxy/signet/test/apiserver"
+)
+
+// gatewayAPI installs the CRDs for one spec.
+func gatewayAPI(ctx context.Context, changes ...func(*apiextensionsv1.CustomResourceDefinition)) {
+	GinkgoHelper()
+	for _, f := range apiserver.GatewayAPI() {
+		Expect(server.InstallCRD(f, changes...)).To(Succeed())
+	}
+	DeferCleanup(func(ctx context.Context) {
+		for _, f := range apiserver.GatewayAPI() {
+			Expect(client.IgnoreNotFound(server.RemoveCRD(ctx, f))).To(Succeed())
+		}
+	})
+}
+
+func gateway(namespace, name, secret string) *gatewayv1.Gateway {
+	g := &gatewayv1.Gateway{ObjectMeta: meta(namespace, name)}
+	g.Spec.GatewayClassName = "c"
+	g.Spec.Listeners = []gatewayv1.Listener{{
+		Name: "https", Port: 443, Protocol: gatewayv1.HTTPSProtocolType,
+		TLS: &gatewayv1.ListenerTLSConfig{CertificateRefs: []gatewayv1.SecretObjectReference{{Name: gatewayv1.ObjectName(secret)}}},
+	}}
+	return g
+}
+
+func policy(namespace, name, configMap string) *gatewayv1.BackendTLSPolicy {
+	p := &gatewayv1.BackendTLSPolicy{ObjectMeta: meta(namespace, name)}
+	p.Spec.TargetRefs = []gatewayv1.LocalPolicyTargetReferenceWithSectionName{{}}
+	p.Spec.TargetRefs[0].Kind, p.Spec.TargetRefs[0].Name = "Service", "s"
+	p.Spec.Validation.Hostname = "s.test"
+	p.Spec.Validation.CACertificateRefs = []gatewayv1.LocalObjectReference{{Kind: "ConfigMap", Name: gatewayv1.ObjectName(configMap)}}
+	return p
+}
+
+func permit(namespace, name string) *gatewayv1.ReferenceGrant {
+	g := &gatewayv1.ReferenceGrant{ObjectMeta: meta(namespace, name)}
+	g.Spec.From = []gatewayv1.ReferenceGrantFrom{{Group: gatewayv1.GroupName, Kind: "HTTPRoute", Namespace: "other"}}
+	g.Spec.To = []gatewayv1.ReferenceGrantTo{{Kind: "Service"}}
+	return g
+}
+
+var _ = Describe("the Gateway API", func() {
+	It("is watched when its CRDs appear, with what only it needs, and let go when they go", func(ctx context.Context) {
+		n := namespace(ctx)
+		create(ctx, secret(n, "cert", "one"))
+		w := start(kubernetes.Options{})
+		Eventually(w.isComplete).Should(BeTrue())
+		Expect(w.has("")()).To(BeEmpty(), "namespaces are of no use to HTTPProxies")
+
+		gatewayAPI(ctx)
+		class := &gatewayv1.GatewayClass{ObjectMeta: meta("", "c")}
+		class.Spec.ControllerName = "example.com/c"
+		set := &gatewayv1.ListenerSet{ObjectMeta: meta(n, "set")}
+		set.Spec.ParentRef.Name = "g"
+		set.Spec.Listeners = []gatewayv1.ListenerEntry{{Name: "http", Port: 80, Protocol: gatewayv1.HTTPProtocolType}}
+		create(ctx, class, gateway(n, "g", "cert"), policy(n, "p", "missing"), permit(n, "r"), set,
+			&gatewayv1.HTTPRoute{ObjectMeta: meta(n, "h")}, &gatewayv1.GRPCRoute{ObjectMeta: meta(n, "g")})
+		Eventually(w.has(n)).Should(Equal([]string{
+			"BackendTLSPolicy p", "GRPCRoute g", "Gateway g", "HTTPRoute h", "ListenerSet set", "ReferenceGrant r", "Secret cert",
+		}))
+		Eventually(w.has("")).Should(ContainElements("GatewayClass c", "Namespace "+n))
+
+		for _, f := range apiserver.GatewayAPI() {
+			Expect(server.RemoveCRD(ctx, f)).To(Succeed())
+		}
+		Eventually(w.has(n)).Should(BeEmpty())
+	})
+
+	It("is watched in an older version where the API server has no other, and in the newer one from when it has", func(ctx context.Context) {
+		n := namespace(ctx)
+		served := func(v1 bool) func(*apiextensionsv1.CustomResourceDefinition) {
+			return func(crd *apiextensionsv1.CustomResourceDefinition) {
+				for i := range crd.Spec.Versions {
+					if v := &crd.Spec.Versions[i]; crd.Spec.Names.Kind == "ReferenceGrant" && v.Name == "v1" {
+						v.Served = v1
+					}
+				}
+			}
+		}
+		gatewayAPI(ctx)
+		create(ctx, permit(n, "a"), permit(n, "b"))
+		const file = "gateway.networking.k8s.io_referencegrants.yaml"
+		Expect(server.InstallCRD(file, served(false))).To(Succeed())
+		w := start(kubernetes.Options{})
+		Eventually(w.has(n)).Should(Equal([]string{"ReferenceGrant a", "ReferenceGrant b"}))
+
+		Expect(server.InstallCRD(file, served(true))).To(Succeed())
+		Eventually(func() error { return client.IgnoreNotFound(admin.Delete(ctx, permit(n, "a"))) }).Should(Succeed())
+		Eventually(w.has(n)).Should(Equal([]string{"ReferenceGrant b"}))
+		Eventually(func() error { return admin.Create(ctx, permit(n, "c")) }).Should(Succeed())
+		Eventually(w.has(n)).Should(Equal([]string{"ReferenceGrant b", "ReferenceGrant c"}))
+	})
+
+	It("keeps nothing else from being served where it may not be read, and is read from when it may", func(ctx context.Context) {
+		n := namespace(ctx)
+		gatewayAPI(ctx)
+		create(ctx, gateway(n, "g", "missing"))
+		config, err := server.User("reader-" + n)
+		Expect(err).NotTo(HaveOccurred())
+		allow := func(name string, rules ...rbacv1.PolicyRule) {
+			GinkgoHelper()
+			role := &rbacv1.ClusterRole{ObjectMeta: meta("", name+n), Rules: rules}
+			create(ctx, role, &rbacv1.ClusterRoleBinding{
+				ObjectMeta: meta("", name+n), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name + n},
+				Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: "reader-" + n}},
+			})
+		}
+		read := []string{"get", "list", "watch"}
+		allow("base-", rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"services", "secrets", "configmaps"}, Verbs: read},
+			rbacv1.PolicyRule{APIGroups: []string{"discovery.k8s.io"}, Resources: []string{"endpointslices"}, Verbs: read},
+			rbacv1.PolicyRule{APIGroups: []string{"operator.signetproxy.io", "projectcontour.io"}, Resources: []string{"*"}, Verbs: read})
+		create(ctx, service(n, "s"))
+		w := start(kubernetes.Options{Config: config})
+		Eventually(w.isComplete).Should(BeTrue())
+		Expect(w.has(n)()).To(Equal([]string{"Service s"}))
+		Eventually(w.trouble).Should(ContainSubstring("allow it to get, list and watch"))
+
+		allow("gateways-", rbacv1.PolicyRule{APIGroups: []string{"gateway.networking.k8s.io"}, Resources: []string{"*"}, Verbs: read},
+			rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: read})
+		Eventually(w.has(n)).Should(Equal([]string{"Gateway g", "Service s"}))
+		Eventually(w.trouble).Should(BeEmpty())
+	})
+})
