@@ -3,6 +3,7 @@ package envoy
 import (
 	"fmt"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -48,6 +49,9 @@ func probeListener(whole *Resource, parts []*Resource) (*Resource, error) {
 	l.Name = probeName(whole.Name)
 	l.FilterChains, l.DefaultFilterChain = nil, nil
 	l.BindToPort = wrapperspb.Bool(false)
+	// A listener finds the others by its address: with the real one's, the probe
+	// would take its place.
+	l.GetAddress().GetSocketAddress().PortSpecifier = &corev3.SocketAddress_PortValue{PortValue: 0}
 	body, err := withParts(&l, chainsField, parts)
 	if err != nil {
 		return nil, err
