@@ -45,6 +45,7 @@ func (t *Translator) tables() []resourceTable {
 		tableOf[scopeKey, *host]{t.hosts, byHost, func(h *host) *envoy.Resource { return h.Scope }},
 		tableOf[listenerKey, served]{t.fallbacks, byListener, served.resource},
 		tableOf[listenerKey, served]{t.misdirected, byListener, served.resource},
+		tableOf[RefusalKey, served]{t.probes, func(k RefusalKey) ir.Name { return k.Fleet }, served.resource},
 	}
 }
 

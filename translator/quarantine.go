@@ -57,6 +57,7 @@ type Refusal struct {
 // quarantine is the layer of what Envoy has refused.
 type quarantine struct {
 	refusalsOf *graph.Index[RefusalKey, RefusalKey]
+	probes     *graph.Unit[RefusalKey, served]
 	tamper     func(*envoy.Resource) *envoy.Resource
 
 	// What is in effect, by the table whose unit holds it back: all of them,
@@ -106,6 +107,14 @@ func (s served) resource() *envoy.Resource { return s.Resource }
 func (s served) held() []RefusalKey { return s.Held }
 
 func (t *Translator) declareQuarantine() {
+	asked := graph.NewIndex(t.Probes, "probes", func(k RefusalKey, _ *envoy.Resource) []RefusalKey { return []RefusalKey{k} })
+	t.probes = graph.NewUnit(t.Graph, graph.UnitSpec[RefusalKey, served]{
+		Name: "probe", Live: []graph.Liveness[RefusalKey]{asked}, Equal: sameServed,
+		Compute: func(r *graph.Reader, k RefusalKey) (served, error) {
+			x, _ := t.Probes.Get(r, k)
+			return served{Resource: x}, nil
+		},
+	})
 	t.refusalsOf = graph.NewIndex(t.Quarantine, "refusals by resource",
 		func(k RefusalKey, _ *Refusal) []RefusalKey { return []RefusalKey{k.Whole()} })
 }

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/signetproxy/signet/translator/envoy"
 	"github.com/signetproxy/signet/translator/gatewayapi/listener"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/httpproxy"
@@ -66,6 +67,9 @@ type Inputs struct {
 	Slices *graph.Input[ir.Name, *discoveryv1.EndpointSlice]
 	// Quarantine holds what Envoys have refused: operator/quarantine fills it.
 	Quarantine *graph.Input[RefusalKey, *Refusal]
+	// Probes are resources that serve nobody, by the listener or scope for whose
+	// parts they stand: operator/quarantine fills it.
+	Probes *graph.Input[RefusalKey, *envoy.Resource]
 	// Warming says of clusters that no Envoy gets warm what they wait for:
 	// operator/quarantine fills it.
 	Warming *graph.Input[ClusterKey, string]
@@ -107,6 +111,7 @@ func (t *Translator) declareInputs() {
 	t.Slices = graph.NewInput[ir.Name](g, "EndpointSlice", graph.Fast, sameSlice)
 	t.Warming = graph.NewInput[ClusterKey](g, "Warming", graph.Main, func(a, b string) bool { return a == b })
 	t.Quarantine = graph.NewInput[RefusalKey](g, "Quarantine", graph.Main, func(a, b *Refusal) bool { return a == b })
+	t.Probes = graph.NewInput[RefusalKey](g, "Probe", graph.Main, (*envoy.Resource).Equal)
 	t.Clock = graph.NewInput[graph.String](g, "Clock", graph.Main, time.Time.Equal)
 }
 

@@ -8,10 +8,13 @@ import (
 	"github.com/signetproxy/signet/translator/ir"
 )
 
-// change is a row of the Quarantine input to put; nil deletes it.
+// change is a row of the Quarantine input to put, or of the Probes input where
+// probing is set; nil deletes it.
 type change struct {
-	key translator.RefusalKey
-	row *translator.Refusal
+	key     translator.RefusalKey
+	row     *translator.Refusal
+	probe   *envoy.Resource
+	probing bool
 }
 
 // refused is a resource that Envoy refuses and that is served now.
@@ -28,6 +31,7 @@ type refused struct {
 type book struct {
 	rows     map[translator.RefusalKey]*translator.Refusal
 	searches map[translator.RefusalKey]*search
+	trials   map[translator.RefusalKey]*trial
 }
 
 // search looks for the parts of one resource that Envoy refuses. It begins with
@@ -44,7 +48,11 @@ type search struct {
 }
 
 func newBook() *book {
-	return &book{rows: map[translator.RefusalKey]*translator.Refusal{}, searches: map[translator.RefusalKey]*search{}}
+	return &book{
+		rows:     map[translator.RefusalKey]*translator.Refusal{},
+		searches: map[translator.RefusalKey]*search{},
+		trials:   map[translator.RefusalKey]*trial{},
+	}
 }
 
 // refuse takes a refusal. The resource must be what the last commit serves, and
@@ -60,10 +68,12 @@ func (b *book) refuse(x *refused, inEffect func(translator.RefusalKey) bool) ([]
 	if err != nil {
 		return nil, err
 	}
-	switch len(suspects) {
-	case 0:
+	switch {
+	case len(suspects) == 0:
 		return b.whole(x, inEffect), nil
-	case 1:
+	case x.lastGood == nil && b.searches[x.key] == nil && (len(suspects) > 1 || b.trials[x.key] != nil):
+		return b.begin(x, suspects)
+	case len(suspects) == 1:
 		return b.holdBack(x, suspects, known, false), nil
 	}
 	s := b.searches[x.key]
@@ -131,7 +141,7 @@ func (b *book) put(key translator.RefusalKey, row *translator.Refusal) change {
 	} else {
 		b.rows[key] = row
 	}
-	return change{key, row}
+	return change{key: key, row: row}
 }
 
 // touch says that the resource changes with the next commit.
@@ -166,6 +176,10 @@ func (b *book) whole(x *refused, inEffect func(translator.RefusalKey) bool) []ch
 		}
 		delete(b.searches, x.key)
 	}
+	if t := b.trials[x.key]; t != nil && t.over {
+		row.Version = t.of.resource.Version
+		out = append(out, b.pardon(t)...)
+	}
 	return append(out, b.put(x.key, row))
 }
 
@@ -178,6 +192,11 @@ func (b *book) acknowledged(fleet ir.Name, revision uint64) []change {
 			continue
 		}
 		out = append(out, b.advance(key, s)...)
+	}
+	for key, t := range b.trials {
+		if key.Fleet == fleet && t.over && t.since != 0 && revision >= t.since {
+			delete(b.trials, key)
+		}
 	}
 	return out
 }
@@ -207,8 +226,10 @@ func (b *book) advance(key translator.RefusalKey, s *search) []change {
 
 // settle takes a commit that holds all that was decided: rows that are not in
 // effect go, since other bytes are computed now, or none.
-func (b *book) settle(revision uint64, inEffect func(translator.RefusalKey) bool) []change {
-	var out []change
+func (b *book) settle(
+	revision uint64, inEffect func(translator.RefusalKey) bool, serves func(ir.Name, *envoy.Resource) bool,
+) []change {
+	out := b.abandon(revision, serves)
 	mended := map[ir.Name]bool{}
 	for key, row := range b.rows {
 		if inEffect(key) {

@@ -9,6 +9,9 @@
 //     at once, all of them are set aside first, so that the rest flows on, and
 //     are let go again by halves: k bad ones among n are found in
 //     O(k log n) answers of an Envoy.
+//   - Where no last good version is known, as after a restart, nothing is set
+//     aside: probes that serve nobody are judged in place of the whole, and no
+//     innocent part is closed while the culprit is looked for.
 //   - Other bytes are tried by themselves. A row goes when translation no
 //     longer computes what was refused.
 //   - What one Envoy has acknowledged is not taken from it because another

@@ -8,6 +8,7 @@ import (
 
 	"github.com/signetproxy/signet/operator/xds"
 	"github.com/signetproxy/signet/translator"
+	"github.com/signetproxy/signet/translator/envoy"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/ir"
 	"github.com/signetproxy/signet/translator/reason"
@@ -43,6 +44,7 @@ type Quarantine struct {
 	mu      sync.Mutex
 	nacks   []xds.Nack
 	acks    map[ir.Name]uint64
+	probes  []xds.Probed
 	counted map[label]*count
 	warming warming
 
@@ -64,7 +66,10 @@ func New(o Options) *Quarantine {
 	}
 }
 
-var _ xds.Observer = (*Quarantine)(nil)
+var (
+	_ xds.Observer      = (*Quarantine)(nil)
+	_ xds.ProbeObserver = (*Quarantine)(nil)
+)
 
 // OnAck implements xds.Observer.
 func (q *Quarantine) OnAck(a xds.Ack) {
@@ -80,6 +85,10 @@ func (q *Quarantine) OnNack(n xds.Nack) {
 	if len(n.Resources) != 1 || len(n.Removed) > 0 {
 		return
 	}
+	if n.Resources[0].Probe {
+		q.OnProbed(xds.Probed{Fleet: n.Fleet, Resource: n.Resources[0], Refused: true, Message: n.Message})
+		return
+	}
 	q.mu.Lock()
 	lost := len(q.nacks) >= maxRefusals
 	if !lost {
@@ -90,6 +99,16 @@ func (q *Quarantine) OnNack(n xds.Nack) {
 	if lost {
 		q.opts.Log.Info("too many refusals at once: one is not held back", "fleet", n.Fleet, "type", n.Type, "name", n.Resources[0].Name)
 	}
+	q.look()
+}
+
+// OnProbed implements xds.ProbeObserver.
+func (q *Quarantine) OnProbed(p xds.Probed) {
+	q.mu.Lock()
+	if len(q.probes) < maxRefusals {
+		q.probes = append(q.probes, p)
+	}
+	q.mu.Unlock()
 	q.look()
 }
 
@@ -124,13 +143,25 @@ func (q *Quarantine) step(t *translator.Translator) {
 	}
 	q.pending = nil
 	inEffect := func(k translator.RefusalKey) bool { return t.InEffect(rev, k) }
-	changes := q.book.settle(rev.Number(), inEffect)
+	serves := func(fleet ir.Name, x *envoy.Resource) bool {
+		now := t.Served(rev, fleet, x)
+		return now != nil && now.Version == x.Version
+	}
+	changes := q.book.settle(rev.Number(), inEffect, serves)
 	q.tell(t, rev)
 
 	q.mu.Lock()
-	nacks, acks := q.nacks, q.acks
-	q.nacks, q.acks = nil, map[ir.Name]uint64{}
+	nacks, acks, probes := q.nacks, q.acks, q.probes
+	q.nacks, q.acks, q.probes = nil, map[ir.Name]uint64{}, nil
 	q.mu.Unlock()
+	for i := range probes {
+		p := &probes[i]
+		more, err := q.book.probed(p.Fleet, answer{p.Resource, p.Refused, p.Message})
+		if err != nil {
+			q.opts.Log.Error(err, "a refused resource is held back as a whole", "fleet", p.Fleet)
+		}
+		changes = append(changes, more...)
+	}
 	done := map[translator.RefusalKey]bool{}
 	for i := range nacks {
 		n := &nacks[i]
@@ -142,7 +173,7 @@ func (q *Quarantine) step(t *translator.Translator) {
 			x.lastGood = n.LastGood[0]
 		}
 		// Other bytes are on their way already, or another Envoy said the same.
-		if now := t.Served(rev, n.Fleet, x.resource); done[x.key] || now == nil || now.Version != x.resource.Version {
+		if done[x.key] || !serves(n.Fleet, x.resource) {
 			continue
 		}
 		done[x.key] = true
@@ -165,9 +196,14 @@ func (q *Quarantine) submit(t *translator.Translator, changes []change) {
 	q.warmth(t, c)
 	q.mu.Unlock()
 	for _, x := range changes {
-		if x.row == nil {
+		switch {
+		case x.probing && x.probe == nil:
+			t.Probes.Delete(c, x.key)
+		case x.probing:
+			t.Probes.Put(c, x.key, x.probe)
+		case x.row == nil:
 			t.Quarantine.Delete(c, x.key)
-		} else {
+		default:
 			t.Quarantine.Put(c, x.key, x.row)
 		}
 	}
@@ -179,6 +215,12 @@ func (q *Quarantine) submit(t *translator.Translator, changes []change) {
 func (q *Quarantine) reflected(t *translator.Translator, rev *graph.Revision) bool {
 	r := rev.Reader()
 	for _, x := range q.pending {
+		if x.probing {
+			if now, _ := t.Probes.Get(r, x.key); now != q.book.probe(x.key) {
+				return false
+			}
+			continue
+		}
 		want := q.book.rows[x.key]
 		if now, _ := t.Quarantine.Get(r, x.key); now != want {
 			return false

@@ -147,6 +147,9 @@ func (s *stream) answered(k kind, req *discoveryv3.DeltaDiscoveryRequest) error 
 		if sub.wants(r.Name) && !slices.Contains(req.GetResourceNamesUnsubscribe(), r.Name) {
 			r.accept()
 		}
+		if r.published().Probe {
+			s.probed(r)
+		}
 	}
 	for _, r := range e.rows {
 		// Envoy takes the same bad secret when it comes again, yet does not use

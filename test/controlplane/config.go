@@ -24,8 +24,8 @@ type Config struct {
 	// Marker is the ConfigMap whose key "at" a Sample shows: written last, it
 	// tells that what was written before it is in a revision.
 	Marker ir.Name
-	// Refused, when not empty, is a text that makes Envoy refuse whatever cluster
-	// or host of a route configuration holds it.
+	// Refused, when not empty, is a text that makes Envoy refuse whatever cluster,
+	// host of a route configuration or filter chain of a host holds it.
 	Refused string
 	// Verbose logs at level 1.
 	Verbose bool

@@ -38,6 +38,9 @@ type Resource struct {
 	Version string
 	// Body is the deterministically marshalled message: the value of the Any.
 	Body []byte
+	// Probe says that the resource serves nobody: only what Envoy says of it
+	// matters.
+	Probe bool
 }
 
 // Equal reports whether two resources are the same to Envoy.
