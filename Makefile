@@ -43,6 +43,7 @@ RUNS ?= 3
 JSON ?= bin/traffic.json
 NAME ?= signet
 PLATFORMS ?=
+ENVOYS ?=
 
 ##@ Use
 
@@ -57,8 +58,8 @@ build: ## Build bin/signet (VERSION=...).
 	CGO_ENABLED=0 go build $(BUILD_FLAGS) -o bin/signet ./cmd/signet
 
 .PHONY: image
-image: ## Signet's image as an OCI archive in bin (VERSION=... PLATFORMS=linux/amd64,linux/arm64).
-	go run ./image/cmd --version '$(VERSION)' --platforms '$(PLATFORMS)'
+image: tool-envoy ## Signet's image, Envoy included, as an OCI archive in bin (VERSION=... PLATFORMS=linux/amd64,linux/arm64 ENVOYS=linux/arm64=path,...).
+	go run ./image/cmd --version '$(VERSION)' --platforms '$(PLATFORMS)' --envoy '$(or $(ENVOYS),$(SIGNET_ENVOY))'
 
 .PHONY: run
 run: tool-envoy ## Serve examples/upstream-tls through a real Envoy (ONCE=1: first answers only).

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/pem"
+	"errors"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -21,14 +23,34 @@ type SignetOptions struct {
 	Version string
 	// Architecture is GOARCH; empty is this machine's.
 	Architecture string
+	// Envoy is the Envoy of that architecture; its libraries are this machine's.
+	Envoy string
 	// Created dates the image; zero is the start of 1970.
 	Created time.Time
 }
 
-// Signet builds the static binary and describes its image: that and the public
-// roots of trust, nothing else. It runs as NonRoot, needs no capability and
-// writes nothing, so a read-only root file system fits.
+// Where the image's programs are, on the path that it sets.
+const (
+	signetPath = "/usr/local/bin/signet"
+	envoyPath  = "/usr/local/bin/envoy"
+)
+
+// ErrNoEnvoy means that no Envoy is named for an architecture.
+var ErrNoEnvoy = errors.New("an Envoy is needed for the image: make image finds this machine's, --envoy names others")
+
+// Signet builds the static binary and describes its image: that, Envoy with its
+// libraries, and the public roots of trust, nothing else. It is the operator's
+// and its fleets' pods' alike, so that both are always of one release. It runs
+// as NonRoot, needs no capability and writes nothing, so a read-only root file
+// system fits.
 func Signet(ctx context.Context, o SignetOptions) (Spec, error) {
+	if o.Envoy == "" {
+		return Spec{}, fmt.Errorf("architecture %q: %w", o.Architecture, ErrNoEnvoy)
+	}
+	envoy, err := Closure(o.Envoy, envoyPath)
+	if err != nil {
+		return Spec{}, err
+	}
 	binary := filepath.Join(o.Scratch, "signet-"+o.Architecture)
 	build := GoBuild{
 		Module: o.Module, Packages: []string{"./cmd/signet"}, Architecture: o.Architecture,
@@ -39,9 +61,11 @@ func Signet(ctx context.Context, o SignetOptions) (Spec, error) {
 	}
 	return Spec{
 		Name: SignetName + ":" + o.Version, Architecture: o.Architecture,
-		Files:      append(People(), Roots(), File{Path: "/signet", Source: binary, Mode: 0o755}),
-		Entrypoint: []string{"/signet"},
-		User:       NonRoot,
+		Files: append(append(People(), Roots(), File{Path: signetPath, Source: binary, Mode: 0o755}), envoy...),
+		// The pods of fleets call both programs by name.
+		Environment: []string{"PATH=/usr/local/bin"},
+		Entrypoint:  []string{signetPath},
+		User:        NonRoot,
 		Labels: map[string]string{
 			"org.opencontainers.image.title":    "signet",
 			"org.opencontainers.image.version":  o.Version,

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -32,6 +34,9 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	output := flags.String("output", "bin", "folder that the archive is written to")
 	version := flags.String("version", "dev", "version of Signet, and tag of the image")
 	platforms := flags.String("platforms", "", "comma-separated, as linux/amd64,linux/arm64; empty is this machine's")
+	envoys := flags.String("envoy", os.Getenv("SIGNET_ENVOY"),
+		"Envoy for this machine, or for several as linux/amd64=path,linux/arm64=path; default: $SIGNET_ENVOY")
+	uncompressed := flags.Bool("uncompressed", false, "write a larger archive in less time")
 	module := flags.String("module", ".", "folder of the repository")
 	if err := flags.Parse(args); err != nil {
 		return err //nolint:wrapcheck // it is the whole answer to a wrong call
@@ -54,10 +59,12 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	for _, architecture := range architectures {
 		spec, err := image.Signet(ctx, image.SignetOptions{
 			Module: *module, Scratch: scratch, Version: *version, Architecture: architecture, Created: created,
+			Envoy: envoyOf(*envoys, architecture),
 		})
 		if err != nil {
 			return err
 		}
+		spec.Compress = !*uncompressed
 		specs = append(specs, spec)
 	}
 	file := filepath.Join(*output, "signet-"+*version+".tar")
@@ -82,6 +89,22 @@ func architectures(platforms string) ([]string, error) {
 		list = append(list, architecture)
 	}
 	return list, nil
+}
+
+// envoyOf chooses the Envoy of an architecture from what --envoy says; empty if
+// there is none.
+func envoyOf(list, architecture string) string {
+	architecture = cmp.Or(architecture, runtime.GOARCH)
+	for entry := range strings.SplitSeq(list, ",") {
+		platform, path, ok := strings.Cut(entry, "=")
+		switch {
+		case ok && platform == "linux/"+architecture:
+			return path
+		case !ok && architecture == runtime.GOARCH:
+			return entry
+		}
+	}
+	return ""
 }
 
 // sourceDate is the moment that reproducible builds agree on, SOURCE_DATE_EPOCH
