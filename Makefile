@@ -91,7 +91,7 @@ fix: tool-golangci-lint ## Repair what the linters can repair, gofmt included.
 .PHONY: unit
 unit: tool-envoy tool-golangci-lint tool-kubernetes ## All tests with the race detector (PACKAGES=./translator/... RUN=TestName).
 	@echo '== test: unit tests, golden cases, suites with a real Envoy'
-	go test -race -shuffle=on -timeout 20m $(if $(RUN),-run '$(RUN)') $(if $(RUN)$(filter-out ./...,$(PACKAGES)),$(PACKAGES),$$(go list ./... | grep -v -e /test/upstreamtls$$ -e /test/cluster/smoke$$))
+	go test -race -shuffle=on -timeout 20m $(if $(RUN),-run '$(RUN)') $(if $(RUN)$(filter-out ./...,$(PACKAGES)),$(PACKAGES),$$(go list ./... | grep -v -e /test/upstreamtls$$ -e /test/cluster/smoke$$ -e /test/e2e$$))
 	$(if $(RUN)$(filter-out ./...,$(PACKAGES)),,@echo '== test: the rules of upstream TLS, S1 to S16, by name')
 	$(if $(RUN)$(filter-out ./...,$(PACKAGES)),,go test -race -shuffle=on -timeout 20m -v ./test/upstreamtls)
 
@@ -116,6 +116,10 @@ cluster-images: tool-envoy tool-cluster ## The images of the test bed as OCI arc
 .PHONY: test-cluster
 test-cluster: tool-cluster ## Start and end clusters of its own, and send traffic through them.
 	go test -race -shuffle=on -timeout 20m -v ./test/cluster/smoke
+
+.PHONY: e2e
+e2e: tool-cluster tool-helm ## Signet installed by its chart in a cluster of its own (RUN='the seed' for some specs).
+	SIGNET_ENVOY='$(SIGNET_ENVOY)' go test -count 1 -timeout 60m -v ./test/e2e -ginkgo.focus '$(RUN)'
 
 ##@ Measure
 
