@@ -136,7 +136,9 @@ func (p *placed) remove(o client.Object) {
 }
 
 // Get implements rules.Signet.
-func (p *placed) Get(host, path string) (*world.Answer, error) { return ask(p.ctx, p.where, host, path) }
+func (p *placed) Get(host, path string) (*world.Answer, error) {
+	return ask(p.ctx, p.where, host, path)
+}
 
 // HTTPProxy implements rules.Signet.
 func (p *placed) HTTPProxy(namespace, name string) contourv1.HTTPProxyStatus {
