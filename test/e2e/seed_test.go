@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -180,4 +182,37 @@ var _ = Describe("the seed", Ordered, func() {
 		AddReportEntry("kubectl get", kubectl(ctx, "get", "envoyfleets,httpproxies", "--namespace", shop), ReportEntryVisibilityAlways)
 		AddReportEntry("kubectl describe", kubectl(ctx, "describe", "envoyfleet", fleet, "--namespace", shop), ReportEntryVisibilityAlways)
 	})
+
+	It("counts what is verified, and what is not", func(ctx context.Context) {
+		Expect(figure(ctx, `signet_upstreams{fleet="edge",namespace="shop",verification="verified"}`)).To(Equal("1"))
+		loose := world.Proxy(shop, "loose", "loose.example.com", world.Routes(world.Route("/", world.Plain("tls-nginx", 443, ""))))
+		apply(ctx, loose)
+		answered(ctx, where, "loose.example.com", "/", 200)
+		Eventually(func() string {
+			return figure(ctx, `signet_upstreams{fleet="edge",namespace="shop",verification="unverified"}`)
+		}).Should(Equal("1"))
+		_, err := try(ctx, loose, "delete", "--filename=-")
+		Expect(err).NotTo(HaveOccurred())
+		answered(ctx, where, "loose.example.com", "/", 404)
+	})
 })
+
+// figure is the value of a series, if all replicas of the operator agree on it.
+func figure(ctx context.Context, series string) string {
+	GinkgoHelper()
+	values := map[string]bool{}
+	for _, p := range pods(ctx, system, operators) {
+		a, err := ask(ctx, p.Status.PodIP+":8080", "signet", "/metrics")
+		if err != nil {
+			return err.Error()
+		}
+		value := "no such series"
+		for line := range strings.Lines(a.Body) {
+			if rest, ok := strings.CutPrefix(line, series+" "); ok {
+				value = strings.TrimSpace(rest)
+			}
+		}
+		values[value] = true
+	}
+	return strings.Join(slices.Sorted(maps.Keys(values)), " or ")
+}

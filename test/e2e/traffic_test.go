@@ -3,7 +3,11 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -72,6 +76,22 @@ func rolled(ctx context.Context, namespace, name, selector string) {
 	}, "3m").Should(Succeed())
 }
 
+// roll has all Envoys of the shop's fleet replaced, and waits until they are.
+func roll(ctx context.Context) {
+	GinkgoHelper()
+	now := time.Now().Format(time.RFC3339Nano)
+	change(ctx, shop, fleet, &v1alpha1.EnvoyFleet{}, func(f *v1alpha1.EnvoyFleet) {
+		f.Spec.Workload.PodAnnotations = map[string]string{"rolled": now}
+	})
+	Eventually(func() string {
+		d := &appsv1.Deployment{}
+		_ = c.Get(ctx, client.ObjectKey{Namespace: shop, Name: "edge-envoy"}, d) // it is asked for again
+		return d.Spec.Template.Annotations["rolled"]
+	}).Should(Equal(now))
+	rolled(ctx, shop, "edge-envoy", envoys)
+	programmed(ctx, shop, fleet)
+}
+
 func selectorOf(s string) map[string]string {
 	out := map[string]string{}
 	for pair := range strings.SplitSeq(s, ",") {
@@ -117,15 +137,7 @@ var _ = Describe("under traffic, no answer is unexpected", Ordered, ContinueOnFa
 
 	It("when the fleet's Envoys are rolled", func(ctx context.Context) {
 		loss(where, func() {
-			change(ctx, shop, fleet, &v1alpha1.EnvoyFleet{}, func(f *v1alpha1.EnvoyFleet) {
-				f.Spec.Workload.PodAnnotations = map[string]string{"e2e": time.Now().Format(time.RFC3339Nano)}
-			})
-			Eventually(func() string {
-				d := &appsv1.Deployment{}
-				_ = c.Get(ctx, client.ObjectKey{Namespace: shop, Name: "edge-envoy"}, d) // it is asked for again
-				return d.Spec.Template.Annotations["e2e"]
-			}).ShouldNot(BeEmpty())
-			rolled(ctx, shop, "edge-envoy", envoys)
+			roll(ctx)
 		})
 	})
 
@@ -165,10 +177,11 @@ var _ = Describe("under traffic, no answer is unexpected", Ordered, ContinueOnFa
 	})
 
 	It("when the API server is away for 60 s, Envoy restarts included", func(ctx context.Context) {
+		survivor := pods(ctx, shop, envoys)[0]
 		loss(where, func() {
 			Expect(bed.StopComponent(ctx, node.APIServer)).To(Succeed())
-			away := time.NewTimer(60 * time.Second)
-			<-away.C
+			back := time.NewTimer(60 * time.Second)
+			<-back.C
 			Expect(bed.StartComponent(ctx, node.APIServer)).To(Succeed())
 			began := time.Now()
 			Eventually(func() error {
@@ -180,6 +193,20 @@ var _ = Describe("under traffic, no answer is unexpected", Ordered, ContinueOnFa
 			AddReportEntry("the first change", fmt.Sprintf("taken %.1f s after the start, served %.1f s later",
 				applied.Sub(began).Seconds(), time.Since(applied).Seconds()), ReportEntryVisibilityAlways)
 		})
+		programmed(ctx, shop, fleet)
+
+		By("an Envoy that crashes meanwhile comes back with its configuration")
+		Expect(bed.StopComponent(ctx, node.APIServer)).To(Succeed())
+		DeferCleanup(func(ctx context.Context) { Expect(bed.StartComponent(ctx, node.APIServer)).To(Succeed()) })
+		answered(ctx, survivor.Status.PodIP+":8080", host, "/", 200)
+		crash(&survivor)
+		Eventually(func() error {
+			_, err := ask(ctx, survivor.Status.PodIP+":8080", host, "/")
+			return err
+		}).Should(HaveOccurred())
+		answered(ctx, survivor.Status.PodIP+":8080", host, "/", 200)
+		Expect(bed.StartComponent(ctx, node.APIServer)).To(Succeed())
+		Eventually(func() error { return c.Get(ctx, client.ObjectKeyFromObject(&survivor), &survivor) }).Should(Succeed())
 		programmed(ctx, shop, fleet)
 	})
 
@@ -205,8 +232,6 @@ var _ = Describe("under traffic, no answer is unexpected", Ordered, ContinueOnFa
 	})
 
 	It("when the node is drained, as far as the disruption budget allows", func(ctx context.Context) {
-		nodes := &corev1.NodeList{}
-		Expect(c.List(ctx, nodes)).To(Succeed())
 		loss(where, func() {
 			before := pods(ctx, shop, envoys)
 			Expect(before).To(HaveLen(2))
@@ -220,6 +245,26 @@ var _ = Describe("under traffic, no answer is unexpected", Ordered, ContinueOnFa
 		})
 	})
 })
+
+// crash kills the Envoy of a pod, as seen from the host.
+func crash(p *corev1.Pod) {
+	GinkgoHelper()
+	killed := 0
+	processes, err := filepath.Glob("/proc/[0-9]*/comm")
+	Expect(err).NotTo(HaveOccurred())
+	for _, file := range processes {
+		name, _ := os.ReadFile(file) // it may have ended
+		group, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cgroup"))
+		if strings.TrimSpace(string(name)) != "envoy" || !strings.Contains(string(group), string(p.UID)) {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(syscall.Kill(pid, syscall.SIGKILL)).To(Succeed())
+		killed++
+	}
+	Expect(killed).To(Equal(1), "one Envoy is in the pod")
+}
 
 func evict(ctx context.Context, p *corev1.Pod) error {
 	return c.SubResource("eviction").Create(ctx, p, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name}})
