@@ -3,6 +3,7 @@ package controller
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -33,7 +34,9 @@ type Outcome struct {
 	// Err is why they are not as wanted; nil when they are.
 	Err error
 	// Waiting is set while a workload of the former kind serves on.
-	Waiting  bool
+	Waiting bool
+	// Seen says that Progress and Addresses are of now, whatever Err is about.
+	Seen     bool
 	Progress kubernetes.Progress
 	// Addresses at which clients reach the fleet, and the same as HTTPProxies
 	// have it.
@@ -111,8 +114,11 @@ func (r *Fleets) provision(ctx context.Context, o *v1alpha1.EnvoyFleet) (Outcome
 		r.Log.Info("object of a fleet written", "fleet", f.Identity.String(), "object", x)
 	}
 	out.Progress, out.Waiting = result.Workload, result.Waiting
-	if s := result.Live["Service"]; s != nil && err == nil {
-		out.Addresses, out.LoadBalancer, err = addresses(s)
+	if s := result.Live["Service"]; s != nil {
+		var wrong error
+		out.Addresses, out.LoadBalancer, wrong = addresses(s)
+		out.Seen = wrong == nil && (result.Live["Deployment"] != nil || result.Live["DaemonSet"] != nil)
+		err = errors.Join(err, wrong)
 	}
 	return out, next, err
 }

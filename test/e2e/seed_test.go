@@ -179,6 +179,9 @@ var _ = Describe("the seed", Ordered, func() {
 			g.Expect(p.Status.LoadBalancer.Ingress).To(HaveLen(1))
 			g.Expect(p.Status.LoadBalancer.Ingress[0].IP).To(Equal(where))
 		}).Should(Succeed())
+		// A column of type date shows a time to come as <invalid>.
+		Expect(kubectl(ctx, "get", "envoyfleets", "--namespace", shop)).
+			To(And(ContainSubstring(where), MatchRegexp(`\d{4}-\d\d-\d\dT`), Not(ContainSubstring("invalid"))))
 		AddReportEntry("kubectl get", kubectl(ctx, "get", "envoyfleets,httpproxies", "--namespace", shop), ReportEntryVisibilityAlways)
 		AddReportEntry("kubectl describe", kubectl(ctx, "describe", "envoyfleet", fleet, "--namespace", shop), ReportEntryVisibilityAlways)
 	})

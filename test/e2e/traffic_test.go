@@ -18,6 +18,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
@@ -129,7 +130,7 @@ var _ = Describe("under traffic, no answer is unexpected", Ordered, ContinueOnFa
 		Eventually(func() int32 {
 			d := &appsv1.Deployment{}
 			_ = c.Get(ctx, client.ObjectKey{Namespace: shop, Name: "edge-envoy"}, d) // it is asked for again
-			return *d.Spec.Replicas
+			return ptr.Deref(d.Spec.Replicas, 0)
 		}).Should(Equal(n))
 		rolled(ctx, shop, "edge-envoy", envoys)
 		programmed(ctx, shop, fleet)
