@@ -14,6 +14,7 @@ GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
 export SIGNET_GOLANGCI_LINT := $(GOLANGCI_LINT)
 export CONTROLLER_GEN := $(TOOLS)/controller-gen-$(CONTROLLER_GEN_VERSION)/controller-gen
 export KUBEBUILDER_ASSETS := $(TOOLS)/kubernetes-$(KUBERNETES_VERSION)
+export SIGNET_HELM := $(TOOLS)/helm-$(HELM_VERSION)/helm
 # What a test cluster is made of.
 CLUSTER_TOOLS := packages etcd kubernetes kubernetes-node containerd cni coredns
 CLUSTER := go run ./test/cluster/cmd --name '$(NAME)'
@@ -89,9 +90,9 @@ fix: tool-golangci-lint ## Repair what the linters can repair, gofmt included.
 	$(GOLANGCI_LINT) run --fix $(PACKAGES)
 
 .PHONY: unit
-unit: tool-envoy tool-golangci-lint tool-kubernetes ## All tests with the race detector (PACKAGES=./translator/... RUN=TestName).
+unit: tool-envoy tool-golangci-lint tool-kubernetes tool-helm ## All tests with the race detector (PACKAGES=./translator/... RUN=TestName).
 	@echo '== test: unit tests, golden cases, suites with a real Envoy'
-	go test -race -shuffle=on -timeout 20m $(if $(RUN),-run '$(RUN)') $(if $(RUN)$(filter-out ./...,$(PACKAGES)),$(PACKAGES),$$(go list ./... | grep -v -e /test/upstreamtls$$ -e /test/cluster/smoke$$))
+	go test -race -shuffle=on -timeout 20m $(if $(RUN),-run '$(RUN)') $(if $(RUN)$(filter-out ./...,$(PACKAGES)),$(PACKAGES),$$(go list ./... | grep -v -e /test/upstreamtls$$ -e /test/cluster/smoke$$ -e /test/e2e$$))
 	$(if $(RUN)$(filter-out ./...,$(PACKAGES)),,@echo '== test: the rules of upstream TLS, S1 to S16, by name')
 	$(if $(RUN)$(filter-out ./...,$(PACKAGES)),,go test -race -shuffle=on -timeout 20m -v ./test/upstreamtls)
 
@@ -116,6 +117,10 @@ cluster-images: tool-envoy tool-cluster ## The images of the test bed as OCI arc
 .PHONY: test-cluster
 test-cluster: tool-cluster ## Start and end clusters of its own, and send traffic through them.
 	go test -race -shuffle=on -timeout 20m -v ./test/cluster/smoke
+
+.PHONY: e2e
+e2e: tool-cluster tool-helm ## Signet installed by its chart in a cluster of its own (RUN='the seed' for some specs).
+	SIGNET_ENVOY='$(SIGNET_ENVOY)' go test -count 1 -timeout 60m -v ./test/e2e -ginkgo.focus '$(RUN)'
 
 ##@ Measure
 

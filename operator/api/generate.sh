@@ -16,6 +16,10 @@ if [[ $# -eq 0 ]]; then
 fi
 
 "$generator" crd paths=./operator/api/v1alpha1 "output:crd:dir=$crds"
+if [[ $# -eq 0 ]]; then
+  # Helm takes no file from outside of a chart.
+  cp "$crds/operator.signetproxy.io_envoyfleets.yaml" charts/signet/files/
+fi
 
 # Other projects' CRDs serve to validate what is read: no descriptions.
 "$generator" crd:maxDescLen=0 \

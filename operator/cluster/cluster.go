@@ -73,6 +73,7 @@ type Cluster struct {
 	pipeline    *pipeline.Pipeline
 	authorities *fleets.Authorities
 	statuses    *statuses
+	direct      client.Client
 }
 
 // New assembles; nothing runs before Run.
@@ -102,6 +103,7 @@ func New(cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
+	c.direct = direct
 	held := quarantine.New(quarantine.Options{Log: cfg.Log.WithName("quarantine")})
 	changes := rollout.New(rollout.Options{Log: cfg.Log.WithName("rollout")})
 	c.statuses = newStatuses(direct, c.source.Cache(), cfg.Log.WithName("status"))

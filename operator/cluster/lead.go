@@ -2,8 +2,10 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -78,7 +80,10 @@ func (c *Cluster) stand(ctx context.Context, lock resourcelock.Interface) error 
 			OnStartedLeading: func(ctx context.Context) {
 				defer close(led)
 				c.cfg.Log.Info("leading")
-				if err := c.term(ctx); err != nil && ctx.Err() == nil {
+				switch err := c.term(ctx); {
+				case errors.Is(err, errMoreRights):
+					c.cfg.Log.Info(errMoreRights.Error())
+				case err != nil && ctx.Err() == nil:
 					c.cfg.Log.Error(err, "a term ended early: another replica may lead")
 				}
 				resign()
@@ -114,7 +119,7 @@ func (l *notedLock) RecordEvent(event string) {
 
 // term leads until ctx ends.
 func (c *Cluster) term(ctx context.Context) error {
-	m, err := c.newTerm()
+	m, err := c.newTerm(ctx)
 	if err != nil {
 		return err
 	}
@@ -125,11 +130,19 @@ func (c *Cluster) term(ctx context.Context) error {
 }
 
 // newTerm assembles what the leader does. Of the kinds that fleets own it
-// watches only what is Signet's.
-func (c *Cluster) newTerm() (manager.Manager, error) {
+// watches only what is Signet's, and only the kinds that it may watch.
+func (c *Cluster) newTerm(ctx context.Context) (manager.Manager, error) {
+	slim, notSlim, err := c.watchable(ctx, owned())
+	if err != nil {
+		return nil, err
+	}
+	whole, notWhole, err := c.watchable(ctx, watchedWhole())
+	if err != nil {
+		return nil, err
+	}
 	ours := labels.SelectorFromSet(labels.Set{provisioner.LabelManagedBy: provisioner.Manager})
 	by := map[client.Object]cache.ByObject{}
-	for _, o := range append(owned(), watchedWhole()...) {
+	for _, o := range slices.Concat(slim, whole) {
 		by[o] = cache.ByObject{Label: ours}
 	}
 	options := manager.Options{
@@ -146,16 +159,21 @@ func (c *Cluster) newTerm() (manager.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("term: %w", err)
 	}
-	for _, part := range []manager.RunnableFunc{c.authorities.Keep, c.statuses.run} {
+	parts := []manager.RunnableFunc{c.authorities.Keep, c.statuses.run}
+	if not := slices.Concat(notSlim, notWhole); len(not) > 0 {
+		parts = append(parts, func(ctx context.Context) error { return c.await(ctx, not) })
+	}
+	for _, part := range parts {
 		if err := m.Add(part); err != nil {
 			return nil, fmt.Errorf("term: %w", err)
 		}
 	}
-	return m, c.controllers(m)
+	return m, c.controllers(m, slim, whole)
 }
 
-// controllers adds those of one term.
-func (c *Cluster) controllers(m manager.Manager) error {
+// controllers adds those of one term. Of the kinds of slim only the names are
+// watched.
+func (c *Cluster) controllers(m manager.Manager, slim, whole []client.Object) error {
 	options := controller.Options{
 		MaxConcurrentReconciles: reconcilers,
 		SkipNameValidation:      new(true), // each term has one of this name
@@ -163,11 +181,11 @@ func (c *Cluster) controllers(m manager.Manager) error {
 	b := builder.ControllerManagedBy(m).Named("fleets").For(&v1alpha1.EnvoyFleet{}).WithOptions(options)
 	g := builder.ControllerManagedBy(m).Named("gateways").WatchesRawSource(c.triggers.gateways.source()).WithOptions(options).
 		Watches(&v1alpha1.EnvoyFleet{}, handler.EnqueueRequestsFromMapFunc(c.triggers.shapedBy), builder.WithPredicates(predicate.GenerationChangedPredicate{}))
-	for _, o := range owned() {
+	for _, o := range slim {
 		b = b.Owns(o, builder.OnlyMetadata)
 		g = g.Watches(o, handler.EnqueueRequestsFromMapFunc(ownerGateway), builder.OnlyMetadata)
 	}
-	for _, o := range watchedWhole() {
+	for _, o := range whole {
 		b = b.Owns(o)
 		g = g.Watches(o, handler.EnqueueRequestsFromMapFunc(ownerGateway))
 	}

@@ -111,7 +111,7 @@ func (s *statuses) committed(rev *graph.Revision) {
 func (s *statuses) settled(n ir.Name, o *fleets.Outcome) {
 	s.mu.Lock()
 	before := s.outcomes[n]
-	if o != nil && o.Err != nil && before != nil {
+	if o != nil && o.Err != nil && before != nil && !o.Seen {
 		o = unknown(o, before)
 	}
 	if o == nil {

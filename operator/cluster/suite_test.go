@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,10 @@ import (
 	. "github.com/onsi/gomega"
 	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -97,6 +101,9 @@ func install(ctx context.Context) {
 	for document := range strings.SplitSeq(string(text), "\n---\n") {
 		u := &unstructured.Unstructured{}
 		Expect(yaml.UnmarshalStrict([]byte(document), &u.Object)).To(Succeed())
+		if len(u.Object) == 0 {
+			continue // a comment
+		}
 		Expect(c.Create(ctx, u, client.FieldValidation("Strict"))).To(Succeed())
 	}
 }
@@ -253,6 +260,42 @@ var _ = Describe("an EnvoyFleet", Ordered, func() {
 		Eventually(func() string { return ask(ctx, httpAddress, "hello.test") }).Should(HavePrefix("404"))
 		change(ctx, get(ctx, "edge", &v1alpha1.EnvoyFleet{})(), func(f *v1alpha1.EnvoyFleet) { f.Spec.HTTPProxies = nil })
 		Eventually(func() string { return ask(ctx, httpAddress, "hello.test") }).Should(Equal("200 hello"))
+	})
+})
+
+// A leader whose account lacked a right on one kind waited for that kind's cache
+// and looked at no fleet at all.
+var _ = Describe("a leader without a right", Ordered, func() {
+	It("does what it may, says what it may not, and takes the right up when it is given", func(ctx context.Context) {
+		role := &rbacv1.ClusterRole{}
+		Expect(c.Get(ctx, client.ObjectKey{Name: "signet-system-signet"}, role)).To(Succeed())
+		rules := role.DeepCopy().Rules
+		change(ctx, role, func(r *rbacv1.ClusterRole) {
+			r.Rules = slices.DeleteFunc(r.Rules, func(x rbacv1.PolicyRule) bool { return slices.Contains(x.Resources, "networkpolicies") })
+		})
+		// The rights are asked for when a term begins.
+		lease := &coordinationv1.Lease{}
+		Expect(c.Get(ctx, client.ObjectKey{Namespace: system, Name: "signet-leader"}, lease)).To(Succeed())
+		change(ctx, lease, func(l *coordinationv1.Lease) { l.Spec.HolderIdentity = new("another") })
+
+		f := &v1alpha1.EnvoyFleet{Namespace: "default", Name: "guarded"}
+		f.Spec.NetworkPolicy = &v1alpha1.NetworkPolicy{}
+		f.Spec.HTTPProxies = &v1alpha1.HTTPProxySelection{IngressClassNames: []string{"guarded"}}
+		Expect(c.Create(ctx, f)).To(Succeed())
+		message := func() string {
+			x := meta.FindStatusCondition(get(ctx, "guarded", &v1alpha1.EnvoyFleet{})().Status.Conditions, "Provisioned")
+			if x == nil {
+				return ""
+			}
+			return string(x.Status) + " " + x.Message
+		}
+		Eventually(message).Should(And(HavePrefix("False"), ContainSubstring(`cannot get resource "networkpolicies"`)))
+		Expect(get(ctx, "guarded-envoy", &appsv1.Deployment{})().Name).NotTo(BeEmpty())
+		Expect(condition(ctx, "edge", "Programmed")()).To(Equal("True Programmed"))
+
+		change(ctx, role, func(r *rbacv1.ClusterRole) { r.Rules = rules })
+		Eventually(message).Should(HavePrefix("True"))
+		Expect(get(ctx, "guarded-envoy", &networkingv1.NetworkPolicy{})().Name).NotTo(BeEmpty())
 	})
 })
 

@@ -25,7 +25,9 @@ type Outcome struct {
 	// Err is why they are not as wanted; nil when they are.
 	Err error
 	// Waiting is set while a workload of the former kind serves on.
-	Waiting  bool
+	Waiting bool
+	// Seen says that Progress and Addresses are of now, whatever Err is about.
+	Seen     bool
 	Progress kubernetes.Progress
 	// Addresses at which clients reach the fleet, and the same as HTTPProxies
 	// have it.

@@ -3,6 +3,7 @@ package controller
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -58,8 +59,11 @@ func (r *Provisioner) provision(ctx context.Context, f *kubernetes.Fleet, secret
 		r.Log.Info("object of a fleet written", "fleet", f.Identity.String(), "object", x)
 	}
 	out.Progress, out.Waiting = result.Workload, result.Waiting
-	if s := result.Live["Service"]; s != nil && err == nil {
-		out.Addresses, out.LoadBalancer, err = addresses(s)
+	if s := result.Live["Service"]; s != nil {
+		var wrong error
+		out.Addresses, out.LoadBalancer, wrong = addresses(s)
+		out.Seen = wrong == nil && (result.Live["Deployment"] != nil || result.Live["DaemonSet"] != nil)
+		err = errors.Join(err, wrong)
 	}
 	return out, next, err
 }

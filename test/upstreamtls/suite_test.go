@@ -1,13 +1,9 @@
-// Package upstreamtls proves the rules of upstream TLS, S1 to S16, with a real
-// Envoy and real TLS: manifests go into a folder, requests through Envoy, and
-// what the backends saw is what counts.
 package upstreamtls
 
 import (
-	"crypto/x509"
 	"fmt"
 	"io"
-	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,11 +12,13 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	ginkgotypes "github.com/onsi/ginkgo/v2/types"
 	. "github.com/onsi/gomega"
+	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/signetproxy/signet/operator/api/v1alpha1"
 	"github.com/signetproxy/signet/test/backend"
-	"github.com/signetproxy/signet/test/pki"
+	"github.com/signetproxy/signet/test/upstreamtls/rules"
 	"github.com/signetproxy/signet/test/world"
 )
 
@@ -42,36 +40,13 @@ var _ = ReportAfterSuite("the rules by name", func(r Report) {
 	}
 })
 
-// The certificates of the suite.
-var (
-	ca, otherCA, thirdCA, clientCA *pki.Authority
-	good                           *pki.Pair // names "backend.example", signed by ca
-)
+var _ = Describe("signet standalone", func() { rules.Describe(standalone{}) })
 
-const name = "backend.example"
+// standalone is a world of its own for each spec.
+type standalone struct{}
 
-var _ = BeforeSuite(func() {
-	ca, otherCA = authority("CA"), authority("other CA")
-	thirdCA, clientCA = authority("third CA"), authority("client CA")
-	good = issue(ca, pki.Leaf{DNS: []string{name}})
-})
-
-func authority(cn string) *pki.Authority {
-	GinkgoHelper()
-	a, err := pki.NewAuthority(cn)
-	Expect(err).NotTo(HaveOccurred())
-	return a
-}
-
-func issue(a *pki.Authority, l pki.Leaf) *pki.Pair {
-	GinkgoHelper()
-	p, err := a.Issue(l)
-	Expect(err).NotTo(HaveOccurred())
-	return p
-}
-
-// serve starts a backend that ends with the spec.
-func serve(cfg backend.Config) *backend.Backend {
+// Serve implements rules.Place.
+func (standalone) Serve(cfg backend.Config) *backend.Backend {
 	GinkgoHelper()
 	b, err := backend.Start(cfg)
 	Expect(err).NotTo(HaveOccurred())
@@ -79,18 +54,41 @@ func serve(cfg backend.Config) *backend.Backend {
 	return b
 }
 
-// serveTLS starts a TLS backend with the given pair.
-func serveTLS(p *pki.Pair) *backend.Backend {
+// Start implements rules.Place.
+func (standalone) Start(files map[string]string) rules.Signet {
 	GinkgoHelper()
-	return serve(backend.Config{Name: "tls", Certificate: &p.TLS})
+	return running{world.Start(GinkgoT(), log(), files)}
 }
 
-func pool(a *pki.Authority) *x509.CertPool { return a.Pool() }
+type running struct{ *world.World }
 
-// start runs a world of its own for a spec.
-func start(files map[string]string) *world.World {
-	GinkgoHelper()
-	return world.Start(GinkgoT(), log(), files)
+// HTTPProxy implements rules.Signet.
+func (r running) HTTPProxy(namespace, name string) contourv1.HTTPProxyStatus {
+	for _, s := range r.Report().Statuses {
+		if st, ok := s.Status.(contourv1.HTTPProxyStatus); ok && s.Namespace == namespace && s.Name == name {
+			return st
+		}
+	}
+	return contourv1.HTTPProxyStatus{}
+}
+
+// Fleet implements rules.Signet.
+func (r running) Fleet() v1alpha1.EnvoyFleetStatus {
+	for _, s := range r.Report().Statuses {
+		if st, ok := s.Status.(v1alpha1.EnvoyFleetStatus); ok {
+			return st
+		}
+	}
+	return v1alpha1.EnvoyFleetStatus{}
+}
+
+// Problems implements rules.Signet.
+func (r running) Problems() string {
+	var all []string
+	for _, p := range r.Report().Problems {
+		all = append(all, p.Object+" "+p.Field+" "+p.Message)
+	}
+	return strings.Join(all, "\n")
 }
 
 // log writes to the output of the spec, shown when it fails.
@@ -99,18 +97,3 @@ func log() logr.Logger {
 	core := zapcore.NewCore(zapcore.NewConsoleEncoder(c), zapcore.AddSync(io.Writer(GinkgoWriter)), zap.InfoLevel)
 	return zapr.NewLogger(zap.New(core))
 }
-
-// answers waits until a request to host and path gets the status code.
-func answers(w *world.World, host, path string, code int) *world.Answer {
-	GinkgoHelper()
-	var last *world.Answer
-	Eventually(func(g Gomega) {
-		a, err := w.Get(host, path)
-		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(a.Code).To(Equal(code), a.Body)
-		last = a
-	}).Should(Succeed())
-	return last
-}
-
-var loopback = net.ParseIP("127.0.0.1")

@@ -20,7 +20,7 @@ import (
 // +kubebuilder:printcolumn:name="Connected",type=integer,priority=1,JSONPath=`.status.envoys.connected`
 // +kubebuilder:printcolumn:name="Acknowledged",type=integer,JSONPath=`.status.envoys.acknowledged`
 // +kubebuilder:printcolumn:name="Address",type=string,JSONPath=`.status.addresses[0].value`
-// +kubebuilder:printcolumn:name="Certificate expires",type=date,JSONPath=`.status.clientCertificate.notAfter`
+// +kubebuilder:printcolumn:name="Certificate expires",type=string,JSONPath=`.status.clientCertificate.notAfter`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type EnvoyFleet struct {
 	metav1.TypeMeta `json:",inline"`

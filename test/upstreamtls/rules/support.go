@@ -1,4 +1,4 @@
-package upstreamtls
+package rules
 
 import (
 	"strings"
@@ -8,7 +8,6 @@ import (
 	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
 
 	"github.com/signetproxy/signet/operator/report"
-	"github.com/signetproxy/signet/test/world"
 )
 
 // indent2 indents every line by two, to go below a list entry.
@@ -32,20 +31,10 @@ func hostReported(r *report.Report, host string) bool {
 	return false
 }
 
-// statusOf returns the status of an HTTPProxy, or an empty one.
-func statusOf(w *world.World, namespace, name string) contourv1.HTTPProxyStatus {
-	for _, s := range w.Report().Statuses {
-		if st, ok := s.Status.(contourv1.HTTPProxyStatus); ok && s.Namespace == namespace && s.Name == name {
-			return st
-		}
-	}
-	return contourv1.HTTPProxyStatus{}
-}
-
 // errorsOf joins the messages of all errors of an HTTPProxy.
-func errorsOf(w *world.World, namespace, name string) string {
+func errorsOf(w Signet, namespace, name string) string {
 	var out []string
-	for _, c := range statusOf(w, namespace, name).Conditions {
+	for _, c := range w.HTTPProxy(namespace, name).Conditions {
 		for _, e := range c.Errors {
 			out = append(out, e.Type+"/"+e.Reason+": "+e.Message)
 		}
@@ -54,11 +43,11 @@ func errorsOf(w *world.World, namespace, name string) string {
 }
 
 // becomes waits until an HTTPProxy has the current status.
-func becomes(w *world.World, namespace, name, status string) contourv1.HTTPProxyStatus {
+func becomes(w Signet, namespace, name, status string) contourv1.HTTPProxyStatus {
 	GinkgoHelper()
 	var s contourv1.HTTPProxyStatus
 	Eventually(func() string {
-		s = statusOf(w, namespace, name)
+		s = w.HTTPProxy(namespace, name)
 		return s.CurrentStatus
 	}).Should(Equal(status), func() string { return errorsOf(w, namespace, name) })
 	return s

@@ -1,4 +1,4 @@
-package upstreamtls
+package rules
 
 import (
 	"fmt"
@@ -6,7 +6,6 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"github.com/signetproxy/signet/operator/api/v1alpha1"
 	"github.com/signetproxy/signet/test/backend"
 	"github.com/signetproxy/signet/test/pki"
 	"github.com/signetproxy/signet/test/world"
@@ -17,14 +16,15 @@ func keySecret(namespace, secret string, p *pki.Pair) string {
 		map[string]string{"tls.crt": string(p.CertPEM), "tls.key": string(p.KeyPEM)})
 }
 
-var _ = Describe("the fleet's client certificate", func() {
+// client describes the client certificate of a fleet.
+func (r *rules) client() {
 	It("S12: it is presented when the backend asks, follows its Secret, and fails TLS upstreams alone when it is broken", func() {
-		first := issue(clientCA, pki.Leaf{CommonName: "first", DNS: []string{"first"}})
-		second := issue(clientCA, pki.Leaf{CommonName: "second", DNS: []string{"second"}})
-		mutual := serve(backend.Config{Name: "mutual", Certificate: &good.TLS, ClientCAs: pool(clientCA)})
-		plain := serve(backend.Config{Name: "plain"})
-		w := start(map[string]string{
-			"objects": world.All(world.CA("s12", "ca", ca.PEM()),
+		first := issue(r.clientCA, pki.Leaf{CommonName: "first", DNS: []string{"first"}})
+		second := issue(r.clientCA, pki.Leaf{CommonName: "second", DNS: []string{"second"}})
+		mutual := r.Serve(backend.Config{Name: "mutual", Certificate: &r.good.TLS, ClientCAs: pool(r.clientCA)})
+		plain := r.Serve(backend.Config{Name: "plain"})
+		w := r.Start(map[string]string{
+			"objects": world.All(world.CA("s12", "ca", r.ca.PEM()),
 				world.Service("s12", "mutual", 443, nil, mutual), world.Service("s12", "plain", 80, nil, plain)),
 			"client": keySecret("s12-fleet", "client", first),
 			"fleet": `apiVersion: operator.signetproxy.io/v1alpha1
@@ -65,18 +65,16 @@ spec: {upstreamTLS: {clientCertificate: {secretRef: {namespace: s12-fleet, name:
 		}
 		Eventually(func() string { return fleetStatus(w) }).ShouldNot(ContainSubstring("False"))
 	})
-})
+}
 
 // fleetStatus returns the conditions of the one EnvoyFleet.
-func fleetStatus(w *world.World) string {
-	for _, s := range w.Report().Statuses {
-		if st, ok := s.Status.(v1alpha1.EnvoyFleetStatus); ok {
-			out := ""
-			for _, c := range st.Conditions {
-				out += fmt.Sprintf("%s=%s %s: %s\n", c.Type, c.Status, c.Reason, c.Message)
-			}
-			return out
-		}
+func fleetStatus(w Signet) string {
+	out := ""
+	for _, c := range w.Fleet().Conditions {
+		out += fmt.Sprintf("%s=%s %s: %s\n", c.Type, c.Status, c.Reason, c.Message)
 	}
-	return "no status"
+	if out == "" {
+		return "no status"
+	}
+	return out
 }

@@ -1,9 +1,8 @@
-package upstreamtls
+package rules
 
 import (
 	"fmt"
 	"net"
-	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -14,29 +13,30 @@ import (
 	"github.com/signetproxy/signet/test/world"
 )
 
-var _ = Describe("validation of a backend", func() {
+// validation describes how a backend is verified.
+func (r *rules) validation() {
 	It("S5: the right CA and name answer 200; everything else 503, and no request reaches the backend", func() {
 		hour := time.Hour
 		day := 24 * hour
 		now := time.Now()
 		names := []string{name}
 		backends := map[string]*backend.Backend{
-			"right":       serveTLS(good),
-			"wrong-ca":    serveTLS(issue(otherCA, pki.Leaf{DNS: names})),
-			"wrong-name":  serveTLS(issue(ca, pki.Leaf{DNS: []string{"another.example"}})),
-			"expired":     serveTLS(issue(ca, pki.Leaf{DNS: names, NotBefore: now.Add(-2 * day), NotAfter: now.Add(-hour)})),
-			"not-yet":     serveTLS(issue(ca, pki.Leaf{DNS: names, NotBefore: now.Add(hour), NotAfter: now.Add(day)})),
-			"self-signed": serveTLS(issue(ca, pki.Leaf{DNS: names, SelfSigned: true})),
-			"plaintext":   serve(backend.Config{Name: "plaintext"}),
+			"right":       r.serveTLS(r.good),
+			"wrong-ca":    r.serveTLS(issue(r.otherCA, pki.Leaf{DNS: names})),
+			"wrong-name":  r.serveTLS(issue(r.ca, pki.Leaf{DNS: []string{"another.example"}})),
+			"expired":     r.serveTLS(issue(r.ca, pki.Leaf{DNS: names, NotBefore: now.Add(-2 * day), NotAfter: now.Add(-hour)})),
+			"not-yet":     r.serveTLS(issue(r.ca, pki.Leaf{DNS: names, NotBefore: now.Add(hour), NotAfter: now.Add(day)})),
+			"self-signed": r.serveTLS(issue(r.ca, pki.Leaf{DNS: names, SelfSigned: true})),
+			"plaintext":   r.Serve(backend.Config{Name: "plaintext"}),
 		}
-		files := map[string]string{"ca": world.CA("s5", "ca", ca.PEM())}
+		files := map[string]string{"ca": world.CA("s5", "ca", r.ca.PEM())}
 		var routes []string
 		for service, b := range backends {
 			files["service-"+service] = world.Service("s5", service, 443, nil, b)
 			routes = append(routes, world.Route("/"+service, world.Validated(service, 443, "tls", "ca", name)))
 		}
 		files["proxy"] = world.Proxy("s5", "p", "s5.test", world.Routes(routes...))
-		w := start(files)
+		w := r.Start(files)
 		Expect(answers(w, "s5.test", "/right", 200).Seen.TLS).To(BeTrue())
 		for service, b := range backends {
 			if service == "right" {
@@ -53,30 +53,24 @@ var _ = Describe("validation of a backend", func() {
 	})
 
 	It("S6: without caSecret or subjectName the proxy is rejected, and the message names the field", func() {
-		b := serveTLS(good)
-		w := start(map[string]string{"objects": world.All(world.Service("s6", "b", 443, nil, b), world.CA("s6", "ca", ca.PEM()))})
+		b := r.serveTLS(r.good)
+		w := r.Start(map[string]string{"objects": world.All(world.Service("s6", "b", 443, nil, b), world.CA("s6", "ca", r.ca.PEM()))})
 		// The schema of the CRD refuses what the API server would refuse.
 		for field, validation := range map[string]string{
 			"caSecret": "subjectName: backend.example", "subjectName": "caSecret: ca",
 		} {
 			w.Write("proxy", world.Proxy("s6", "p", "s6.test", world.Routes(world.Route("/",
 				fmt.Sprintf("- name: b\n  port: 443\n  protocol: tls\n  validation: {%s}\n", validation)))))
-			Eventually(func() string {
-				var all []string
-				for _, p := range w.Report().Problems {
-					all = append(all, p.Object+" "+p.Field+" "+p.Message)
-				}
-				return strings.Join(all, "\n")
-			}).Should(And(ContainSubstring("spec.routes[0].services[0].validation"), ContainSubstring(field)))
+			Eventually(w.Problems).Should(And(ContainSubstring("spec.routes[0].services[0].validation"), ContainSubstring(field)))
 			answers(w, "s6.test", "/", 404)
 		}
 		Expect(b.Requests()).To(BeEmpty())
 	})
 
 	It("S7: a CA Secret of another namespace needs a delegation, and loses it at once", func() {
-		b := serveTLS(good)
-		w := start(map[string]string{
-			"objects": world.All(world.Service("s7", "b", 443, nil, b), world.CA("s7-secrets", "ca", ca.PEM())),
+		b := r.serveTLS(r.good)
+		w := r.Start(map[string]string{
+			"objects": world.All(world.Service("s7", "b", 443, nil, b), world.CA("s7-secrets", "ca", r.ca.PEM())),
 			"proxy":   world.Proxy("s7", "p", "s7.test", world.Routes(world.Route("/", world.Validated("b", 443, "tls", "s7-secrets/ca", name)))),
 		})
 		answers(w, "s7.test", "/", 503)
@@ -97,9 +91,9 @@ var _ = Describe("validation of a backend", func() {
 	})
 
 	It("S8: validation on a port without TLS is rejected, says what to set, and never goes out in plaintext", func() {
-		plain := serve(backend.Config{Name: "plain"})
-		w := start(map[string]string{
-			"objects": world.All(world.Service("s8", "b", 80, nil, plain), world.CA("s8", "ca", ca.PEM())),
+		plain := r.Serve(backend.Config{Name: "plain"})
+		w := r.Start(map[string]string{
+			"objects": world.All(world.Service("s8", "b", 80, nil, plain), world.CA("s8", "ca", r.ca.PEM())),
 			"proxy":   world.Proxy("s8", "p", "s8.test", world.Routes(world.Route("/", world.Validated("b", 80, "", "ca", name)))),
 		})
 		answers(w, "s8.test", "/", 503)
@@ -109,11 +103,11 @@ var _ = Describe("validation of a backend", func() {
 	})
 
 	It("S9: every certificate of ca.crt is trusted, and text between the blocks is allowed", func() {
-		w := start(map[string]string{
+		w := r.Start(map[string]string{
 			"objects": world.All(
-				world.Service("s9", "one", 443, nil, serveTLS(good)),
-				world.Service("s9", "two", 443, nil, serveTLS(issue(otherCA, pki.Leaf{DNS: []string{name}}))),
-				world.CA("s9", "ca", []byte("# the first\n"), ca.PEM(), []byte("\nand the second:\n\n"), otherCA.PEM(), []byte("end\n"))),
+				world.Service("s9", "one", 443, nil, r.serveTLS(r.good)),
+				world.Service("s9", "two", 443, nil, r.serveTLS(issue(r.otherCA, pki.Leaf{DNS: []string{name}}))),
+				world.CA("s9", "ca", []byte("# the first\n"), r.ca.PEM(), []byte("\nand the second:\n\n"), r.otherCA.PEM(), []byte("end\n"))),
 			"proxy": world.Proxy("s9", "p", "s9.test", world.Routes(
 				world.Route("/one", world.Validated("one", 443, "tls", "ca", name)),
 				world.Route("/two", world.Validated("two", 443, "tls", "ca", name)))),
@@ -124,16 +118,16 @@ var _ = Describe("validation of a backend", func() {
 	})
 
 	It("S10: a CA Secret that cannot be used makes the proxy invalid, and the detail says why", func() {
-		b := serveTLS(good)
-		w := start(map[string]string{
+		b := r.serveTLS(r.good)
+		w := r.Start(map[string]string{
 			"objects": world.Service("s10", "tls-nginx", 443, nil, b),
 			"proxy":   world.Proxy("s10", "p", "s10.test", world.Routes(world.Route("/", world.Validated("tls-nginx", 443, "tls", "ca", name)))),
 		})
 		badDER := "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 		cases := map[string]struct{ secret, detail string }{
 			"missing":     {"", "Secret not found"},
-			"wrong type":  {world.Secret("s10", "ca", "kubernetes.io/dockerconfigjson", map[string]string{".dockerconfigjson": "{}", "ca.crt": string(ca.PEM())}), "secret type is not"},
-			"key missing": {world.Secret("s10", "ca", "Opaque", map[string]string{"ca.cert": string(ca.PEM())}), `"ca.crt"`},
+			"wrong type":  {world.Secret("s10", "ca", "kubernetes.io/dockerconfigjson", map[string]string{".dockerconfigjson": "{}", "ca.crt": string(r.ca.PEM())}), "secret type is not"},
+			"key missing": {world.Secret("s10", "ca", "Opaque", map[string]string{"ca.cert": string(r.ca.PEM())}), `"ca.crt"`},
 			"not PEM":     {world.CA("s10", "ca", []byte("not a certificate")), "failed to locate certificate"},
 			"bad DER":     {world.CA("s10", "ca", []byte(badDER)), "x509"},
 			"empty":       {world.CA("s10", "ca"), `"ca.crt"`},
@@ -144,7 +138,7 @@ var _ = Describe("validation of a backend", func() {
 				w.Write("ca", c.secret)
 			}
 			Eventually(func(g Gomega) {
-				s := statusOf(w, "s10", "p")
+				s := w.HTTPProxy("s10", "p")
 				g.Expect(s.CurrentStatus).To(Equal("invalid"))
 				g.Expect(s.Description).To(Equal(`route "/": service "tls-nginx": upstreamValidation requested but secret not found or misconfigured`))
 				g.Expect(errorsOf(w, "s10", "p")).To(ContainSubstring(c.detail))
@@ -158,10 +152,10 @@ var _ = Describe("validation of a backend", func() {
 	})
 
 	It("S11: a Secret that breaks or goes fails its route closed at once; siblings and other hosts lose no request", func() {
-		b := serveTLS(good)
-		secret := world.CA("s11", "ca", ca.PEM())
-		w := start(map[string]string{
-			"objects": world.All(world.Service("s11", "b", 443, nil, b), world.CA("s11", "other", ca.PEM())),
+		b := r.serveTLS(r.good)
+		secret := world.CA("s11", "ca", r.ca.PEM())
+		w := r.Start(map[string]string{
+			"objects": world.All(world.Service("s11", "b", 443, nil, b), world.CA("s11", "other", r.ca.PEM())),
 			"ca":      secret,
 			"proxies": world.All(
 				world.Proxy("s11", "p", "s11.test", world.Routes(
@@ -186,7 +180,7 @@ var _ = Describe("validation of a backend", func() {
 	})
 
 	It("S14: routes that differ in CA or names never share a cluster, whatever the order of creation", func() {
-		b := serveTLS(good)
+		b := r.serveTLS(r.good)
 		routes := map[string]string{
 			"good":       world.Validated("b", 443, "tls", "ca", name),
 			"other-ca":   world.Validated("b", 443, "tls", "wrong", name),
@@ -196,9 +190,9 @@ var _ = Describe("validation of a backend", func() {
 			"unverified": world.Plain("b", 443, "tls"),
 		}
 		want := map[string]int{"good": 200, "other-ca": 503, "other-ns": 503, "other-name": 503, "more-names": 503, "unverified": 200}
-		w := start(map[string]string{"objects": world.All(
-			world.Service("s14", "b", 443, nil, b), world.CA("s14", "ca", ca.PEM()), world.CA("s14", "wrong", otherCA.PEM()),
-			world.CA("s14-other", "ca", otherCA.PEM()), delegation("s14-other", "ca", "s14"))})
+		w := r.Start(map[string]string{"objects": world.All(
+			world.Service("s14", "b", 443, nil, b), world.CA("s14", "ca", r.ca.PEM()), world.CA("s14", "wrong", r.otherCA.PEM()),
+			world.CA("s14-other", "ca", r.otherCA.PEM()), delegation("s14-other", "ca", "s14"))})
 		orders := [][]string{
 			{"good", "other-ca", "other-ns", "other-name", "more-names", "unverified"},
 			{"unverified", "more-names", "other-name", "other-ns", "other-ca", "good"},
@@ -211,7 +205,11 @@ var _ = Describe("validation of a backend", func() {
 			clusters := map[string]string{}
 			for _, r := range order {
 				answers(w, r+".test", "/", want[r])
-				c := upstreamOf(w.Report(), r+".test").Cluster
+				report := w.Report()
+				if report == nil {
+					continue // the answers tell them apart
+				}
+				c := upstreamOf(report, r+".test").Cluster
 				Expect(clusters).NotTo(HaveKey(c), "%s shares a cluster with %s", r, clusters[c])
 				clusters[c] = r
 			}
@@ -226,11 +224,11 @@ var _ = Describe("validation of a backend", func() {
 
 	It("S16: any one of subjectNames suffices, and IP and URI names work", func() {
 		spiffe := "spiffe://example.org/ns/a/sa/b"
-		w := start(map[string]string{
-			"objects": world.All(world.CA("s16", "ca", ca.PEM()),
-				world.Service("s16", "dns", 443, nil, serveTLS(good)),
-				world.Service("s16", "ip", 443, nil, serveTLS(issue(ca, pki.Leaf{IPs: []net.IP{loopback}}))),
-				world.Service("s16", "uri", 443, nil, serveTLS(issue(ca, pki.Leaf{URIs: []string{spiffe}})))),
+		w := r.Start(map[string]string{
+			"objects": world.All(world.CA("s16", "ca", r.ca.PEM()),
+				world.Service("s16", "dns", 443, nil, r.serveTLS(r.good)),
+				world.Service("s16", "ip", 443, nil, r.serveTLS(issue(r.ca, pki.Leaf{IPs: []net.IP{loopback}}))),
+				world.Service("s16", "uri", 443, nil, r.serveTLS(issue(r.ca, pki.Leaf{URIs: []string{spiffe}})))),
 			"proxy": world.Proxy("s16", "p", "s16.test", world.Routes(
 				world.Route("/any", world.Validated("dns", 443, "tls", "ca", "x.example", "x.example", name)),
 				world.Route("/none", world.Validated("dns", 443, "tls", "ca", "x.example", "x.example", "y.example")),
@@ -244,7 +242,7 @@ var _ = Describe("validation of a backend", func() {
 			answers(w, "s16.test", path, code)
 		}
 	})
-})
+}
 
 func delegation(namespace, secret, to string) string {
 	return fmt.Sprintf(`apiVersion: projectcontour.io/v1
@@ -256,7 +254,7 @@ spec: {delegations: [{secretName: %s, targetNamespaces: [%q]}]}
 
 // askAll asks the targets in a loop until the returned function is called,
 // which tells how many answers there were and those that were not 200.
-func askAll(w *world.World, targets [][2]string) func() (int, []string) {
+func askAll(w Signet, targets [][2]string) func() (int, []string) {
 	stop, done := make(chan struct{}), make(chan struct{})
 	var (
 		asked  int

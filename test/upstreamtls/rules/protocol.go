@@ -1,4 +1,4 @@
-package upstreamtls
+package rules
 
 import (
 	"fmt"
@@ -31,9 +31,10 @@ func upstreamOf(r *report.Report, host string) report.Upstream {
 
 const annotation = "projectcontour.io/upstream-protocol."
 
-var _ = Describe("the protocol of an upstream", func() {
+// protocol describes how the protocol of an upstream is chosen.
+func (r *rules) protocol() {
 	It("S1: the Service's tls annotation gives TLS to that port, by number and by name, and to no other", func() {
-		tls, plain := serveTLS(good), serve(backend.Config{Name: "plain"})
+		tls, plain := r.serveTLS(r.good), r.Serve(backend.Config{Name: "plain"})
 		twoPorts := func(name, value string) string {
 			return fmt.Sprintf(`apiVersion: v1
 kind: Service
@@ -48,7 +49,7 @@ endpoints: [{addresses: ["127.0.0.1"]}]
 ports: [{name: secure, port: %[3]d}, {name: web, port: %[4]d}]
 `, name, value, tls.Port(), plain.Port())
 		}
-		w := start(map[string]string{
+		w := r.Start(map[string]string{
 			"number": twoPorts("number", "443"),
 			"name":   twoPorts("name", "other, secure"),
 			"proxies": world.All(
@@ -63,18 +64,18 @@ ports: [{name: secure, port: %[3]d}, {name: web, port: %[4]d}]
 	})
 
 	It("S2: services[].protocol tls gives TLS without an annotation", func() {
-		w := start(map[string]string{
-			"service": world.Service("s2", "b", 443, nil, serveTLS(good)),
+		w := r.Start(map[string]string{
+			"service": world.Service("s2", "b", 443, nil, r.serveTLS(r.good)),
 			"proxy":   world.Proxy("s2", "p", "s2.test", world.Routes(world.Route("/", world.Plain("b", 443, "tls")))),
 		})
 		Expect(answers(w, "s2.test", "/", 200).Seen.TLS).To(BeTrue())
 	})
 
 	It("S3: the field wins over the annotation, both ways", func() {
-		w := start(map[string]string{
+		w := r.Start(map[string]string{
 			"services": world.All(
-				world.Service("s3", "plain", 80, map[string]string{annotation + "tls": "80"}, serve(backend.Config{Name: "plain"})),
-				world.Service("s3", "secure", 443, map[string]string{annotation + "h2c": "443"}, serveTLS(good))),
+				world.Service("s3", "plain", 80, map[string]string{annotation + "tls": "80"}, r.Serve(backend.Config{Name: "plain"})),
+				world.Service("s3", "secure", 443, map[string]string{annotation + "h2c": "443"}, r.serveTLS(r.good))),
 			"proxy": world.Proxy("s3", "p", "s3.test", world.Routes(
 				world.Route("/plain", world.Plain("plain", 80, "h2c")), world.Route("/secure", world.Plain("secure", 443, "tls")))),
 		})
@@ -87,12 +88,15 @@ ports: [{name: secure, port: %[3]d}, {name: web, port: %[4]d}]
 	})
 
 	It("S4: without validation a self-signed backend answers, and status says NOT verified", func() {
-		selfSigned := issue(otherCA, pki.Leaf{DNS: []string{"whatever"}, SelfSigned: true})
-		w := start(map[string]string{
-			"service": world.Service("s4", "b", 443, nil, serveTLS(selfSigned)),
+		selfSigned := issue(r.otherCA, pki.Leaf{DNS: []string{"whatever"}, SelfSigned: true})
+		w := r.Start(map[string]string{
+			"service": world.Service("s4", "b", 443, nil, r.serveTLS(selfSigned)),
 			"proxy":   world.Proxy("s4", "p", "s4.test", world.Routes(world.Route("/", world.Plain("b", 443, "tls")))),
 		})
 		answers(w, "s4.test", "/", 200)
+		if w.Report() == nil {
+			return // who runs the rules there counts the metric of unverified upstreams
+		}
 		u := upstreamOf(w.Report(), "s4.test")
 		Expect(u.TLS).NotTo(BeNil())
 		Expect(u.TLS.Verified).To(BeFalse())
@@ -100,15 +104,15 @@ ports: [{name: secure, port: %[3]d}, {name: web, port: %[4]d}]
 	})
 
 	It("S13: the SNI is the Host rewrite (service, then route), the ExternalName, else the first subject name", func() {
-		b := serve(backend.Config{Name: "tls", Certificate: &issue(ca, pki.Leaf{DNS: []string{
+		b := r.Serve(backend.Config{Name: "tls", Certificate: &issue(r.ca, pki.Leaf{DNS: []string{
 			name, "by-service.example", "by-route.example", "localhost.localdomain"}}).TLS})
 		validated := world.Validated("b", 443, "tls", "ca", name)
 		withHost := func(policy, host string) string {
 			return fmt.Sprintf("%s:\n  set:\n  - name: Host\n    value: %s\n", policy, host)
 		}
 		service := validated + indent2(withHost("requestHeadersPolicy", "by-service.example"))
-		w := start(map[string]string{
-			"objects": world.All(world.Service("s13", "b", 443, nil, b), world.CA("s13", "ca", ca.PEM())),
+		w := r.Start(map[string]string{
+			"objects": world.All(world.Service("s13", "b", 443, nil, b), world.CA("s13", "ca", r.ca.PEM())),
 			"proxy": world.Proxy("s13", "p", "s13.test", world.Routes(
 				world.Route("/first", validated),
 				world.Route("/service", service),
@@ -119,6 +123,9 @@ ports: [{name: secure, port: %[3]d}, {name: web, port: %[4]d}]
 		want := map[string]string{"/first": name, "/service": "by-service.example", "/route": "by-route.example", "/both": "by-service.example"}
 		for path, sni := range want {
 			Expect(answers(w, "s13.test", path, 200).Seen.SNI).To(Equal(sni), path)
+		}
+		if w.Report() == nil {
+			return // a name outside is resolved by nobody there
 		}
 		w.Write("external", fmt.Sprintf(`apiVersion: v1
 kind: Service
@@ -134,11 +141,11 @@ spec: {type: ExternalName, externalName: backend.example.test, ports: [{name: we
 	})
 
 	It("S15: h2 is HTTP/2 over TLS by ALPN, tls is HTTP/1.1 over TLS, both with validation", func() {
-		both := serveTLS(good)
-		only2 := serve(backend.Config{Name: "only-h2", Certificate: &good.TLS, Protocols: []string{"h2"}})
-		w := start(map[string]string{
+		both := r.serveTLS(r.good)
+		only2 := r.Serve(backend.Config{Name: "only-h2", Certificate: &r.good.TLS, Protocols: []string{"h2"}})
+		w := r.Start(map[string]string{
 			"objects": world.All(world.Service("s15", "both", 443, nil, both), world.Service("s15", "only2", 443, nil, only2),
-				world.CA("s15", "ca", ca.PEM()), world.CA("s15", "wrong", otherCA.PEM())),
+				world.CA("s15", "ca", r.ca.PEM()), world.CA("s15", "wrong", r.otherCA.PEM())),
 			"proxy": world.Proxy("s15", "p", "s15.test", world.Routes(
 				world.Route("/h2", world.Validated("both", 443, "h2", "ca", name)),
 				world.Route("/only2", world.Validated("only2", 443, "h2", "ca", name)),
@@ -155,4 +162,4 @@ spec: {type: ExternalName, externalName: backend.example.test, ports: [{name: we
 		Expect(seen.ALPN).To(BeElementOf("http/1.1", ""))
 		answers(w, "s15.test", "/wrong-h2", 503)
 	})
-})
+}
