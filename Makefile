@@ -122,6 +122,23 @@ test-cluster: tool-cluster ## Start and end clusters of its own, and send traffi
 e2e: tool-cluster tool-helm ## Signet installed by its chart in a cluster of its own (RUN='the seed' for some specs).
 	SIGNET_ENVOY='$(SIGNET_ENVOY)' go test -count 1 -timeout 60m -v ./test/e2e -ginkgo.focus '$(RUN)'
 
+# The suite's own flags follow CONFORMANCE, as --run-test=HTTPRouteWeight.
+PROFILES := GATEWAY-HTTP,GATEWAY-GRPC,GATEWAY-TLS,GATEWAY-TCP,GATEWAY-UDP
+CONFORMANCE ?= --conformance-profiles=$(PROFILES) --report-output=$(CURDIR)/docs/conformance/v1.7.0.yaml --version=$(VERSION)
+CLUSTER_NAME ?=
+
+.PHONY: conformance
+conformance: tool-cluster ## The conformance suite of the Gateway API on a cluster of its own, with a report in docs/conformance (CLUSTER_NAME=x for one that runs, CONFORMANCE=flags).
+	mkdir -p docs/conformance
+	cd test/conformance && go test -count 1 -timeout 120m -v . -args $(if $(CLUSTER_NAME),--cluster='$(CLUSTER_NAME)') $(CONFORMANCE)
+
+# What shows in a few minutes that all layers work together.
+CONFORMANCE_CORE := GatewayModifyListeners|GatewayInfrastructureMetadata|HTTPRouteSimpleSameNamespace|HTTPRouteHTTPSListener|HTTPRouteReferenceGrant|BackendTLSPolicy|ListenerSetHTTPRouting
+
+.PHONY: conformance-core
+conformance-core: tool-cluster ## A few tests of that suite, in minutes.
+	cd test/conformance && go test -count 1 -timeout 30m -v -run 'TestConformance/^($(CONFORMANCE_CORE))$$' . -args $(if $(CLUSTER_NAME),--cluster='$(CLUSTER_NAME)') --conformance-profiles=GATEWAY-HTTP
+
 ##@ Measure
 
 .PHONY: bench

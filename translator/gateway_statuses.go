@@ -200,7 +200,7 @@ var features = []string{
 	"Gateway", "ReferenceGrant", gatewayapi.KindListenerSet, gatewayapi.KindGRPCRoute,
 	"GRPCRouteNamedRouteRule", "GRPCRouteRequestHeaderModifier",
 	gatewayapi.KindHTTPRoute, gatewayapi.KindPolicy, "BackendTLSPolicySANValidation",
-	"GatewayPort8080", "GatewayAddressEmpty", "ClusterTrustBundle",
+	"GatewayPort8080", "GatewayAddressEmpty", "GatewayStaticAddresses", "GatewayInfrastructure", "ClusterTrustBundle",
 	"GatewayHTTPListenerIsolation", "GatewayHTTPSListenerDetectMisdirectedRequests",
 	"GatewayBackendClientCertificate", "GatewayFrontendClientCertificateValidation",
 	"GatewayFrontendClientCertificateValidationInsecureFallback", "GatewayRouteHostnameIntersectionPrecedence",

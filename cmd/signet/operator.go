@@ -6,11 +6,11 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/signetproxy/signet/operator/cluster"
+	"github.com/signetproxy/signet/operator/inspect"
 )
 
 // namespaceFile is where a pod finds its namespace.
@@ -18,9 +18,8 @@ const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 func newOperator(log *logOptions) *cobra.Command {
 	var (
-		cfg        cluster.Config
-		kubeconfig string
-		contextOf  string
+		cfg cluster.Config
+		at  clusterFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "operator",
@@ -36,14 +35,9 @@ func newOperator(log *logOptions) *cobra.Command {
 			ctrllog.SetLogger(logger)
 			klog.SetLogger(logger)
 			cfg.Log, cfg.Version = logger, version
-			rules := clientcmd.NewDefaultClientConfigLoadingRules()
-			rules.ExplicitPath = kubeconfig
-			cfg.REST, err = clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
-				rules, &clientcmd.ConfigOverrides{CurrentContext: contextOf}).ClientConfig()
-			if err != nil {
-				return fmt.Errorf("API server: %w", err)
+			if cfg.REST, err = at.config(); err != nil {
+				return err
 			}
-			cfg.REST.QPS = -1 // the API server's own flow control is fairer
 			if err := defaultNamespace(&cfg); err != nil {
 				return err
 			}
@@ -58,8 +52,7 @@ func newOperator(log *logOptions) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig; default: $KUBECONFIG, ~/.kube/config, the pod's own account")
-	f.StringVar(&contextOf, "context", "", "context of the kubeconfig; default: its current one")
+	at.add(f)
 	f.StringVar(&cfg.Namespace, "namespace", "", "namespace of Signet itself; default: the pod's")
 	f.StringSliceVar(&cfg.Namespaces, "namespaces", nil, "namespaces to serve, comma-separated; default: all")
 	f.StringVar(&cfg.Image, "envoy-image", "", "image of the fleets' pods, where an EnvoyFleet names none (required)")
@@ -67,6 +60,8 @@ func newOperator(log *logOptions) *cobra.Command {
 	f.StringVar(&cfg.XDSAddress, "xds-address", "", "host:port by which pods reach it; default: signet-xds.<namespace>.svc:18000")
 	f.StringVar(&cfg.HealthAddress, "health-bind", ":8081", "address of /healthz and /readyz; 0 is none")
 	f.StringVar(&cfg.MetricsAddress, "metrics-bind", ":8080", "address of /metrics; 0 is none")
+	f.StringVar(&cfg.StatusAddress, "status-bind", fmt.Sprintf("127.0.0.1:%d", inspect.Port),
+		"loopback address that answers signet status by port-forward; 0 is none")
 	f.BoolVar(&cfg.LeaderElection, "leader-election", true, "let one of several replicas write; false if there is only one")
 	_ = cmd.MarkFlagRequired("envoy-image") // the flag exists
 	return cmd

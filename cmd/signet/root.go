@@ -25,9 +25,12 @@ func newRoot() *cobra.Command {
 			"them to its own Envoys alone.",
 		SilenceUsage: true, SilenceErrors: true,
 	}
+	if asPlugin() {
+		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl signet"}
+	}
 	root.PersistentFlags().StringVar(&log.format, "log-format", "console", "format of the log on standard error: console or json")
 	root.PersistentFlags().BoolVar(&log.debug, "debug", false, "log what is only of interest when something is wrong")
-	root.AddCommand(newOperator(&log), newEnvoy(), newStandalone(&log), newTranslate(), newStatus(), newVersion())
+	root.AddCommand(newOperator(&log), newEnvoy(), newStandalone(&log), newTranslate(&log), newStatus(), newVersion())
 	return root
 }
 

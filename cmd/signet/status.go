@@ -9,28 +9,55 @@ import (
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
+	"github.com/signetproxy/signet/operator/inspect"
 	"github.com/signetproxy/signet/operator/report"
 	"github.com/signetproxy/signet/operator/standalone"
 )
 
 func newStatus() *cobra.Command {
-	var socket, output string
+	var (
+		socket, output, namespace string
+		at                        clusterFlags
+	)
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show what a running standalone serves, and how each backend is verified",
-		Args:  cobra.NoArgs,
+		Short: "Show what is served, by whom it is acknowledged, and how each backend is verified",
+		Long: "Asks the standalone that runs on this machine, or with --cluster all operators\n" +
+			"of a cluster, by port-forward.",
+		Example: "  signet status\n  signet status --context production\n  kubectl signet status -o json   # the binary, or a link to it, named kubectl-signet",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkOutput(output, "text", "json", "yaml"); err != nil {
 				return err
 			}
-			r, err := standalone.Ask(cmd.Context(), socket)
-			if err != nil {
-				return fmt.Errorf("status: %w", err)
+			if !at.chosen() {
+				r, err := standalone.Ask(cmd.Context(), socket)
+				if err != nil {
+					return fmt.Errorf("status: %w; --cluster asks a cluster", err)
+				}
+				return printReport(cmd.OutOrStdout(), r, output)
 			}
-			return printReport(cmd.OutOrStdout(), r, output)
+			config, err := at.config()
+			if err != nil {
+				return err
+			}
+			r, missing := inspect.Status(cmd.Context(), config, namespace)
+			if r == nil {
+				return fmt.Errorf("status: %w", missing)
+			}
+			if err := printReport(cmd.OutOrStdout(), r, output); err != nil {
+				return err
+			}
+			if missing != nil {
+				return fmt.Errorf("status: the Envoys of a replica are missing above: %w", missing)
+			}
+			return nil
 		},
 	}
 	cmd.Flags().StringVar(&socket, "socket", "", "control socket of the standalone; default: the only one that runs")
+	at.addChoice(cmd.Flags())
+	cmd.Flags().StringVarP(&namespace, "namespace", "n", "", "namespace of the operators; default: wherever they are found")
+	cmd.MarkFlagsMutuallyExclusive("socket", "cluster")
 	outputFlag(cmd, &output, "text", "text", "json", "yaml")
 	return cmd
 }

@@ -50,6 +50,9 @@ type Config struct {
 	// HealthAddress serves /healthz and /readyz, MetricsAddress /metrics; "0"
 	// is none.
 	HealthAddress, MetricsAddress string
+	// StatusAddress answers `signet status`, without authentication: a loopback
+	// address of the pod, which a port-forward reaches. "0" is none.
+	StatusAddress string
 	// LeaderElection is false where only one replica can run.
 	LeaderElection bool
 	// Version of the program, for the metrics.
@@ -71,6 +74,7 @@ type Cluster struct {
 	xds         *xds.Server
 	collectors  []prometheus.Collector
 	pipeline    *pipeline.Pipeline
+	rollout     *rollout.Tracker
 	authorities *fleets.Authorities
 	statuses    *statuses
 	direct      client.Client
@@ -106,6 +110,7 @@ func New(cfg Config) (*Cluster, error) {
 	c.direct = direct
 	held := quarantine.New(quarantine.Options{Log: cfg.Log.WithName("quarantine")})
 	changes := rollout.New(rollout.Options{Log: cfg.Log.WithName("rollout")})
+	c.rollout = changes
 	c.statuses = newStatuses(direct, c.source.Cache(), cfg.Log.WithName("status"))
 	c.triggers = newTriggers()
 	c.xds = xds.New(xds.Options{
@@ -159,7 +164,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 
 // register adds all parts to the manager.
 func (c *Cluster) register() error {
-	for _, part := range []everywhere{c.pipeline.Run, c.serve, c.authorities.Follow, c.lead} {
+	for _, part := range []everywhere{c.pipeline.Run, c.serve, c.report, c.authorities.Follow, c.lead} {
 		if err := c.manager.Add(part); err != nil {
 			return fmt.Errorf("operator: %w", err)
 		}

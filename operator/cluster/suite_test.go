@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
@@ -37,6 +38,7 @@ import (
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
 	"github.com/signetproxy/signet/operator/cluster"
 	"github.com/signetproxy/signet/operator/controller"
+	"github.com/signetproxy/signet/operator/report"
 	"github.com/signetproxy/signet/provisioner/bootstrap"
 	"github.com/signetproxy/signet/provisioner/certificate"
 	"github.com/signetproxy/signet/test/apiserver"
@@ -57,6 +59,7 @@ var (
 	c      client.Client
 	xds    string
 	health string
+	status string
 )
 
 var _ = BeforeSuite(func() {
@@ -78,10 +81,10 @@ var _ = BeforeSuite(func() {
 	config := rest.CopyConfig(server.Config)
 	config.Impersonate.UserName = "system:serviceaccount:" + system + ":signet"
 
-	xds, health = address(), address()
+	xds, health, status = address(), address(), address()
 	o, err := cluster.New(cluster.Config{
 		REST: config, Namespace: system, Image: "signet-envoy:test", LeaderElection: true,
-		XDSBind: xds, XDSAddress: xds, HealthAddress: health, MetricsAddress: "0", Log: GinkgoLogr,
+		XDSBind: xds, XDSAddress: xds, HealthAddress: health, MetricsAddress: "0", StatusAddress: status, Log: GinkgoLogr,
 	})
 	Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(context.Background())
@@ -228,6 +231,18 @@ var _ = Describe("an EnvoyFleet", Ordered, func() {
 		Expect(c.Create(ctx, p)).To(Succeed())
 		Eventually(func() string { return ask(ctx, httpAddress, "hello.test") }).Should(Equal("200 hello"))
 		Eventually(func() string { return get(ctx, "hello", &contourv1.HTTPProxy{})().Status.CurrentStatus }).Should(Equal("valid"))
+
+		By("saying so to signet status, and the same to signet translate")
+		served, err := report.Ask(ctx, "the operator", func(ctx context.Context) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", status)
+		})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(served.Fleets).To(ContainElement(HaveField("Envoys", ContainElement(HaveField("Ready", true)))))
+		read, err := cluster.Translate(ctx, server.Config, nil, GinkgoLogr)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(read.Hosts).To(ContainElement(HaveField("Host", "hello.test")))
+		Expect(cmp.Diff(served.Hosts, read.Hosts)).To(BeEmpty())
+		Expect(read.Resources).NotTo(BeEmpty())
 
 		By("having the load balancer's address in the statuses")
 		s := get(ctx, "edge-envoy", &corev1.Service{})()

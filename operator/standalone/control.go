@@ -2,14 +2,11 @@ package standalone
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/signetproxy/signet/operator/report"
 )
@@ -32,20 +29,7 @@ func (s *Standalone) serveControl(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("control socket: %w", err)
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/report", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		if err := json.NewEncoder(w).Encode(s.Report()); err != nil {
-			s.cfg.Log.V(1).Info("answering status", "error", err.Error())
-		}
-	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	stop := context.AfterFunc(ctx, func() { _ = server.Close() }) // nothing to save
-	defer stop()
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("control socket: %w", err)
-	}
-	return nil
+	return report.Serve(ctx, l, s.Report, s.cfg.Log)
 }
 
 // ErrNotRunning says that no standalone was found, or more than one.
@@ -84,27 +68,8 @@ func Ask(ctx context.Context, socket string) (*report.Report, error) {
 }
 
 func ask(ctx context.Context, socket string) (*report.Report, error) {
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	return report.Ask(ctx, socket, func(ctx context.Context) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", socket)
-	}}
-	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport, Timeout: 30 * time.Second}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://signet/v1/report", http.NoBody)
-	if err != nil {
-		return nil, fmt.Errorf("status request: %w", err)
-	}
-	res, err := client.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("asking %s: %w", socket, err)
-	}
-	defer func() { _ = res.Body.Close() }() // it was read
-	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("asking %s: %s", socket, res.Status)
-	}
-	var out report.Report
-	if err := json.NewDecoder(res.Body).Decode(&out); err != nil {
-		return nil, fmt.Errorf("answer of %s: %w", socket, err)
-	}
-	return &out, nil
+	})
 }

@@ -127,11 +127,13 @@ var _ = Describe("the Gateway API", func() {
 		w := start(kubernetes.Options{Config: config})
 		Eventually(w.isComplete).Should(BeTrue())
 		Expect(w.has(n)()).To(Equal([]string{"Service s"}))
-		Eventually(w.trouble).Should(ContainSubstring("allow it to get, list and watch"))
+		Eventually(w.trouble).Should(ContainSubstring("nothing of the Gateway API is served, because"))
 
 		allow("gateways-", rbacv1.PolicyRule{APIGroups: []string{"gateway.networking.k8s.io"}, Resources: []string{"*"}, Verbs: read},
 			rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: read})
 		Eventually(w.has(n)).Should(Equal([]string{"Gateway g", "Service s"}))
+		Eventually(w.trouble).Should(HavePrefix(": warning: ClusterTrustBundle: it is taken for absent"), "the API server has it, and one can do without")
+		allow("bundles-", rbacv1.PolicyRule{APIGroups: []string{"certificates.k8s.io"}, Resources: []string{"clustertrustbundles"}, Verbs: read})
 		Eventually(w.trouble).Should(BeEmpty())
 	})
 })
