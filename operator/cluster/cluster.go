@@ -23,6 +23,7 @@ import (
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
 	fleets "github.com/signetproxy/signet/operator/controller"
+	"github.com/signetproxy/signet/operator/event"
 	own "github.com/signetproxy/signet/operator/metrics"
 	"github.com/signetproxy/signet/operator/pipeline"
 	"github.com/signetproxy/signet/operator/quarantine"
@@ -77,6 +78,7 @@ type Cluster struct {
 	rollout     *rollout.Tracker
 	authorities *fleets.Authorities
 	statuses    *statuses
+	events      *event.Events
 	direct      client.Client
 }
 
@@ -108,7 +110,8 @@ func New(cfg Config) (*Cluster, error) {
 		return nil, fmt.Errorf("client: %w", err)
 	}
 	c.direct = direct
-	held := quarantine.New(quarantine.Options{Log: cfg.Log.WithName("quarantine")})
+	c.events = &event.Events{Recorder: c.manager.GetEventRecorder("signet"), Now: time.Now}
+	held := quarantine.New(quarantine.Options{Log: cfg.Log.WithName("quarantine"), Event: c.events.Refused})
 	changes := rollout.New(rollout.Options{Log: cfg.Log.WithName("rollout")})
 	c.rollout = changes
 	c.statuses = newStatuses(direct, c.source.Cache(), cfg.Log.WithName("status"))
@@ -126,6 +129,7 @@ func New(cfg Config) (*Cluster, error) {
 		Quarantine: held, Rollout: changes,
 	})
 	c.triggers.pipeline = c.pipeline
+	c.events.Translator = c.pipeline.Translator()
 	c.collectors = own.Collectors(own.Sources{
 		Version: cfg.Version, Pipeline: c.pipeline, XDS: c.xds, Rollout: changes, Quarantine: held,
 	})

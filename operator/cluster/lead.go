@@ -159,7 +159,7 @@ func (c *Cluster) newTerm(ctx context.Context) (manager.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("term: %w", err)
 	}
-	parts := []manager.RunnableFunc{c.authorities.Keep, c.statuses.run}
+	parts := []manager.RunnableFunc{c.authorities.Keep, c.statuses.run, c.events.Run}
 	if not := slices.Concat(notSlim, notWhole); len(not) > 0 {
 		parts = append(parts, func(ctx context.Context) error { return c.await(ctx, not) })
 	}

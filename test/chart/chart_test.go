@@ -151,12 +151,25 @@ func TestObjects(t *testing.T) {
 	}
 }
 
-// The rights are one list, whichever kind of role has them.
+// The rights in namespaces are one list, whichever kind of role has them. A
+// ClusterRole has those outside of namespaces too.
 func TestRightsAreOneList(t *testing.T) {
 	whole := find[rbacv1.ClusterRole](t, objects(t, render(t, "system")), "ClusterRole", "")
 	some := objects(t, render(t, "system", "namespaces={a,b}"))
+	text, err := os.ReadFile(filepath.Join(folder, "files/rules-cluster.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var outside []rbacv1.PolicyRule
+	if err := yaml.UnmarshalStrict(text, &outside); err != nil {
+		t.Fatal(err)
+	}
+	n := len(whole.Rules) - len(outside)
+	if diff := cmp.Diff(outside, whole.Rules[n:]); diff != "" {
+		t.Errorf("ClusterRole, -files/rules-cluster.yaml, +end of its rules:\n%s", diff)
+	}
 	for _, namespace := range []string{"a", "b"} {
-		if diff := cmp.Diff(whole.Rules, find[rbacv1.Role](t, some, "Role", namespace).Rules); diff != "" {
+		if diff := cmp.Diff(whole.Rules[:n], find[rbacv1.Role](t, some, "Role", namespace).Rules); diff != "" {
 			t.Errorf("Role in %s, -ClusterRole, +Role:\n%s", namespace, diff)
 		}
 	}

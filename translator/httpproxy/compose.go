@@ -92,7 +92,7 @@ func (c *composer) contested(claimants []ir.Name) {
 	for _, n := range names {
 		c.visit(n, Finding{Type: reason.VirtualHostError, Reason: reason.DuplicateVhost, Message: message})
 	}
-	origin := ir.ObjectRef{Kind: kind, Name: names[0]}
+	origin := ir.ObjectRef{Kind: Kind, Name: names[0]}
 	for _, tls := range [...]bool{false, true} {
 		if l := c.listener(tls); l != nil {
 			c.addHost(l, origin, []ir.Route{closedRoute(origin, message)})
@@ -128,7 +128,7 @@ func (c *composer) root(name ir.Name) {
 	c.hosts(doc, c.arrange(), "")
 }
 
-func (d *Document) origin() ir.ObjectRef { return ir.ObjectRef{Kind: kind, Name: d.Name} }
+func (d *Document) origin() ir.ObjectRef { return ir.ObjectRef{Kind: Kind, Name: d.Name} }
 
 // gather adds the routes of a document below the conditions of the includes
 // that lead to it: what it includes first, then its own, so that of several

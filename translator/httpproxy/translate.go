@@ -18,7 +18,7 @@ func Translate(o Objects, p *contourv1.HTTPProxy) *Document {
 	name := ir.Name{Namespace: p.Namespace, Name: p.Name}
 	t := translation{
 		objects: o, spec: &p.Spec,
-		origin: ir.ObjectRef{Kind: kind, Name: name},
+		origin: ir.ObjectRef{Kind: Kind, Name: name},
 		doc:    &Document{Name: name, Class: ingressClass(p)},
 	}
 	t.virtualHost()

@@ -9,7 +9,8 @@ import (
 )
 
 // kind is the API kind of every object of this package.
-const kind = "HTTPProxy"
+// Kind is the API kind that the package serves.
+const Kind = "HTTPProxy"
 
 // Finding is one entry of an object's status.
 type Finding struct {

@@ -140,6 +140,8 @@ const (
 	MirrorNotSupported Reason = "MirrorNotSupported"
 	// RefusedByEnvoy: Envoy refuses what was made of the object; of fleets too.
 	RefusedByEnvoy Reason = "RefusedByEnvoy"
+	// CertificateExpires: of an Event on the object that holds the certificate.
+	CertificateExpires Reason = "CertificateExpires"
 	// ReplacementNotValid: a prefix replacement that is no path.
 	ReplacementNotValid Reason = "ReplacementNotValid"
 	// ResourceWithheld: an Envoy resource was not made or was refused.
