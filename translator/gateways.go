@@ -2,6 +2,7 @@ package translator
 
 import (
 	"fmt"
+	"slices"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -254,8 +255,11 @@ func (t *Translator) computePort(r *graph.Reader, k listenerKey) (served, error)
 		chains []*envoy.Resource
 		held   []RefusalKey
 	)
+	stands := func(host string) bool {
+		return slices.ContainsFunc(own, func(p *envoy.Resource) bool { return p.Name == host })
+	}
 	for _, part := range own {
-		c, err := t.admitPart(r, listenerRefusal(k), part, func() (*envoy.Resource, error) { return envoy.ClosedChain(part.Name) })
+		c, err := t.admitPart(r, listenerRefusal(k), part, stands, func() (*envoy.Resource, error) { return envoy.ClosedChain(part.Name) })
 		if err != nil {
 			return served{}, err
 		}

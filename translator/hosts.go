@@ -64,9 +64,15 @@ func (t *Translator) computeHost(r *graph.Reader, k scopeKey) (*host, error) {
 		return out, err
 	}
 	whole := RefusalKey{Fleet: k.Fleet, Type: envoy.ScopeType, Name: envoy.FallbackScopeID(k.Listener)}
-	part, err := t.admitPart(r, whole, h.resource, func() (*envoy.Resource, error) { return write(closedHost(h.host)) })
+	stands := func(host string) bool { return t.isServed(r, scopeKey{k.Fleet, k.Listener, host}.site()) }
+	part, err := t.admitPart(r, whole, h.resource, stands, func() (*envoy.Resource, error) { return write(closedHost(h.host)) })
 	out.Part, out.Held = part.Resource, part.Held
 	return out, err
+}
+
+func (t *Translator) isServed(r *graph.Reader, k hostKey) bool {
+	_, ok := t.Sites.Get(r, k)
+	return ok
 }
 
 // admitScope takes the scope of an exact host apart into its routes where Envoy
@@ -80,9 +86,12 @@ func (t *Translator) admitScope(r *graph.Reader, fleet ir.Name, h *sealedHost) (
 		if err != nil {
 			return nil, nil, err
 		}
+		stands := func(name string) bool {
+			return slices.ContainsFunc(parts, func(p *envoy.Resource) bool { return p.Name == name })
+		}
 		routes := make([]*envoy.Resource, 0, len(parts))
 		for i, part := range parts {
-			s, err := t.admitPart(r, whole, part, func() (*envoy.Resource, error) { return closedPart(h.host, first[i], part.Name) })
+			s, err := t.admitPart(r, whole, part, stands, func() (*envoy.Resource, error) { return closedPart(h.host, first[i], part.Name) })
 			if err != nil {
 				return nil, nil, err
 			}

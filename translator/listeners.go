@@ -131,7 +131,8 @@ func (t *Translator) admitChain(r *graph.Reader, fleet ir.Name, l *ir.Listener, 
 		return served{}, err
 	}
 	closed := func() (*envoy.Resource, error) { return envoy.ClosedChain(part.Name) }
-	return t.admitPart(r, listenerRefusal(listenerKey{fleet, l.Name}), part, closed)
+	stands := func(host string) bool { return t.isServed(r, hostKey{Fleet: fleet, Host: host}) }
+	return t.admitPart(r, listenerRefusal(listenerKey{fleet, l.Name}), part, stands, closed)
 }
 
 // hostsBelow lists a TLS host under each wildcard above it: "a.b.test" under

@@ -47,6 +47,10 @@ type Refusal struct {
 	// LastGood is sent instead. Where it is nil the fail-closed form is: routes
 	// answer 503, a secret is withheld, a chain closes its connections.
 	LastGood *envoy.Resource
+	// Narrower are the parts of the last good whole that took requests which
+	// without them would have come to this one. With one of them gone LastGood
+	// is not sent: those requests would be served as no manifest ever asked.
+	Narrower []string
 	// Withheld says that Envoy takes neither: nothing is sent.
 	Withheld bool
 	// Suspect says that it is set aside while it is found out which of several
@@ -140,16 +144,23 @@ func (t *Translator) admit(
 	return t.judge(r, key, x, closed)
 }
 
-// admitPart is admit for a part of the resource that whole names.
+// admitPart is admit for a part of the resource that whole names. Stands says
+// whether the whole has another part now.
 func (t *Translator) admitPart(
-	r *graph.Reader, whole RefusalKey, x *envoy.Resource, closed func() (*envoy.Resource, error),
+	r *graph.Reader, whole RefusalKey, x *envoy.Resource, stands func(part string) bool, closed func() (*envoy.Resource, error),
 ) (served, error) {
 	whole.Part = x.Name
-	return t.judge(r, whole, t.tampered(x), closed)
+	return t.judgePart(r, whole, t.tampered(x), stands, closed)
 }
 
 func (t *Translator) judge(
 	r *graph.Reader, key RefusalKey, x *envoy.Resource, closed func() (*envoy.Resource, error),
+) (served, error) {
+	return t.judgePart(r, key, x, func(string) bool { return true }, closed)
+}
+
+func (t *Translator) judgePart(
+	r *graph.Reader, key RefusalKey, x *envoy.Resource, stands func(part string) bool, closed func() (*envoy.Resource, error),
 ) (served, error) {
 	q, ok := t.Quarantine.Get(r, key)
 	if !ok || q.Version != x.Version {
@@ -159,12 +170,21 @@ func (t *Translator) judge(
 	var err error
 	switch {
 	case q.Withheld:
-	case q.LastGood != nil && t.reachable(r, key.Fleet, q.LastGood):
+	case q.LastGood != nil && allStand(q.Narrower, stands) && t.reachable(r, key.Fleet, q.LastGood):
 		out.Resource = q.LastGood
 	default:
 		out.Resource, err = closed()
 	}
 	return out, err
+}
+
+func allStand(parts []string, stands func(string) bool) bool {
+	for _, p := range parts {
+		if !stands(p) {
+			return false
+		}
+	}
+	return true
 }
 
 // reachable says whether the clusters that last good routes lead to are still

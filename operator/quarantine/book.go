@@ -64,7 +64,7 @@ func (b *book) refuse(x *refused, inEffect func(translator.RefusalKey) bool) ([]
 	if b.rows[x.key] != nil && inEffect(x.key) {
 		return b.whole(x, inEffect), nil // it is what was sent instead
 	}
-	suspects, known, err := b.suspects(x, inEffect)
+	suspects, good, err := b.suspects(x, inEffect)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (b *book) refuse(x *refused, inEffect func(translator.RefusalKey) bool) ([]
 	case x.lastGood == nil && b.searches[x.key] == nil && (len(suspects) > 1 || b.trials[x.key] != nil):
 		return b.begin(x, suspects)
 	case len(suspects) == 1:
-		return b.holdBack(x, suspects, known, false), nil
+		return b.holdBack(x, suspects, good, false), nil
 	}
 	s := b.searches[x.key]
 	if s == nil {
@@ -87,28 +87,24 @@ func (b *book) refuse(x *refused, inEffect func(translator.RefusalKey) bool) ([]
 	}
 	half := len(names) / 2
 	s.groups = append(s.groups, names[:half], names[half:])
-	return b.holdBack(x, suspects, known, true), nil
+	return b.holdBack(x, suspects, good, true), nil
 }
 
-// suspects are the parts that differ from what Envoy took last and are not held
-// back already.
+// suspects are the parts that differ from what Envoy took last, which are good,
+// and are not held back already.
 func (b *book) suspects(
 	x *refused, inEffect func(translator.RefusalKey) bool,
-) (suspects []*envoy.Resource, known map[string]*envoy.Resource, err error) {
+) (suspects, good []*envoy.Resource, err error) {
 	parts, err := envoy.Parts(x.resource)
 	if err != nil {
 		return nil, nil, fmt.Errorf("taking apart what was refused: %w", err)
 	}
-	known = map[string]*envoy.Resource{}
 	if x.lastGood != nil {
-		good, err := envoy.Parts(x.lastGood)
-		if err != nil {
+		if good, err = envoy.Parts(x.lastGood); err != nil {
 			return nil, nil, fmt.Errorf("taking apart the last good version: %w", err)
 		}
-		for _, p := range good {
-			known[p.Name] = p
-		}
 	}
+	known := byName(good)
 	for _, p := range parts {
 		key := x.key
 		key.Part = p.Name
@@ -119,16 +115,26 @@ func (b *book) suspects(
 			suspects = append(suspects, p)
 		}
 	}
-	return suspects, known, nil
+	return suspects, good, nil
 }
 
-func (b *book) holdBack(x *refused, parts []*envoy.Resource, known map[string]*envoy.Resource, suspect bool) []change {
+func byName(parts []*envoy.Resource) map[string]*envoy.Resource {
+	out := make(map[string]*envoy.Resource, len(parts))
+	for _, p := range parts {
+		out[p.Name] = p
+	}
+	return out
+}
+
+func (b *book) holdBack(x *refused, parts, good []*envoy.Resource, suspect bool) []change {
+	known := byName(good)
 	out := make([]change, 0, len(parts))
 	for _, p := range parts {
 		key := x.key
 		key.Part = p.Name
 		out = append(out, b.put(key, &translator.Refusal{
 			Version: p.Version, Message: x.message, LastGood: known[p.Name], Suspect: suspect,
+			Narrower: envoy.Narrower(good, p.Name),
 		}))
 	}
 	b.touch(x.key)

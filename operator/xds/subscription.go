@@ -51,6 +51,12 @@ func (s *stream) subscribe(k kind, req *discoveryv3.DeltaDiscoveryRequest) error
 			sub.had = req.GetInitialResourceVersions()
 			s.status.Resumed = true
 		}
+		if k == endpoints && !s.subs[clusters].seen {
+			// Envoy asks for clusters first, unless one waits for what a broken
+			// connection did not bring: it may be endpoints that Envoy holds
+			// for another cluster.
+			sub.had = nil
+		}
 		// The old form of a wildcard: a first request that names nothing.
 		if k.wildcard() && len(req.GetResourceNamesSubscribe()) == 0 {
 			sub.all, sub.owedAll = true, true

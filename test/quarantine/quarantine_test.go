@@ -477,6 +477,36 @@ func TestLastGoodRoutesOfAClusterThatIsGone(t *testing.T) {
 	eventually(t, "mended", func() error { return errors.Join(e.answers("moved.test", "/", 200, "3"), e.blames("moved", "")) })
 }
 
+// The last good form of a route takes no requests that it never had: a narrower
+// route that went with the change would leave them to it. A soak found that
+// requests for a verified backend came to a cleartext one.
+func TestLastGoodRouteTakesNoMore(t *testing.T) {
+	host := func(root string, routes ...string) string {
+		return world.Proxy("default", "host", "host.test", world.Routes(append(routes, root)...))
+	}
+	verified := world.Route("/in", world.Validated("tls", 443, "tls", "ca", backendName))
+	root := func(service, version string) string { return world.Route("/", service) + setHeader(version) }
+	e := newEstate(t, func(e *estate) map[string]string {
+		return map[string]string{
+			"services": world.All(world.Service("default", "plain", 80, nil, e.plain), world.Service("default", "tls", 443, nil, e.backend), secretOf(e.ca, "ca")),
+			"host":     host(root(world.Plain("plain", 80, ""), "1"), verified),
+			"later":    later("1"), // keeps the cleartext cluster
+		}
+	})
+	eventually(t, "served at first", func() error {
+		return errors.Join(e.answers("host.test", "/", 200, "1"), e.answers("host.test", "/in", 200, ""))
+	})
+	refused := root(world.Validated("tls", 443, "tls", "ca", backendName), mark)
+	e.Write("host", host(refused, verified))
+	eventually(t, "the last good version is served", func() error {
+		return errors.Join(e.answers("host.test", "/", 200, "1"), e.answers("host.test", "/in", 200, ""), e.blames("host", "missing )"))
+	})
+	e.Write("host", host(refused))
+	eventually(t, "what the narrower route took is closed", func() error { return e.answers("host.test", "/in", 503, "") })
+	e.Write("host", host(root(world.Validated("tls", 443, "tls", "ca", backendName), "3")))
+	eventually(t, "mended", func() error { return errors.Join(e.answers("host.test", "/in", 200, "3"), e.blames("host", "")) })
+}
+
 // A cluster waits for a health check that nobody answers: its route is closed
 // and its object says so, and all else is delivered.
 func TestClusterThatDoesNotGetWarm(t *testing.T) {

@@ -52,6 +52,26 @@ func Parts(r *Resource) ([]*Resource, error) {
 	}
 }
 
+// Narrower lists the parts of a composite, in its order, that take requests
+// which without them would come to the part of that name: routes before it, and
+// hosts below a wildcard. It lists none for a part that is not there.
+func Narrower(parts []*Resource, name string) []string {
+	at := slices.IndexFunc(parts, func(p *Resource) bool { return p.Name == name })
+	if at < 0 {
+		return nil
+	}
+	var out []string
+	suffix, wild := strings.CutPrefix(name, "*")
+	for i, p := range parts {
+		below := wild && strings.HasSuffix(p.Name, suffix)
+		before := !wild && parts[at].Type == HostType && i < at
+		if i != at && (below || before) {
+			out = append(out, p.Name)
+		}
+	}
+	return out
+}
+
 func chainsIn(r *Resource) ([]*Resource, error) {
 	bodies, err := fields(r.Body, chainsField)
 	if err != nil {

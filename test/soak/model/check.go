@@ -126,7 +126,7 @@ func (c *checker) answer(a *Answer) {
 	}
 	var says []string
 	right, valid := false, true
-	gone, there := false, false
+	gone, there, broken := false, false, false
 	allowed := make([]bool, len(c.seen[a.ID]))
 	one, all := c.worlds.each(a.Sent, to, func(v *view) bool {
 		o := expect(v, &fleet, a)
@@ -137,14 +137,15 @@ func (c *checker) answer(a *Answer) {
 		right = right || why == ""
 		valid = valid && o.form == serve
 		gone, there = gone || a.HTTPS && o.handshake, there || a.HTTPS && !o.handshake
+		broken = broken || a.HTTPS && o.handshake && o.form == closed
 		if why != "" && len(says) < 4 {
 			says = append(says, why)
 		}
 		return !right || slices.Contains(allowed, false)
 	})
 	// A host that comes or goes may have its certificate before its routes, or
-	// after.
-	right = right || gone && there && a.Code == 404
+	// after; one that breaks or is mended, with the routes of what is broken.
+	right = right || gone && there && (a.Code == 404 || broken && a.Code == 503)
 	switch {
 	case !all:
 		c.verdict.Unbounded++

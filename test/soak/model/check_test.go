@@ -227,6 +227,14 @@ func TestCheck(t *testing.T) {
 			s.settle(3)
 			s.ask(3.5, "secure.a.test", 404, "", over)
 		}, map[Kind]int{Lost: 1, Unexpected: 1}},
+		"HostBreaks": {"its certificate may go after its routes are closed, but only then", func(s *scene) {
+			over := func(a *Answer, _ *Seen) { a.HTTPS = true }
+			s.ask(1.5, "secure.a.test", 503, "", over)
+			s.change(2, "secure", proxy("secure", "    tls: {secretName: missing}\n", "s", "tls", "ca"))
+			s.ask(2.5, "secure.a.test", 503, "", over)
+			s.settle(3)
+			s.ask(3.5, "secure.a.test", 503, "", over)
+		}, map[Kind]int{Lost: 1, Unexpected: 1}},
 		"InvalidServesOn": {"a refused version leaves the last one, or none after a restart", func(s *scene) {
 			s.h.Add(Change{N: len(s.h.Changes) + 1, File: "plain", Content: "a: [", Invalid: true, Began: at(2), Ended: at(2)})
 			s.settle(3)
