@@ -121,7 +121,8 @@ func New(cfg Config) (*Cluster, error) {
 		Observer: xds.Observers{held, changes, c.statuses},
 	})
 	c.pipeline = pipeline.New(pipeline.Options{
-		Source: c.source, XDS: c.xds, Each: fleetSpec, Gateway: gatewaySpec, SystemTrust: source.SystemTrust(), Log: cfg.Log.WithName("pipeline"),
+		Source: c.source, XDS: c.xds, Each: fleetSpec, Gateway: gatewaySpec, SystemTrust: source.SystemTrust(),
+		Log: cfg.Log.WithName("pipeline"),
 		Committed: func(rev *graph.Revision) {
 			c.statuses.committed(rev)
 			c.triggers.committed(rev)
@@ -227,7 +228,9 @@ func (c *Cluster) serve(ctx context.Context) error {
 
 func newScheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, contourv1.AddToScheme, v1alpha1.AddToScheme, gatewayv1.Install} {
+	for _, add := range []func(*runtime.Scheme) error{
+		clientgoscheme.AddToScheme, contourv1.AddToScheme, v1alpha1.AddToScheme, gatewayv1.Install,
+	} {
 		if err := add(s); err != nil {
 			return nil, fmt.Errorf("scheme: %w", err)
 		}

@@ -3,10 +3,9 @@ package cluster
 import (
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
-
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
 	fleets "github.com/signetproxy/signet/operator/controller"

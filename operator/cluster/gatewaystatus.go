@@ -109,7 +109,10 @@ func (s *statuses) settledGateway(n ir.Name, o *fleets.Outcome) {
 		s.gateways[n] = o
 	}
 	s.mu.Unlock()
-	if o != nil && (before == nil || fmt.Sprint(before.Err) != fmt.Sprint(o.Err) || !equality.Semantic.DeepEqual(before.Addresses, o.Addresses)) {
+	if o == nil {
+		return
+	}
+	if before == nil || fmt.Sprint(before.Err) != fmt.Sprint(o.Err) || !equality.Semantic.DeepEqual(before.Addresses, o.Addresses) {
 		s.touch(status.Gateway, n)
 	}
 }

@@ -180,7 +180,8 @@ func (c *Cluster) controllers(m manager.Manager, slim, whole []client.Object) er
 	}
 	b := builder.ControllerManagedBy(m).Named("fleets").For(&v1alpha1.EnvoyFleet{}).WithOptions(options)
 	g := builder.ControllerManagedBy(m).Named("gateways").WatchesRawSource(c.triggers.gateways.source()).WithOptions(options).
-		Watches(&v1alpha1.EnvoyFleet{}, handler.EnqueueRequestsFromMapFunc(c.triggers.shapedBy), builder.WithPredicates(predicate.GenerationChangedPredicate{}))
+		Watches(&v1alpha1.EnvoyFleet{}, handler.EnqueueRequestsFromMapFunc(c.triggers.shapedBy),
+			builder.WithPredicates(predicate.GenerationChangedPredicate{}))
 	for _, o := range slim {
 		b = b.Owns(o, builder.OnlyMetadata)
 		g = g.Watches(o, handler.EnqueueRequestsFromMapFunc(ownerGateway), builder.OnlyMetadata)

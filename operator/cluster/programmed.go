@@ -54,11 +54,15 @@ func (s *statuses) follow(rev *graph.Revision) {
 		s.mu.Unlock()
 	}
 	for _, c := range graph.ChangesOf(rev, t.Gateways) {
-		if !c.HasNew {
-			s.mu.Lock()
+		s.mu.Lock()
+		switch {
+		case !c.HasNew:
 			delete(s.progress, c.Key)
-			s.mu.Unlock()
+		case c.HadOld && c.Old.UID != c.New.UID:
+			// Another Gateway of the name, whose Envoys are to come.
+			s.progress[c.Key] = &progress{generation: c.New.Generation, revision: rev.Number(), since: time.Now()}
 		}
+		s.mu.Unlock()
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
 	"github.com/signetproxy/signet/operator/controller"
 	"github.com/signetproxy/signet/provisioner/kubernetes"
+	"github.com/signetproxy/signet/translator/reason"
 )
 
 // An API server that was away for a moment took the load balancer's address out
@@ -26,5 +27,59 @@ func TestALookThatFailsKeepsWhatWasSeen(t *testing.T) {
 	want.Generation, want.Err = 2, failure
 	if diff := cmp.Diff(&want, unknown(&controller.Outcome{Generation: 2, Err: failure}, before), cmpopts.EquateErrors()); diff != "" {
 		t.Errorf("outcome (-want, +got):\n%s", diff)
+	}
+}
+
+// A Gateway is programmed when it can be reached as it is asked for.
+func TestUnprogrammed(t *testing.T) {
+	has := func(values ...string) *controller.Outcome {
+		o := &controller.Outcome{}
+		for _, v := range values {
+			o.Addresses = append(o.Addresses, v1alpha1.Address{Type: v1alpha1.IPAddress, Value: v})
+		}
+		return o
+	}
+	cases := map[string]struct {
+		reason  string
+		outcome *controller.Outcome
+		asked   []string
+		want    reason.Reason
+	}{
+		"reached":    {"any address will do", has("192.0.2.1"), nil, ""},
+		"as asked":   {"among others", has("192.0.2.1", "192.0.2.2"), []string{"192.0.2.2"}, ""},
+		"no address": {"the load balancer has not answered yet", has(), nil, reason.AddressNotAssigned},
+		"not asked":  {"all that are asked for must be had", has("192.0.2.1"), []string{"192.0.2.1", "192.0.2.9"}, reason.AddressNotUsable},
+		"none asked": {"what is asked for is named before what is missing", has(), []string{"192.0.2.9"}, reason.AddressNotUsable},
+		"failed":     {"the objects go first", &controller.Outcome{Err: errors.New("no")}, nil, reason.ProvisioningFailed},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got, message := unprogrammed(tc.outcome, tc.asked); got != tc.want || (got == "") != (message == "") {
+				t.Errorf("%s: %q (%s), want %q", tc.reason, got, message, tc.want)
+			}
+		})
+	}
+}
+
+// The version of the CRDs is judged by its minor release.
+func TestSupportedVersion(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		bundle bundle
+		want   string
+	}{
+		"same":   {"the one that Signet is built with", bundle{version: "v1.7.0"}, "True SupportedVersion"},
+		"patch":  {"a patch changes no field", bundle{version: "v1.7.3"}, "True SupportedVersion"},
+		"newer":  {"what it has more is not known", bundle{version: "v1.8.0"}, "False UnsupportedVersion"},
+		"longer": {"1.70 is not 1.7", bundle{version: "v1.70.0"}, "False UnsupportedVersion"},
+		"none":   {"CRDs that do not say are not trusted", bundle{}, "False UnsupportedVersion"},
+		"unread": {"it is not known", bundle{err: errNotRead}, "Unknown Pending"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if state, why, _ := tc.bundle.judge(); string(state)+" "+why != tc.want {
+				t.Errorf("%s: %s %s, want %s", tc.reason, state, why, tc.want)
+			}
+		})
 	}
 }

@@ -1,6 +1,7 @@
 // Package controller holds what runs on the leader to bring a cluster to what
-// EnvoyFleets ask for: the authorities and what they sign ([Authorities]), and
-// the objects of each fleet ([Fleets]).
+// EnvoyFleets and Gateways ask for: the authorities and what they sign
+// ([Authorities]), the objects of each fleet ([Fleets], [Gateways]), and the
+// finalizer of GatewayClasses ([Classes]).
 //
 // Each reconciliation reads, decides in pure functions (provisioner/certificate,
 // provisioner/kubernetes) and applies. What became of a fleet is handed on as an

@@ -171,7 +171,8 @@ func entries(have, want []any, ref string, now metav1.Time) []any {
 	seen := map[int]bool{}
 	merged := func(old any, i int) {
 		seen[i] = true
-		out = append(out, with(want[i], fieldConditions, conditions(list(field(old, fieldConditions)), list(field(want[i], fieldConditions)), now)))
+		next := conditions(list(field(old, fieldConditions)), list(field(want[i], fieldConditions)), now)
+		out = append(out, with(want[i], fieldConditions, next))
 	}
 	for _, old := range have {
 		if field(old, fieldController) != string(gatewayapi.ControllerName) {

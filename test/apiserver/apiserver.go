@@ -138,7 +138,8 @@ func (s *Server) User(name string) (*rest.Config, error) {
 	return u.Config(), nil
 }
 
-// InstallCRD installs a CRD, changed if need be, and waits until its kind is served.
+// InstallCRD installs a CRD, changed if need be, and waits until its kind is
+// served.
 func (s *Server) InstallCRD(file string, changes ...func(*apiextensionsv1.CustomResourceDefinition)) error {
 	crd, err := readCRD(file)
 	if err != nil {

@@ -8,6 +8,9 @@
 //   - A kind with a CRD is watched from when the CRD appears, and let go when
 //     it goes, without a restart. That is found by discovery, which every
 //     account may use: it needs no right to read CRDs.
+//   - The Gateway API is read as a whole or not at all: where one of its kinds may
+//     not be listed, that is a Problem, and everything else is served. A kind that
+//     the API server has in an older version alone is read in that.
 //   - Of Secrets and ConfigMaps it holds names and versions. Contents are read
 //     for those that a delivered object refers to ([Options.References]), and
 //     never of a type of Secret that cannot be used. An object is delivered
