@@ -11,6 +11,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -134,7 +135,14 @@ func New(cfg Config) (*Cluster, error) {
 	c.collectors = own.Collectors(own.Sources{
 		Version: cfg.Version, Pipeline: c.pipeline, XDS: c.xds, Rollout: changes, Quarantine: held,
 	})
-	c.statuses.serve(c.pipeline, c.xds)
+	replica := string(uuid.NewUUID())
+	others := newPeers(&cfg, replica, direct, c.xds)
+	c.statuses.serve(c.pipeline, c.xds, others)
+	if others != nil {
+		if err := c.manager.AddMetricsServerExtraHandler(envoysPath, others); err != nil {
+			return nil, fmt.Errorf("count of Envoys: %w", err)
+		}
+	}
 	c.authorities = &fleets.Authorities{
 		Client: direct, Namespace: cfg.Namespace, Keeper: c.keeper, Now: time.Now, Log: cfg.Log.WithName("authorities"),
 	}

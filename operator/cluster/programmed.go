@@ -192,6 +192,10 @@ func (s *statuses) acknowledged(n ir.Name) (is, soon bool) {
 	for i := range f.Streams {
 		p.programmed = p.programmed || f.Streams[i].Acknowledged >= p.revision
 	}
+	// An Envoy may be another replica's, which had time to see the generation.
+	if !p.programmed && time.Since(p.since) >= 2*lookAtEnvoys {
+		p.programmed = s.peers.count(certificate.GatewayFleet(n)).Acknowledged > 0
+	}
 	if !p.programmed {
 		p.programmed = s.wasProgrammed(n, p.generation)
 	}

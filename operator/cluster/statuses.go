@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +35,7 @@ type statuses struct {
 	options  status.Options
 	pipeline *pipeline.Pipeline
 	xds      *xds.Server
+	peers    *peers
 
 	mu       sync.Mutex
 	outcomes map[ir.Name]*fleets.Outcome
@@ -58,7 +58,9 @@ func newStatuses(c client.Client, r client.Reader, log logr.Logger) *statuses {
 }
 
 // serve names where statuses come from; it is called before anything runs.
-func (s *statuses) serve(p *pipeline.Pipeline, x *xds.Server) { s.pipeline, s.xds = p, x }
+func (s *statuses) serve(p *pipeline.Pipeline, x *xds.Server, others *peers) {
+	s.pipeline, s.xds, s.peers = p, x, others
+}
 
 // run writes while this replica leads, for one term. At first everything is
 // looked at: nothing is written that is right.
@@ -69,6 +71,7 @@ func (s *statuses) run(ctx context.Context) error {
 	}
 	s.writer.Store(w)
 	defer s.writer.Store(nil)
+	s.peers.refresh(ctx) // or the first statuses would be wrong
 	s.touchAll()
 	go s.watchBundle(ctx)
 	go s.watchEnvoys(ctx)
@@ -146,7 +149,7 @@ func unknown(o, before *fleets.Outcome) *fleets.Outcome {
 
 // watchEnvoys looks at the fleets whose Envoys came, went or acknowledged.
 func (s *statuses) watchEnvoys(ctx context.Context) {
-	last := map[ir.Name]string{}
+	last := map[ir.Name]envoyCount{}
 	ticker := time.NewTicker(lookAtEnvoys)
 	defer ticker.Stop()
 	for {
@@ -156,21 +159,21 @@ func (s *statuses) watchEnvoys(ctx context.Context) {
 		case <-ticker.C:
 		}
 		s.touchWaiting()
-		state := s.xds.State()
-		for i := range state.Fleets {
-			f := &state.Fleets[i]
-			acknowledged := 0
-			for j := range f.Streams {
-				if f.Streams[j].Acknowledged >= f.Revision {
-					acknowledged++
-				}
-			}
-			if now := fmt.Sprint(len(f.Streams), acknowledged); last[f.Fleet] != now {
+		s.peers.refresh(ctx)
+		for _, f := range s.pipeline.Fleets() {
+			if now := s.envoys(f.Fleet); last[f.Fleet] != now {
 				last[f.Fleet] = now
 				s.touch(status.EnvoyFleet, f.Fleet)
 			}
 		}
 	}
+}
+
+// envoys counts the Envoys of a fleet, at all replicas.
+func (s *statuses) envoys(n ir.Name) envoyCount {
+	state := s.xds.State()
+	out, others := tallyOf("", &state).Fleets[n.String()], s.peers.count(n)
+	return envoyCount{out.Connected + others.Connected, out.Acknowledged + others.Acknowledged}
 }
 
 // proxy is the status of an HTTPProxy: the translation's, and the addresses of
@@ -215,18 +218,17 @@ func (s *statuses) fleet(n ir.Name) (v1alpha1.EnvoyFleetStatus, bool) {
 	for _, f := range s.pipeline.Fleets() {
 		if f.Fleet == n {
 			b := report.Builder{Translator: s.pipeline.Translator(), Envoys: s.xds.State()}
-			return join(b.FleetStatus(b.Translator.Current(), f), o), true
+			return join(b.FleetStatus(b.Translator.Current(), f), o, s.envoys(n)), true
 		}
 	}
 	return v1alpha1.EnvoyFleetStatus{}, false
 }
 
 // join adds what provisioning knows to what translation and delivery know.
-func join(out v1alpha1.EnvoyFleetStatus, o *fleets.Outcome) v1alpha1.EnvoyFleetStatus {
-	if out.Envoys == nil {
-		out.Envoys = &v1alpha1.EnvoyCounts{}
+func join(out v1alpha1.EnvoyFleetStatus, o *fleets.Outcome, n envoyCount) v1alpha1.EnvoyFleetStatus {
+	out.Envoys = &v1alpha1.EnvoyCounts{
+		Desired: o.Progress.Desired, Ready: o.Progress.Ready, Connected: n.Connected, Acknowledged: n.Acknowledged,
 	}
-	out.Envoys.Desired, out.Envoys.Ready = o.Progress.Desired, o.Progress.Ready
 	out.Addresses = o.Addresses
 	if out.ClientCertificate != nil && !o.ClientRenewal.IsZero() {
 		out.ClientCertificate.RenewalTime = new(metav1.NewTime(o.ClientRenewal))

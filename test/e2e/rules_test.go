@@ -30,7 +30,7 @@ var _ = Describe("the rules of upstream TLS, through the API server", Ordered, C
 		apply(ctx, edge)
 		programmed(ctx, shop, fleet)
 	})
-	rules.Describe(place{})
+	rules.Specs(place{})
 })
 
 // place is the cluster: backends are outside of it, on the host's end of its

@@ -130,14 +130,11 @@ func answered(ctx context.Context, where, host, path string, code int) (last *wo
 	return last
 }
 
-// serverCA signs the certificates of backends; with it come the Secrets that
-// they and the HTTPProxy name.
-var serverCA *pki.Authority
-
+// serverSecrets are the authority of the backends' certificates, as the
+// HTTPProxy names it, and a certificate for them.
 func serverSecrets() string {
 	GinkgoHelper()
-	var err error
-	serverCA, err = pki.NewAuthority("shop's servers")
+	serverCA, err := pki.NewAuthority("shop's servers")
 	Expect(err).NotTo(HaveOccurred())
 	pair, err := serverCA.Issue(pki.Leaf{DNS: []string{"tls-nginx.example"}})
 	Expect(err).NotTo(HaveOccurred())
@@ -152,7 +149,9 @@ func shopServes(ctx context.Context) string {
 	apply(ctx, edge)
 	where := programmed(ctx, shop, fleet)
 	takeOver(ctx, clientAuthorities(ctx))
-	if serverCA == nil {
+	// A new authority would reach Envoys before the pods had its certificate.
+	if err := c.Get(ctx, client.ObjectKey{Namespace: shop, Name: "backend-ca"}, &corev1.Secret{}); err != nil {
+		Expect(client.IgnoreNotFound(err)).To(Succeed())
 		apply(ctx, serverSecrets())
 	}
 	apply(ctx, backendPods, example("service.yaml"), example("httpproxy.yaml"))

@@ -40,7 +40,7 @@ var _ = ReportAfterSuite("the rules by name", func(r Report) {
 	}
 })
 
-var _ = Describe("signet standalone", func() { rules.Describe(standalone{}) })
+var _ = Describe("signet standalone", func() { rules.Specs(standalone{}) })
 
 // standalone is a world of its own for each spec.
 type standalone struct{}

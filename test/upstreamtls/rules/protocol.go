@@ -45,9 +45,9 @@ apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {name: %[1]s, namespace: s1, labels: {kubernetes.io/service-name: %[1]s}}
 addressType: IPv4
-endpoints: [{addresses: ["127.0.0.1"]}]
+endpoints: [{addresses: [%[5]q]}]
 ports: [{name: secure, port: %[3]d}, {name: web, port: %[4]d}]
-`, name, value, tls.Port(), plain.Port())
+`, name, value, tls.Port(), plain.Port(), tls.Address().IP)
 		}
 		w := r.Start(map[string]string{
 			"number": twoPorts("number", "443"),

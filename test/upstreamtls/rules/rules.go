@@ -53,9 +53,9 @@ type rules struct {
 
 const name = "backend.example"
 
-// Describe adds the specs to the suite. It is called while the suite's tree is
+// Specs adds the specs to the suite. It is called while the suite's tree is
 // built.
-func Describe(place Place) {
+func Specs(place Place) {
 	r := &rules{Place: place, ca: authority("CA"), otherCA: authority("other CA"), clientCA: authority("client CA")}
 	r.good = issue(r.ca, pki.Leaf{DNS: []string{name}})
 	Context("the protocol of an upstream", r.protocol)
