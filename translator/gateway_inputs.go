@@ -22,6 +22,9 @@ type GatewayInputs struct {
 	ListenerSets   *graph.Input[ir.Name, *gatewayv1.ListenerSet]
 	HTTPRoutes     *graph.Input[ir.Name, *gatewayv1.HTTPRoute]
 	GRPCRoutes     *graph.Input[ir.Name, *gatewayv1.GRPCRoute]
+	TLSRoutes      *graph.Input[ir.Name, *gatewayv1.TLSRoute]
+	TCPRoutes      *graph.Input[ir.Name, *gatewayv1.TCPRoute]
+	UDPRoutes      *graph.Input[ir.Name, *gatewayv1.UDPRoute]
 	Policies       *graph.Input[ir.Name, *gatewayv1.BackendTLSPolicy]
 	Grants         *graph.Input[ir.Name, *gatewayv1.ReferenceGrant]
 	Namespaces     *graph.Input[ir.Name, *corev1.Namespace]
@@ -51,6 +54,15 @@ func (t *Translator) declareGatewayInputs() {
 		return sameAge(a, b) && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
 	})
 	t.GRPCRoutes = graph.NewInput[ir.Name](g, "GRPCRoute", graph.Main, func(a, b *gatewayv1.GRPCRoute) bool {
+		return sameAge(a, b) && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
+	})
+	t.TLSRoutes = graph.NewInput[ir.Name](g, "TLSRoute", graph.Main, func(a, b *gatewayv1.TLSRoute) bool {
+		return sameAge(a, b) && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
+	})
+	t.TCPRoutes = graph.NewInput[ir.Name](g, "TCPRoute", graph.Main, func(a, b *gatewayv1.TCPRoute) bool {
+		return sameAge(a, b) && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
+	})
+	t.UDPRoutes = graph.NewInput[ir.Name](g, "UDPRoute", graph.Main, func(a, b *gatewayv1.UDPRoute) bool {
 		return sameAge(a, b) && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
 	})
 	t.Policies = graph.NewInput[ir.Name](g, "BackendTLSPolicy", graph.Main, func(a, b *gatewayv1.BackendTLSPolicy) bool {

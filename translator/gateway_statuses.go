@@ -102,7 +102,7 @@ func (t *Translator) attachedRoutes(r *graph.Reader) func(*listener.Section) int
 // troubles are what could not be made of a Gateway, or is refused by Envoy.
 func (t *Translator) troubles(r *graph.Reader, gw *listener.Gateway) listener.Troubles {
 	port := func(s *listener.Section) listenerKey {
-		return listenerKey{gw.Fleet, gw.PortName(s.Port, s.Protocol == gatewayv1.UDPProtocolType)}
+		return listenerKey{gw.Fleet, gw.PortName(s)}
 	}
 	return listener.Troubles{
 		Withheld: func(s *listener.Section) error { return t.listeners.Failure(r, port(s)) },
@@ -149,6 +149,14 @@ func (t *Translator) computeRouteStatus(r *graph.Reader, ref ir.ObjectRef) (gate
 			}
 		}
 	}
+	for _, k := range t.refusedChains.Keys(r, ref) {
+		c, _ := t.chains.Get(r, k)
+		for _, x := range c.Refused {
+			if x.Origin == ref && !slices.Contains(withheld, x.Reason) {
+				withheld = append(withheld, x.Reason)
+			}
+		}
+	}
 	return route.Status(d, a, withheld, t.refusalsOfObject(r, ref)), nil
 }
 
@@ -162,7 +170,7 @@ func (t *Translator) computePolicyStatus(r *graph.Reader, n ir.Name) (gatewayv1.
 				continue
 			}
 			if a, ok := t.attachments.Get(r, ref); ok {
-				gateways = append(gateways, a.Gateways()...)
+				gateways = append(gateways, a.Ruled()...)
 			}
 		}
 	}

@@ -254,6 +254,14 @@ func (t *Translator) computePort(r *graph.Reader, k listenerKey) (served, error)
 			chains = append(chains, c.Resource)
 		}
 	}
+	for _, key := range t.chainsOf.Keys(r, k) {
+		if c, ok := t.chains.Get(r, key); ok && c.Part != nil {
+			chains = append(chains, c.Part)
+		}
+	}
+	if l.UDP && len(chains) == 0 {
+		return served{Held: held}, nil // its one part is withheld
+	}
 	x, err := envoy.ComposeListener(l, chains)
 	if err != nil {
 		return served{}, err

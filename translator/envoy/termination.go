@@ -61,12 +61,6 @@ func givenChain(l *ir.Listener, c *ir.Chain) (*listenerv3.FilterChain, error) {
 			return nil, err
 		}
 		out.Filters, alpn = []*listenerv3.Filter{filter}, httpALPN
-	case c.TCP != nil:
-		filter, err := tcpFilter(c.TCP)
-		if err != nil {
-			return nil, err
-		}
-		out.Filters = []*listenerv3.Filter{filter}
 	}
 	if c.TLS == nil {
 		return out, nil

@@ -34,13 +34,12 @@ func (g *Gateway) conflicts() {
 
 // clash is why two sections cannot both be served; "" when they can.
 func clash(a, b *Section) reason.Reason {
-	udp := a.Protocol == gatewayv1.UDPProtocolType
-	if a.Port != b.Port || udp != (b.Protocol == gatewayv1.UDPProtocolType) {
+	if a.Port != b.Port || a.UDP() != b.UDP() {
 		return ""
 	}
 	switch {
-	case a.TLS() != b.TLS(), a.HTTP() != b.HTTP() && !a.TLS():
-		return reason.ProtocolConflict
+	case a.TLS() != b.TLS(), !a.TLS() && !(a.HTTP() && b.HTTP()):
+		return reason.ProtocolConflict // among TCP and UDP the port alone tells them apart
 	case a.Host == b.Host && a.Protocol != b.Protocol:
 		return reason.ProtocolConflict
 	case a.Host == b.Host:
@@ -94,7 +93,7 @@ func (g *Gateway) Binds() []Bind {
 }
 
 func (g *Gateway) bind(s *Section) Bind {
-	return Bind{Address: g.Address, Port: g.Bound(s.Port), UDP: s.Protocol == gatewayv1.UDPProtocolType}
+	return Bind{Address: g.Address, Port: g.Bound(s.Port), UDP: s.UDP()}
 }
 
 // Place takes the ports away that others on the fleet have: taken says who.

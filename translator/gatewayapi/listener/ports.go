@@ -17,7 +17,7 @@ func (g *Gateway) Ports() []string {
 	var out []string
 	for i := range g.Sections {
 		s := &g.Sections[i]
-		if name := g.PortName(s.Port, s.Protocol == gatewayv1.UDPProtocolType); s.Served() && !slices.Contains(out, name) {
+		if name := g.PortName(s); s.Served() && !slices.Contains(out, name) {
 			out = append(out, name)
 		}
 	}
@@ -29,6 +29,9 @@ func (g *Gateway) Ports() []string {
 func (g *Gateway) Scopes() []string {
 	var out []string
 	g.eachServed(func(s *Section) {
+		if !s.HTTP() {
+			return
+		}
 		if scope := g.Scope(s); !slices.Contains(out, scope) {
 			out = append(out, scope)
 		}
@@ -52,23 +55,29 @@ func (g *Gateway) eachServed(f func(*Section)) {
 		return
 	}
 	for i := range g.Sections {
-		if s := &g.Sections[i]; s.Served() && s.HTTP() {
+		if s := &g.Sections[i]; s.Served() {
 			f(s)
 		}
 	}
 }
 
-// Listener is the listener of one port of a Gateway.
+// Listener is the listener of one port of a Gateway, without the chains that
+// forward connections as they are: those are of routes.
 func (g *Gateway) Listener(refs *References, name string) *ir.Listener {
 	out := &ir.Listener{Name: name, Address: g.Address, CORS: true}
 	for i := range g.Sections {
 		s := &g.Sections[i]
-		if !s.Served() || g.PortName(s.Port, s.Protocol == gatewayv1.UDPProtocolType) != name {
+		if !s.Served() || g.PortName(s) != name {
 			continue
 		}
 		out.Port = g.Bound(s.Port)
-		if s.TLS() {
-			out.TLS = true
+		if s.Protocol == gatewayv1.HTTPProtocolType {
+			continue
+		}
+		if out.TLS, out.UDP = s.TLS(), s.UDP(); out.Chains == nil {
+			out.Chains = []ir.Chain{}
+		}
+		if s.HTTP() {
 			out.Chains = append(out.Chains, g.chain(s, &refs.Sections[i]))
 		}
 	}
@@ -84,6 +93,15 @@ func (g *Gateway) chain(s *Section, r *SectionReferences) ir.Chain {
 		return out
 	}
 	out.Scope = g.Scope(s)
-	out.TLS = &ir.Termination{Certificates: r.Certificates, Profile: r.Profile, Client: r.Validation}
+	out.TLS = r.Termination()
 	return out
+}
+
+// Termination is how the section speaks TLS to clients; nil where it does not,
+// or must not for want of what Closed says.
+func (s *SectionReferences) Termination() *ir.Termination {
+	if s.Closed != nil || len(s.Certificates) == 0 {
+		return nil
+	}
+	return &ir.Termination{Certificates: s.Certificates, Profile: s.Profile, Client: s.Validation}
 }
