@@ -3,7 +3,6 @@ package translator
 import (
 	"slices"
 
-	"k8s.io/apimachinery/pkg/util/sets"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/signetproxy/signet/translator/gatewayapi"
@@ -45,7 +44,11 @@ func (t *Translator) declareGatewayStatuses() {
 			func(n ir.Name, c listener.Class) []ir.Name { return only(c.Ours, n) })},
 		Compute: func(r *graph.Reader, n ir.Name) (gatewayv1.GatewayClassStatus, error) {
 			c, _ := t.classes.Get(r, n)
-			return c.Status(SupportedFeatures()), nil
+			var crds []listener.CRD
+			for name, version := range t.CRDVersions.All(r) {
+				crds = append(crds, listener.CRD{Name: string(name), Version: version})
+			}
+			return c.Status(SupportedFeatures(), crds), nil
 		},
 	})
 	t.GatewayStatuses = graph.NewUnit(g, graph.UnitSpec[ir.Name, gatewayv1.GatewayStatus]{
@@ -169,7 +172,13 @@ func (t *Translator) computePolicyStatus(r *graph.Reader, n ir.Name) (gatewayv1.
 			if !ok || !d.Uses(target) {
 				continue
 			}
-			if a, ok := t.attachments.Get(r, ref); ok {
+			a, ok := t.attachments.Get(r, ref)
+			switch {
+			case !ok:
+			case ref.Kind == gatewayapi.KindUDPRoute && p.Fault != nil:
+				// Such as that there is no TLS over UDP: somebody must be told.
+				gateways = append(gateways, a.Gateways()...)
+			default:
 				gateways = append(gateways, a.Ruled()...)
 			}
 		}
@@ -179,32 +188,4 @@ func (t *Translator) computePolicyStatus(r *graph.Reader, n ir.Name) (gatewayv1.
 		return b
 	})
 	return policy.Status(p, conflict, gateways), nil
-}
-
-// SupportedFeatures are the features of the Gateway API that Signet claims,
-// sorted by name.
-func SupportedFeatures() []gatewayv1.SupportedFeature {
-	out := make([]gatewayv1.SupportedFeature, 0, len(features))
-	for _, f := range sets.List(sets.New(features...)) {
-		out = append(out, gatewayv1.SupportedFeature{Name: gatewayv1.FeatureName(f)})
-	}
-	return out
-}
-
-// features by the names of sigs.k8s.io/gateway-api/pkg/features.
-var features = []string{
-	"Gateway", "ReferenceGrant", gatewayapi.KindListenerSet, gatewayapi.KindGRPCRoute,
-	"GRPCRouteNamedRouteRule", "GRPCRouteRequestHeaderModifier",
-	gatewayapi.KindHTTPRoute, gatewayapi.KindPolicy, "BackendTLSPolicySANValidation",
-	"GatewayPort8080", "GatewayAddressEmpty", "ClusterTrustBundle",
-	"GatewayHTTPListenerIsolation", "GatewayHTTPSListenerDetectMisdirectedRequests",
-	"GatewayBackendClientCertificate", "GatewayFrontendClientCertificateValidation",
-	"GatewayFrontendClientCertificateValidationInsecureFallback", "GatewayRouteHostnameIntersectionPrecedence",
-	"HTTPRouteDestinationPortMatching", "HTTPRouteBackendRequestHeaderModification", "HTTPRouteQueryParamMatching",
-	"HTTPRouteMethodMatching", "HTTPRouteResponseHeaderModification", "HTTPRoutePortRedirect", "HTTPRouteSchemeRedirect",
-	"HTTPRoutePathRedirect", "HTTPRouteHostRewrite", "HTTPRoutePathRewrite", "HTTPRouteRequestMirror",
-	"HTTPRouteRequestMultipleMirrors", "HTTPRouteRequestPercentageMirror", "HTTPRouteRequestTimeout", "HTTPRouteBackendTimeout",
-	"HTTPRouteParentRefPort", "HTTPRouteBackendProtocolH2C", "HTTPRouteBackendProtocolWebSocket", "HTTPRouteNamedRouteRule",
-	"HTTPRouteCORS", "HTTPRoute303RedirectStatusCode", "HTTPRoute307RedirectStatusCode", "HTTPRoute308RedirectStatusCode",
-	"HTTPRouteRetryCodes", "HTTPRouteRetryConnectionError", "HTTPRouteBackendURLRewrite",
 }

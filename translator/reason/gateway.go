@@ -52,6 +52,7 @@ const (
 	Conflicted                  Reason = "Conflicted"
 	TargetNotFound              Reason = "TargetNotFound"
 	SupportedVersion            Reason = "SupportedVersion"
+	UnsupportedVersion          Reason = "UnsupportedVersion"
 	NotAllowed                  Reason = "NotAllowed"
 	ParentNotAccepted           Reason = "ParentNotAccepted"
 	// InvalidBackendTLSPolicy is Signet's own: a backend of a route is ruled by
@@ -77,6 +78,8 @@ const (
 	MessagePolicyAccepted Message = "the policy is in force"
 	// MessageClassAccepted goes with Accepted of a GatewayClass.
 	MessageClassAccepted Message = "Signet serves the Gateways of this class"
+	// MessageVersionSupported goes with SupportedVersion of a GatewayClass.
+	MessageVersionSupported Message = "the installed CRDs are of a release that Signet knows"
 	// MessageSetAccepted goes with Accepted of a ListenerSet.
 	MessageSetAccepted Message = "the ListenerSet is accepted"
 	// MessageSetProgrammed goes with Programmed of a ListenerSet.

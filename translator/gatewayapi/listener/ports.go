@@ -61,8 +61,9 @@ func (g *Gateway) eachServed(f func(*Section)) {
 	}
 }
 
-// Listener is the listener of one port of a Gateway, without the chains that
-// forward connections as they are: those are of routes.
+// Listener is the listener of one port of a Gateway. Chains that forward
+// connections as they are belong to routes: here they close them, so that no
+// wider section takes what no route does.
 func (g *Gateway) Listener(refs *References, name string) *ir.Listener {
 	out := &ir.Listener{Name: name, Address: g.Address, CORS: true}
 	for i := range g.Sections {
@@ -77,8 +78,11 @@ func (g *Gateway) Listener(refs *References, name string) *ir.Listener {
 		if out.TLS, out.UDP = s.TLS(), s.UDP(); out.Chains == nil {
 			out.Chains = []ir.Chain{}
 		}
-		if s.HTTP() {
+		switch {
+		case s.HTTP():
 			out.Chains = append(out.Chains, g.chain(s, &refs.Sections[i]))
+		case s.TLS():
+			out.Chains = append(out.Chains, ir.Chain{ServerName: s.Host})
 		}
 	}
 	slices.SortFunc(out.Chains, func(a, b ir.Chain) int { return strings.Compare(a.ServerName, b.ServerName) })

@@ -139,9 +139,9 @@ func (r *reader) port(svc *corev1.Service, number int32) *corev1.ServicePort {
 	return nil
 }
 
-// uses notes a target whose policies count.
+// uses notes a target whose policies count, or cannot, as with UDP.
 func (r *reader) uses(ruled bool, t policy.Target) {
-	if ruled && !slices.Contains(r.doc.Services, t) {
+	if (ruled || r.speech.udp) && !slices.Contains(r.doc.Services, t) {
 		r.doc.Services = append(r.doc.Services, t)
 	}
 }
