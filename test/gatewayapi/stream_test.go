@@ -54,6 +54,7 @@ func ref(service string) string { return fmt.Sprintf("{name: %s, port: 443}", se
 // client sees it: end of file or reset, and no TLS alert.
 func refused(t *testing.T, w *world.World, r world.Request) {
 	t.Helper()
+	r.Header = http.Header{"Connection": {"close"}} // each time anew
 	var last error
 	for deadline := time.Now().Add(world.Patience); time.Now().Before(deadline); {
 		if _, last = w.Do(r); closed(last) {
@@ -187,12 +188,12 @@ func TestTCPRoutes(t *testing.T) {
 	const tries = 400
 	counts, failed := map[string]int{}, 0
 	for range tries {
-		a, err := w.Do(world.Request{Host: "x.test", Port: plain, Header: map[string][]string{"Connection": {"close"}}})
+		a, err := w.Do(world.Request{Host: "x.test", Port: plain, Header: http.Header{"Connection": {"close"}}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		counts[a.Seen.Backend]++
-		if _, err := w.Do(world.Request{Host: "x.test", Port: partly, Header: map[string][]string{"Connection": {"close"}}}); err != nil {
+		if _, err := w.Do(world.Request{Host: "x.test", Port: partly, Header: http.Header{"Connection": {"close"}}}); err != nil {
 			failed++
 		}
 	}

@@ -128,6 +128,15 @@ func TestMerge(t *testing.T) {
 			},
 			want: "gw/x served, s1/x HostnameConflict, s1/w served, s2/w HostnameConflict",
 		},
+		"sets whose own listeners clash": {
+			reason:  "what has lost to the Gateway takes nothing from its own set",
+			gateway: `{listeners: [{name: x, port: 80, protocol: HTTP, hostname: a.test}], ` + all + `}`,
+			sets: map[string]string{
+				"s1": `{parentRef: {name: gw}, listeners: [{name: x, port: 80, protocol: HTTP, hostname: b.test}, {name: w, port: 80, protocol: TCP}, {name: v, port: 81, protocol: TCP}, {name: u, port: 81, protocol: HTTP}]}`,
+				"s2": `{parentRef: {name: gw}, listeners: [{name: x, port: 80, protocol: HTTP, hostname: c.test}, {name: v, port: 81, protocol: TCP}]}`,
+			},
+			want: "gw/x served, s1/x served, s1/w ProtocolConflict, s1/v ProtocolConflict, s1/u ProtocolConflict, s2/x served, s2/v served",
+		},
 		"sets not allowed": {
 			reason:  "no listener of theirs",
 			gateway: `{listeners: [{name: x, port: 80, protocol: HTTP}]}`,
