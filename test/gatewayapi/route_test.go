@@ -163,7 +163,7 @@ func TestFilters(t *testing.T) {
 		}
 	}
 	// Beside credentials browsers take no asterisk: the answer names what was asked for.
-	any, err := w.Do(world.Request{Host: "f.test", Path: "/any", Method: http.MethodOptions, Port: port, Header: http.Header{
+	wildcard, err := w.Do(world.Request{Host: "f.test", Path: "/any", Method: http.MethodOptions, Port: port, Header: http.Header{
 		"Origin": {"https://x.test"}, "Access-Control-Request-Method": {"PUT"}, "Access-Control-Request-Headers": {"x-one, x-two"},
 	}})
 	if err != nil {
@@ -173,7 +173,7 @@ func TestFilters(t *testing.T) {
 		"Access-Control-Allow-Origin": "https://x.test", "Access-Control-Allow-Credentials": "true",
 		"Access-Control-Allow-Methods": "PUT", "Access-Control-Allow-Headers": "x-one, x-two",
 	} {
-		if got := any.Header.Get(name); got != want {
+		if got := wildcard.Header.Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}

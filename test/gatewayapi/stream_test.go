@@ -264,7 +264,7 @@ func (k *kept) get(t *testing.T) {
 // echo is a UDP server that answers with its name.
 func echo(t *testing.T, name string) *net.UDPAddr {
 	t.Helper()
-	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	c, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,14 +272,17 @@ func echo(t *testing.T, name string) *net.UDPAddr {
 	go func() {
 		b := make([]byte, 1500)
 		for {
-			_, from, err := c.ReadFromUDP(b)
+			_, from, err := c.ReadFrom(b)
 			if err != nil {
 				return
 			}
-			_, _ = c.WriteToUDP([]byte(name), from)
+			_, _ = c.WriteTo([]byte(name), from)
 		}
 	}()
-	addr, _ := c.LocalAddr().(*net.UDPAddr)
+	addr, ok := c.LocalAddr().(*net.UDPAddr)
+	if !ok {
+		t.Fatal("no UDP address")
+	}
 	return addr
 }
 
@@ -305,7 +308,7 @@ ports: [{name: udp, port: %[2]d, protocol: UDP}, {name: tcp, port: 1}]
 // none comes.
 func say(t *testing.T, port int, patience time.Duration) string {
 	t.Helper()
-	c, err := net.DialUDP("udp4", nil, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+	c, err := (&net.Dialer{}).DialContext(t.Context(), "udp4", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		t.Fatal(err)
 	}

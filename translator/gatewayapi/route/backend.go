@@ -59,21 +59,10 @@ func (r *reader) reach(ref *gatewayv1.BackendObjectReference, ruled bool) (*ir.U
 	if f != nil {
 		return nil, f
 	}
-	svc, ok := r.objects.Service(service.Name)
-	if !ok || svc == nil {
-		r.uses(ruled, policy.Target{Service: service.Name})
-		return nil, &gatewayapi.Fault{Reason: reason.BackendNotFound, Message: reason.FormatServiceNotFound.With(service.Name)}
+	port, f := r.findPort(service, ruled)
+	if f != nil {
+		return nil, f
 	}
-	if svc.Spec.Type == corev1.ServiceTypeExternalName {
-		return nil, &gatewayapi.Fault{Reason: reason.ExternalNameNotAllowed,
-			Message: fmt.Sprintf("Service %q is of type ExternalName, which routes of the Gateway API do not reach", service.Name)}
-	}
-	port := r.port(svc, service.Port)
-	if port == nil {
-		r.uses(ruled, policy.Target{Service: service.Name})
-		return nil, &gatewayapi.Fault{Reason: reason.BackendNotFound, Message: reason.FormatPortNotFound.With(service.Port, service.Name)}
-	}
-	r.uses(ruled, policy.Target{Service: service.Name, Section: port.Name})
 	request := upstream.Request{
 		Service: service, Transport: &upstream.Transport{HTTP2: r.speech.http2}, TCP: r.speech.tcp, UDP: r.speech.udp,
 		LoadBalancer: ir.LoadBalancer{Policy: ir.RoundRobin},
@@ -100,6 +89,26 @@ func (r *reader) reach(ref *gatewayv1.BackendObjectReference, ruled bool) (*ir.U
 		return nil, &gatewayapi.Fault{Reason: problem.Reason, Message: problem.Message}
 	}
 	return u, nil
+}
+
+// findPort finds what a reference leads to, and notes it.
+func (r *reader) findPort(service ir.ServicePort, ruled bool) (*corev1.ServicePort, *gatewayapi.Fault) {
+	svc, ok := r.objects.Service(service.Name)
+	if !ok || svc == nil {
+		r.uses(ruled, policy.Target{Service: service.Name})
+		return nil, &gatewayapi.Fault{Reason: reason.BackendNotFound, Message: reason.FormatServiceNotFound.With(service.Name)}
+	}
+	if svc.Spec.Type == corev1.ServiceTypeExternalName {
+		return nil, &gatewayapi.Fault{Reason: reason.ExternalNameNotAllowed,
+			Message: fmt.Sprintf("Service %q is of type ExternalName, which routes of the Gateway API do not reach", service.Name)}
+	}
+	port := r.port(svc, service.Port)
+	if port == nil {
+		r.uses(ruled, policy.Target{Service: service.Name})
+		return nil, &gatewayapi.Fault{Reason: reason.BackendNotFound, Message: reason.FormatPortNotFound.With(service.Port, service.Name)}
+	}
+	r.uses(ruled, policy.Target{Service: service.Name, Section: port.Name})
+	return port, nil
 }
 
 // service follows a reference to a Service port. Whether it may be followed is

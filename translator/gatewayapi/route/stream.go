@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/signetproxy/signet/translator/gatewayapi"
@@ -32,62 +33,53 @@ type Share struct {
 	Fault *gatewayapi.Fault
 }
 
-// OfTLS, OfTCP and OfUDP are the common parts of routes without requests. The
-// last two have no hosts.
+// OfTLS is the common part of a TLSRoute.
 func OfTLS(r *gatewayv1.TLSRoute) *Route {
-	return &Route{
-		Ref:        ir.ObjectRef{Kind: gatewayapi.KindTLSRoute, Name: gatewayapi.NameOf(r)},
-		Generation: r.Generation, Created: r.CreationTimestamp.Time,
-		Parents: r.Spec.ParentRefs, Hosts: hosts(r.Spec.Hostnames),
-	}
+	return streamRoute(gatewayapi.KindTLSRoute, r, r.Spec.ParentRefs, r.Spec.Hostnames)
 }
 
-// OfTCP is the common part of a TCPRoute.
+// OfTCP is the common part of a TCPRoute, which has no hosts.
 func OfTCP(r *gatewayv1.TCPRoute) *Route {
-	return &Route{
-		Ref:        ir.ObjectRef{Kind: gatewayapi.KindTCPRoute, Name: gatewayapi.NameOf(r)},
-		Generation: r.Generation, Created: r.CreationTimestamp.Time,
-		Parents: r.Spec.ParentRefs, Hosts: hosts(nil),
-	}
+	return streamRoute(gatewayapi.KindTCPRoute, r, r.Spec.ParentRefs, nil)
 }
 
-// OfUDP is the common part of a UDPRoute.
+// OfUDP is the common part of a UDPRoute, which has no hosts.
 func OfUDP(r *gatewayv1.UDPRoute) *Route {
+	return streamRoute(gatewayapi.KindUDPRoute, r, r.Spec.ParentRefs, nil)
+}
+
+func streamRoute(kind string, o metav1.Object, parents []gatewayv1.ParentReference, names []gatewayv1.Hostname) *Route {
 	return &Route{
-		Ref:        ir.ObjectRef{Kind: gatewayapi.KindUDPRoute, Name: gatewayapi.NameOf(r)},
-		Generation: r.Generation, Created: r.CreationTimestamp.Time,
-		Parents: r.Spec.ParentRefs, Hosts: hosts(nil),
+		Ref:        ir.ObjectRef{Kind: kind, Name: gatewayapi.NameOf(o)},
+		Generation: o.GetGeneration(), Created: o.GetCreationTimestamp().Time,
+		Parents: parents, Hosts: hosts(names),
 	}
 }
 
 // ReadTLS reads one TLSRoute on its own. Like all readers it never fails.
 func ReadTLS(o Objects, in *gatewayv1.TLSRoute) *Document {
 	r := newReader(o, OfTLS(in), speech{kind: gatewayapi.KindTLSRoute, tcp: true})
-	rules := make([][]gatewayv1.BackendRef, len(in.Spec.Rules))
-	for i := range in.Spec.Rules {
-		rules[i] = in.Spec.Rules[i].BackendRefs
-	}
-	return r.stream(rules)
+	return r.stream(refsOf(in.Spec.Rules, func(x *gatewayv1.TLSRouteRule) []gatewayv1.BackendRef { return x.BackendRefs }))
 }
 
 // ReadTCP reads one TCPRoute on its own.
 func ReadTCP(o Objects, in *gatewayv1.TCPRoute) *Document {
 	r := newReader(o, OfTCP(in), speech{kind: gatewayapi.KindTCPRoute, tcp: true})
-	rules := make([][]gatewayv1.BackendRef, len(in.Spec.Rules))
-	for i := range in.Spec.Rules {
-		rules[i] = in.Spec.Rules[i].BackendRefs
-	}
-	return r.stream(rules)
+	return r.stream(refsOf(in.Spec.Rules, func(x *gatewayv1.TCPRouteRule) []gatewayv1.BackendRef { return x.BackendRefs }))
 }
 
 // ReadUDP reads one UDPRoute on its own.
 func ReadUDP(o Objects, in *gatewayv1.UDPRoute) *Document {
 	r := newReader(o, OfUDP(in), speech{kind: gatewayapi.KindUDPRoute, udp: true})
-	rules := make([][]gatewayv1.BackendRef, len(in.Spec.Rules))
-	for i := range in.Spec.Rules {
-		rules[i] = in.Spec.Rules[i].BackendRefs
+	return r.stream(refsOf(in.Spec.Rules, func(x *gatewayv1.UDPRouteRule) []gatewayv1.BackendRef { return x.BackendRefs }))
+}
+
+func refsOf[R any](rules []R, refs func(*R) []gatewayv1.BackendRef) [][]gatewayv1.BackendRef {
+	out := make([][]gatewayv1.BackendRef, len(rules))
+	for i := range rules {
+		out[i] = refs(&rules[i])
 	}
-	return r.stream(rules)
+	return out
 }
 
 // stream reads the backends of the one rule that the API allows. Nothing tells
