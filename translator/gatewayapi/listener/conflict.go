@@ -3,8 +3,6 @@ package listener
 import (
 	"fmt"
 
-	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
-
 	"github.com/signetproxy/signet/translator/gatewayapi"
 	"github.com/signetproxy/signet/translator/reason"
 )
@@ -77,14 +75,14 @@ func clash(a, b *Section) reason.Reason {
 }
 
 // overlaps says that a client's connection to one section may be used, by its
-// certificate's names, for hosts of another.
+// certificate's names, for hosts of another: both terminate TLS.
 func (g *Gateway) overlaps(s *Section) (other *Section) {
-	if s.Protocol != gatewayv1.HTTPSProtocolType || !s.Served() {
+	if !s.Terminates() || !s.Served() {
 		return nil
 	}
 	for i := range g.Sections {
 		o := &g.Sections[i]
-		if o.Port != s.Port || o == s || o.Protocol != s.Protocol || !o.Served() {
+		if o.Port != s.Port || o == s || !o.Terminates() || !o.Served() {
 			continue
 		}
 		if _, ok := gatewayapi.Intersect(o.Host, s.Host); ok {
