@@ -51,8 +51,7 @@ func givenChain(l *ir.Listener, c *ir.Chain) (*listenerv3.FilterChain, error) {
 		out.FilterChainMatch = bySNI(c.ServerName)
 	}
 	var alpn []string
-	switch {
-	case c.Scope != "":
+	if c.Scope != "" {
 		if err := checkListener(c.Scope); err != nil {
 			return nil, err
 		}

@@ -63,7 +63,7 @@ func clash(a, b *Section) reason.Reason {
 		return ""
 	}
 	switch {
-	case a.TLS() != b.TLS(), !a.TLS() && !(a.HTTP() && b.HTTP()):
+	case a.TLS() != b.TLS(), !a.TLS() && (!a.HTTP() || !b.HTTP()):
 		return reason.ProtocolConflict // among TCP and UDP the port alone tells them apart
 	case a.Host == b.Host && a.Protocol != b.Protocol:
 		return reason.ProtocolConflict
