@@ -43,7 +43,7 @@ func (t *Translator) declareClusters() {
 		var out []assignmentKey
 		for u := range s.Upstreams() {
 			if u.ExternalName == "" {
-				out = append(out, assignmentKey{k.Fleet, ir.Assignment{Service: u.Service, HealthPort: u.HealthPort}})
+				out = append(out, assignmentKey{k.Fleet, u.Assignment()})
 			}
 		}
 		return out

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"slices"
 
+	"github.com/signetproxy/signet/translator/gatewayapi"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/ir"
 )
@@ -64,9 +65,9 @@ func (f *Figures) site(s *ir.Site) {
 			f.route(s.VirtualHosts[i].Routes[j].Failure)
 		}
 	}
-	if s.TCP != nil {
+	if x := s.Stream(); x != nil && x.Origin.Kind != gatewayapi.KindGateway {
 		f.Hosts++
-		f.route(s.TCP.Failure)
+		f.route(x.Failure)
 	}
 }
 

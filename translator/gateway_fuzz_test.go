@@ -29,14 +29,18 @@ func FuzzGatewayAPI(f *testing.F) {
 		simple = `{parentRefs: [{name: gw}], rules: [{backendRefs: [{name: web, port: 443}]}]}`
 		policy = `{targetRefs: [{kind: Service, name: web}], validation: {hostname: a.example, caCertificateRefs: [{kind: Secret, name: ca}]}}`
 	)
+	const streams = `{listeners: [{name: p, port: 443, protocol: TLS, hostname: "*.example.com", tls: {mode: Passthrough}}, {name: t, port: 443, protocol: TLS, tls: {certificateRefs: [{name: cert}]}}, {name: h, port: 443, protocol: HTTPS, hostname: a.example.com}, {name: c, port: 80, protocol: TCP}, {name: u, port: 80, protocol: UDP}], gatewayClassName: signet}`
 	for _, route := range []string{
+		`{parentRefs: [{name: gw}], hostnames: [x.example.com, "*.com"], rules: [{backendRefs: [{name: web, port: 443, weight: 3}, {name: web, port: 80, weight: 0}, {name: nowhere, port: 1}]}]}`,
+		`{parentRefs: [{name: gw}], rules: [{}, {backendRefs: [{name: web, port: 443, weight: 2147483647}, {name: web, port: 443, weight: 2147483647}, {name: web, port: 443, weight: 2147483647}]}]}`,
+		`{parentRefs: [{name: gw}], rules: [{backendRefs: [{name: web, port: 443, weight: 2147483647}, {name: web, port: 443, weight: 2147483647}, {name: web, port: 443, weight: 2147483647}]}]}`,
 		simple,
 		`{parentRefs: [{name: gw, sectionName: http, port: 80}], hostnames: [a.example.com, "*.example.com"], rules: [{matches: [{path: {type: RegularExpression, value: "/("}}]}]}`,
 		`{parentRefs: [{name: gw}], rules: [{filters: [{type: RequestRedirect, requestRedirect: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /x}}}, {type: URLRewrite}]}]}`,
 		`{parentRefs: [{name: gw}], rules: [{retry: {attempts: -1, codes: [0]}, timeouts: {request: 1h, backendRequest: x}, backendRefs: [{name: web, port: 443, weight: -5}, {name: web}]}]}`,
 		`{parentRefs: [{name: gw}], rules: [{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: web, port: 443}, fraction: {numerator: 5, denominator: -1}}}, {type: CORS, cors: {allowOrigins: ["*"], allowCredentials: true}}]}]}`,
 	} {
-		for _, gateway := range []string{plain, secure} {
+		for _, gateway := range []string{plain, secure, streams} {
 			f.Add([]byte(gateway), []byte(route), []byte(policy))
 		}
 	}
@@ -49,7 +53,7 @@ func FuzzGatewayAPI(f *testing.F) {
 		tr, c := New(), graph.NewChanges()
 		tr.Clock.Put(c, ClockKey, time.Now())
 		svc := &corev1.Service{Namespace: "a", Name: "web"}
-		svc.Spec.Ports = []corev1.ServicePort{{Name: "https", Port: 443}, {Name: "h2c", Port: 80}}
+		svc.Spec.Ports = []corev1.ServicePort{{Name: "https", Port: 443}, {Name: "h2c", Port: 80}, {Name: "udp", Port: 443, Protocol: corev1.ProtocolUDP}}
 		tr.Services.Put(c, ir.Name{Namespace: "a", Name: "web"}, svc)
 		tr.Secrets.Put(c, ir.Name{Namespace: "a", Name: "ca"}, &corev1.Secret{Data: map[string][]byte{"ca.crt": authority.PEM()}})
 		edge := ir.Name{Namespace: "f", Name: "edge"}
@@ -57,6 +61,13 @@ func FuzzGatewayAPI(f *testing.F) {
 		tr.GatewayClasses.Put(c, ir.Name{Name: "signet"}, classOfOurs())
 		tr.Gateways.Put(c, ir.Name{Namespace: "a", Name: "gw"}, g)
 		tr.HTTPRoutes.Put(c, ir.Name{Namespace: "a", Name: "r"}, r)
+		tls, tcp, udp := &gatewayv1.TLSRoute{Namespace: "a", Name: "r"}, &gatewayv1.TCPRoute{Namespace: "a", Name: "r"}, &gatewayv1.UDPRoute{Namespace: "a", Name: "r"}
+		if yaml.Unmarshal(route, &tls.Spec) != nil || yaml.Unmarshal(route, &tcp.Spec) != nil || yaml.Unmarshal(route, &udp.Spec) != nil {
+			return
+		}
+		tr.TLSRoutes.Put(c, ir.Name{Namespace: "a", Name: "r"}, tls)
+		tr.TCPRoutes.Put(c, ir.Name{Namespace: "a", Name: "r"}, tcp)
+		tr.UDPRoutes.Put(c, ir.Name{Namespace: "a", Name: "r"}, udp)
 		tr.Policies.Put(c, ir.Name{Namespace: "a", Name: "p"}, p)
 		rev := tr.Commit(c)
 		for _, fail := range rev.Failures() {
@@ -69,9 +80,19 @@ func FuzzGatewayAPI(f *testing.F) {
 			target := &p.Spec.TargetRefs[i]
 			ruled = ruled || (target.Group == "" && target.Kind == "Service" && target.Name == "web" && target.SectionName == nil)
 		}
+		for _, x := range tr.Resources(rev) {
+			m, err := x.Message()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v, ok := m.(interface{ ValidateAll() error }); !ok || v.ValidateAll() != nil {
+				t.Errorf("%s is not valid", x)
+			}
+		}
 		for _, s := range tr.Sites.All(rev.Reader()) {
+			passed := s.UDP != nil || (s.TCP != nil && !s.TCP.Plain && s.TCP.Termination == nil)
 			for u := range s.Upstreams() {
-				if ruled && u.Service.Name.Name == "web" && (u.TLS == nil || u.TLS.Verify == nil) {
+				if ruled && !passed && u.Service.Name.Name == "web" && (u.TLS == nil || u.TLS.Verify == nil) {
 					t.Errorf("the policy rules %v, which is reached unverified: %+v", u.Service, u)
 				}
 			}

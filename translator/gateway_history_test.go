@@ -22,7 +22,26 @@ func jsonOf(v any) string {
 
 // gatewayStep changes an object of the Gateway API.
 func (h *history) gatewayStep(t *Translator, c *graph.Changes) {
-	switch h.rand.IntN(11) {
+	switch h.rand.IntN(15) {
+	case 11, 12:
+		n := h.name("t1", "t2", "t3")
+		like := h.httpRoute(n)
+		r := &gatewayv1.TLSRoute{Namespace: n.Namespace, Name: n.Name, Generation: like.Generation, CreationTimestamp: like.CreationTimestamp}
+		r.Spec.ParentRefs, r.Spec.Hostnames = like.Spec.ParentRefs, like.Spec.Hostnames
+		r.Spec.Rules = []gatewayv1.TLSRouteRule{{BackendRefs: h.backends()}}
+		put(h, t, c, edit[*gatewayv1.TLSRoute]{func(t *Translator) *graph.Input[ir.Name, *gatewayv1.TLSRoute] { return t.TLSRoutes }, n, r})
+	case 13:
+		n := h.name("c1", "c2")
+		like := h.httpRoute(n)
+		r := &gatewayv1.TCPRoute{Namespace: n.Namespace, Name: n.Name, Generation: like.Generation, CreationTimestamp: like.CreationTimestamp}
+		r.Spec.ParentRefs, r.Spec.Rules = like.Spec.ParentRefs, []gatewayv1.TCPRouteRule{{BackendRefs: h.backends()}}
+		put(h, t, c, edit[*gatewayv1.TCPRoute]{func(t *Translator) *graph.Input[ir.Name, *gatewayv1.TCPRoute] { return t.TCPRoutes }, n, r})
+	case 14:
+		n := h.name("u1", "u2")
+		like := h.httpRoute(n)
+		r := &gatewayv1.UDPRoute{Namespace: n.Namespace, Name: n.Name, Generation: like.Generation, CreationTimestamp: like.CreationTimestamp}
+		r.Spec.ParentRefs, r.Spec.Rules = like.Spec.ParentRefs, []gatewayv1.UDPRouteRule{{BackendRefs: h.backends()}}
+		put(h, t, c, edit[*gatewayv1.UDPRoute]{func(t *Translator) *graph.Input[ir.Name, *gatewayv1.UDPRoute] { return t.UDPRoutes }, n, r})
 	case 9:
 		n := h.name("r4")
 		r := &gatewayv1.GRPCRoute{Namespace: n.Namespace, Name: n.Name, CreationTimestamp: h.age()}
@@ -60,7 +79,7 @@ func (h *history) gatewayStep(t *Translator, c *graph.Changes) {
 	case 7:
 		n := h.name("grant")
 		g := &gatewayv1.ReferenceGrant{Namespace: n.Namespace, Name: n.Name}
-		for _, kind := range []gatewayv1.Kind{"HTTPRoute", "Gateway"} {
+		for _, kind := range []gatewayv1.Kind{"HTTPRoute", "Gateway", "TLSRoute", "TCPRoute", "UDPRoute"} {
 			g.Spec.From = append(g.Spec.From, gatewayv1.ReferenceGrantFrom{Group: gatewayv1.GroupName, Kind: kind, Namespace: gatewayv1.Namespace(pick(h, namespaces...))})
 		}
 		g.Spec.To = []gatewayv1.ReferenceGrantTo{{Kind: "Service"}, {Kind: "Secret"}}
@@ -81,12 +100,15 @@ func (h *history) gateway(n ir.Name) *gatewayv1.Gateway {
 	for i := range 1 + h.rand.IntN(3) {
 		l := gatewayv1.Listener{
 			Name: gatewayv1.SectionName([]string{"x", "y", "z"}[i]), Port: pick(h, int32(80), 443, 8080),
-			Protocol: pick(h, gatewayv1.HTTPProtocolType, gatewayv1.HTTPSProtocolType),
+			Protocol: pick(h, gatewayv1.HTTPProtocolType, gatewayv1.HTTPProtocolType, gatewayv1.HTTPSProtocolType, gatewayv1.HTTPSProtocolType,
+				gatewayv1.TLSProtocolType, gatewayv1.TLSProtocolType, gatewayv1.TCPProtocolType, gatewayv1.UDPProtocolType),
 		}
 		if host := pick(h, hosts...); host != "" {
 			l.Hostname = &host
 		}
-		if l.Protocol == gatewayv1.HTTPSProtocolType {
+		if l.Protocol == gatewayv1.TLSProtocolType && h.maybe(50) {
+			l.TLS = &gatewayv1.ListenerTLSConfig{Mode: new(gatewayv1.TLSModePassthrough)}
+		} else if l.Protocol == gatewayv1.HTTPSProtocolType || l.Protocol == gatewayv1.TLSProtocolType {
 			l.TLS = &gatewayv1.ListenerTLSConfig{CertificateRefs: []gatewayv1.SecretObjectReference{{Name: "cert"}}}
 			if h.maybe(40) {
 				ns := gatewayv1.Namespace(pick(h, namespaces...))
@@ -150,6 +172,21 @@ func (h *history) httpRoute(n ir.Name) *gatewayv1.HTTPRoute {
 		r.Spec.Rules = append(r.Spec.Rules, rule)
 	}
 	return r
+}
+
+func (h *history) backends() []gatewayv1.BackendRef {
+	var out []gatewayv1.BackendRef
+	for range h.rand.IntN(3) {
+		b := gatewayv1.BackendRef{Name: gatewayv1.ObjectName(pick(h, "s1", "s2", "s3"))}
+		port, weight := gatewayv1.PortNumber(pick(h, 80, 443, 53)), int32(h.rand.IntN(3))
+		b.Port, b.Weight = &port, &weight
+		if h.maybe(30) {
+			ns := gatewayv1.Namespace(pick(h, namespaces...))
+			b.Namespace = &ns
+		}
+		out = append(out, b)
+	}
+	return out
 }
 
 func (h *history) policy(n ir.Name) *gatewayv1.BackendTLSPolicy {

@@ -22,10 +22,17 @@ type GatewayInputs struct {
 	ListenerSets   *graph.Input[ir.Name, *gatewayv1.ListenerSet]
 	HTTPRoutes     *graph.Input[ir.Name, *gatewayv1.HTTPRoute]
 	GRPCRoutes     *graph.Input[ir.Name, *gatewayv1.GRPCRoute]
+	TLSRoutes      *graph.Input[ir.Name, *gatewayv1.TLSRoute]
+	TCPRoutes      *graph.Input[ir.Name, *gatewayv1.TCPRoute]
+	UDPRoutes      *graph.Input[ir.Name, *gatewayv1.UDPRoute]
 	Policies       *graph.Input[ir.Name, *gatewayv1.BackendTLSPolicy]
 	Grants         *graph.Input[ir.Name, *gatewayv1.ReferenceGrant]
 	Namespaces     *graph.Input[ir.Name, *corev1.Namespace]
 	TrustBundles   *graph.Input[ir.Name, *certificatesv1beta1.ClusterTrustBundle]
+	// CRDVersions are the bundle versions of the API's CustomResourceDefinitions
+	// in the cluster, by their names; "" for one without. Where there is no row
+	// the CRDs are those that Signet brings.
+	CRDVersions *graph.Input[graph.String, string]
 	// EnvoyFleets are those that exist: a parametersRef may name them.
 	EnvoyFleets *graph.Input[ir.Name, bool]
 	// SystemTrust holds the one row SystemTrustKey: the certificates that the
@@ -53,6 +60,15 @@ func (t *Translator) declareGatewayInputs() {
 	t.GRPCRoutes = graph.NewInput[ir.Name](g, "GRPCRoute", graph.Main, func(a, b *gatewayv1.GRPCRoute) bool {
 		return sameAge(a, b) && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
 	})
+	t.TLSRoutes = graph.NewInput[ir.Name](g, "TLSRoute", graph.Main, func(a, b *gatewayv1.TLSRoute) bool {
+		return sameAge(a, b) && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
+	})
+	t.TCPRoutes = graph.NewInput[ir.Name](g, "TCPRoute", graph.Main, func(a, b *gatewayv1.TCPRoute) bool {
+		return sameAge(a, b) && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
+	})
+	t.UDPRoutes = graph.NewInput[ir.Name](g, "UDPRoute", graph.Main, func(a, b *gatewayv1.UDPRoute) bool {
+		return sameAge(a, b) && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
+	})
 	t.Policies = graph.NewInput[ir.Name](g, "BackendTLSPolicy", graph.Main, func(a, b *gatewayv1.BackendTLSPolicy) bool {
 		return sameAge(a, b) && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
 	})
@@ -66,6 +82,7 @@ func (t *Translator) declareGatewayInputs() {
 		return a.Spec.TrustBundle == b.Spec.TrustBundle
 	})
 	t.EnvoyFleets = graph.NewInput[ir.Name, bool](g, "EnvoyFleet object", graph.Main, nil)
+	t.CRDVersions = graph.NewInput[graph.String, string](g, "Gateway API CRD", graph.Main, nil)
 	t.SystemTrust = graph.NewInput[graph.String, string](g, "system trust", graph.Main, nil)
 }
 

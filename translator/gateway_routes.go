@@ -10,7 +10,6 @@ import (
 	"github.com/signetproxy/signet/translator/gatewayapi/policy"
 	"github.com/signetproxy/signet/translator/gatewayapi/route"
 	"github.com/signetproxy/signet/translator/graph"
-	"github.com/signetproxy/signet/translator/httpproxy"
 	"github.com/signetproxy/signet/translator/ir"
 	"github.com/signetproxy/signet/translator/reason"
 )
@@ -50,35 +49,14 @@ func (t *Translator) declarePolicies() {
 
 func (t *Translator) declareRoutes() {
 	g := t.Graph
-	httpRoutes := graph.NewIndex(t.HTTPRoutes, "HTTPRoutes", func(n ir.Name, _ *gatewayv1.HTTPRoute) []ir.ObjectRef {
-		return []ir.ObjectRef{{Kind: gatewayapi.KindHTTPRoute, Name: n}}
-	})
-	grpcRoutes := graph.NewIndex(t.GRPCRoutes, "GRPCRoutes", func(n ir.Name, _ *gatewayv1.GRPCRoute) []ir.ObjectRef {
-		return []ir.ObjectRef{{Kind: gatewayapi.KindGRPCRoute, Name: n}}
-	})
-	live := []graph.Liveness[ir.ObjectRef]{httpRoutes, grpcRoutes}
+	live := t.everyRoute()
 	t.routes = graph.NewUnit(g, graph.UnitSpec[ir.ObjectRef, *route.Document]{
-		Name: "route", Live: live,
-		Compute: func(r *graph.Reader, ref ir.ObjectRef) (*route.Document, error) {
-			o := gatewayObjects{objects{t, r}}
-			if ref.Kind == gatewayapi.KindGRPCRoute {
-				in, _ := t.GRPCRoutes.Get(r, ref.Name)
-				return route.ReadGRPC(o, in), nil
-			}
-			in, _ := t.HTTPRoutes.Get(r, ref.Name)
-			return route.ReadHTTP(o, in), nil
-		},
+		Name: "route", Live: live, Compute: t.readRoute,
 	})
 	t.attachments = graph.NewUnit(g, graph.UnitSpec[ir.ObjectRef, *route.Attachment]{
 		Name: "attachment", Live: live,
 		Compute: func(r *graph.Reader, ref ir.ObjectRef) (*route.Attachment, error) {
-			o := gatewayObjects{objects{t, r}}
-			if ref.Kind == gatewayapi.KindGRPCRoute {
-				in, _ := t.GRPCRoutes.Get(r, ref.Name)
-				return route.Attach(o, route.OfGRPC(in)), nil
-			}
-			in, _ := t.HTTPRoutes.Get(r, ref.Name)
-			return route.Attach(o, route.OfHTTP(in)), nil
+			return route.Attach(gatewayObjects{objects{t, r}}, t.routeOf(r, ref)), nil
 		},
 	})
 	t.routesByHost = graph.NewIndex(t.attachments, "routes by host", func(_ ir.ObjectRef, a *route.Attachment) []hostKey {
@@ -88,6 +66,62 @@ func (t *Translator) declareRoutes() {
 		}
 		return out
 	})
+}
+
+// everyRoute lists the routes of all kinds.
+func (t *Translator) everyRoute() []graph.Liveness[ir.ObjectRef] {
+	return []graph.Liveness[ir.ObjectRef]{
+		ofKind(t.HTTPRoutes, gatewayapi.KindHTTPRoute), ofKind(t.GRPCRoutes, gatewayapi.KindGRPCRoute),
+		ofKind(t.TLSRoutes, gatewayapi.KindTLSRoute), ofKind(t.TCPRoutes, gatewayapi.KindTCPRoute),
+		ofKind(t.UDPRoutes, gatewayapi.KindUDPRoute),
+	}
+}
+
+func ofKind[V any](in *graph.Input[ir.Name, V], kind string) *graph.Index[ir.ObjectRef, ir.Name] {
+	return graph.NewIndex(in, kind+"s", func(n ir.Name, _ V) []ir.ObjectRef { return []ir.ObjectRef{{Kind: kind, Name: n}} })
+}
+
+// readRoute reads a route of any kind; one that is live exists.
+func (t *Translator) readRoute(r *graph.Reader, ref ir.ObjectRef) (*route.Document, error) {
+	o := gatewayObjects{objects{t, r}}
+	switch ref.Kind {
+	case gatewayapi.KindGRPCRoute:
+		in, _ := t.GRPCRoutes.Get(r, ref.Name)
+		return route.ReadGRPC(o, in), nil
+	case gatewayapi.KindTLSRoute:
+		in, _ := t.TLSRoutes.Get(r, ref.Name)
+		return route.ReadTLS(o, in), nil
+	case gatewayapi.KindTCPRoute:
+		in, _ := t.TCPRoutes.Get(r, ref.Name)
+		return route.ReadTCP(o, in), nil
+	case gatewayapi.KindUDPRoute:
+		in, _ := t.UDPRoutes.Get(r, ref.Name)
+		return route.ReadUDP(o, in), nil
+	default:
+		in, _ := t.HTTPRoutes.Get(r, ref.Name)
+		return route.ReadHTTP(o, in), nil
+	}
+}
+
+// routeOf is what all kinds of routes have.
+func (t *Translator) routeOf(r *graph.Reader, ref ir.ObjectRef) *route.Route {
+	switch ref.Kind {
+	case gatewayapi.KindGRPCRoute:
+		in, _ := t.GRPCRoutes.Get(r, ref.Name)
+		return route.OfGRPC(in)
+	case gatewayapi.KindTLSRoute:
+		in, _ := t.TLSRoutes.Get(r, ref.Name)
+		return route.OfTLS(in)
+	case gatewayapi.KindTCPRoute:
+		in, _ := t.TCPRoutes.Get(r, ref.Name)
+		return route.OfTCP(in)
+	case gatewayapi.KindUDPRoute:
+		in, _ := t.UDPRoutes.Get(r, ref.Name)
+		return route.OfUDP(in)
+	default:
+		in, _ := t.HTTPRoutes.Get(r, ref.Name)
+		return route.OfHTTP(in)
+	}
 }
 
 // declareGatewayFleets comes after the fleets.
@@ -150,39 +184,4 @@ func (t *Translator) gatewayHosts() []graph.Liveness[hostKey] {
 			return out
 		}),
 	}
-}
-
-func (t *Translator) computeGatewaySite(r *graph.Reader, k hostKey) (*httpproxy.Site, error) {
-	n, _ := t.scopesOf.First(r, listenerKey{k.Fleet, k.Listener})
-	gw, ok := t.placed.Get(r, n)
-	if !ok {
-		return nil, unusable("Gateway "+n.String(), t.placed.Failure(r, n))
-	}
-	if !t.liveScopes.Has(r, listenerKey{k.Fleet, k.Listener}) {
-		return &httpproxy.Site{Fleet: k.Fleet, Host: k.Host}, nil
-	}
-	s := gw.Find(k.Listener, k.Host)
-	if s == nil {
-		return &httpproxy.Site{Site: *route.Elsewhere(gw, k.Listener, k.Host)}, nil
-	}
-	fleet, ok := t.backings.Get(r, n)
-	if !ok {
-		return nil, unusable("fleet of Gateway "+n.String(), t.backings.Failure(r, n))
-	}
-	var docs []*route.Document
-	seen := map[ir.ObjectRef]bool{}
-	for _, host := range route.Patterns(s, k.Host) {
-		for _, ref := range t.routesByHost.Keys(r, hostKey{Fleet: k.Fleet, Listener: k.Listener, Host: host}) {
-			if seen[ref] {
-				continue
-			}
-			seen[ref] = true
-			d, ok := t.routes.Get(r, ref)
-			if !ok {
-				d = route.Unknown(ref, k.Host, unusable(ref.String(), t.routes.Failure(r, ref)).Message)
-			}
-			docs = append(docs, d)
-		}
-	}
-	return &httpproxy.Site{Site: *route.Compose(gw, s, k.Host, fleet, docs)}, nil
 }

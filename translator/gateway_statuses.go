@@ -4,7 +4,6 @@ import (
 	"iter"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/util/sets"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/signetproxy/signet/translator/gatewayapi"
@@ -46,7 +45,11 @@ func (t *Translator) declareGatewayStatuses() {
 			func(n ir.Name, c listener.Class) []ir.Name { return only(c.Ours, n) })},
 		Compute: func(r *graph.Reader, n ir.Name) (gatewayv1.GatewayClassStatus, error) {
 			c, _ := t.classes.Get(r, n)
-			return c.Status(SupportedFeatures()), nil
+			var crds []listener.CRD
+			for name, version := range t.CRDVersions.All(r) {
+				crds = append(crds, listener.CRD{Name: string(name), Version: version})
+			}
+			return c.Status(SupportedFeatures(), crds), nil
 		},
 	})
 	t.GatewayStatuses = graph.NewUnit(g, graph.UnitSpec[ir.Name, gatewayv1.GatewayStatus]{
@@ -114,7 +117,7 @@ func (t *Translator) attachedRoutes(r *graph.Reader) func(*listener.Section) int
 // troubles are what could not be made of a Gateway, or is refused by Envoy.
 func (t *Translator) troubles(r *graph.Reader, gw *listener.Gateway) listener.Troubles {
 	port := func(s *listener.Section) listenerKey {
-		return listenerKey{gw.Fleet, gw.PortName(s.Port, s.Protocol == gatewayv1.UDPProtocolType)}
+		return listenerKey{gw.Fleet, gw.PortName(s)}
 	}
 	return listener.Troubles{
 		Withheld: func(s *listener.Section) error { return t.listeners.Failure(r, port(s)) },
@@ -161,6 +164,14 @@ func (t *Translator) computeRouteStatus(r *graph.Reader, ref ir.ObjectRef) (gate
 			}
 		}
 	}
+	for _, k := range t.refusedChains.Keys(r, ref) {
+		c, _ := t.chains.Get(r, k)
+		for _, x := range c.Refused {
+			if x.Origin == ref && !slices.Contains(withheld, x.Reason) {
+				withheld = append(withheld, x.Reason)
+			}
+		}
+	}
 	return route.Status(d, a, withheld, t.refusalsOfObject(r, ref)), nil
 }
 
@@ -173,8 +184,14 @@ func (t *Translator) computePolicyStatus(r *graph.Reader, n ir.Name) (gatewayv1.
 			if !ok || !d.Uses(target) {
 				continue
 			}
-			if a, ok := t.attachments.Get(r, ref); ok {
+			a, ok := t.attachments.Get(r, ref)
+			switch {
+			case !ok:
+			case ref.Kind == gatewayapi.KindUDPRoute && p.Fault != nil:
+				// Such as that there is no TLS over UDP: somebody must be told.
 				gateways = append(gateways, a.Gateways()...)
+			default:
+				gateways = append(gateways, a.Ruled()...)
 			}
 		}
 	}
@@ -183,32 +200,4 @@ func (t *Translator) computePolicyStatus(r *graph.Reader, n ir.Name) (gatewayv1.
 		return b
 	})
 	return policy.Status(p, conflict, gateways), nil
-}
-
-// SupportedFeatures are the features of the Gateway API that Signet claims,
-// sorted by name.
-func SupportedFeatures() []gatewayv1.SupportedFeature {
-	out := make([]gatewayv1.SupportedFeature, 0, len(features))
-	for _, f := range sets.List(sets.New(features...)) {
-		out = append(out, gatewayv1.SupportedFeature{Name: gatewayv1.FeatureName(f)})
-	}
-	return out
-}
-
-// features by the names of sigs.k8s.io/gateway-api/pkg/features.
-var features = []string{
-	"Gateway", "ReferenceGrant", gatewayapi.KindListenerSet, gatewayapi.KindGRPCRoute,
-	"GRPCRouteNamedRouteRule", "GRPCRouteRequestHeaderModifier",
-	gatewayapi.KindHTTPRoute, gatewayapi.KindPolicy, "BackendTLSPolicySANValidation",
-	"GatewayPort8080", "GatewayAddressEmpty", "GatewayStaticAddresses", "GatewayInfrastructure", "ClusterTrustBundle",
-	"GatewayHTTPListenerIsolation", "GatewayHTTPSListenerDetectMisdirectedRequests",
-	"GatewayBackendClientCertificate", "GatewayFrontendClientCertificateValidation",
-	"GatewayFrontendClientCertificateValidationInsecureFallback", "GatewayRouteHostnameIntersectionPrecedence",
-	"HTTPRouteDestinationPortMatching", "HTTPRouteBackendRequestHeaderModification", "HTTPRouteQueryParamMatching",
-	"HTTPRouteMethodMatching", "HTTPRouteResponseHeaderModification", "HTTPRoutePortRedirect", "HTTPRouteSchemeRedirect",
-	"HTTPRoutePathRedirect", "HTTPRouteHostRewrite", "HTTPRoutePathRewrite", "HTTPRouteRequestMirror",
-	"HTTPRouteRequestMultipleMirrors", "HTTPRouteRequestPercentageMirror", "HTTPRouteRequestTimeout", "HTTPRouteBackendTimeout",
-	"HTTPRouteParentRefPort", "HTTPRouteBackendProtocolH2C", "HTTPRouteBackendProtocolWebSocket", "HTTPRouteNamedRouteRule",
-	"HTTPRouteCORS", "HTTPRoute303RedirectStatusCode", "HTTPRoute307RedirectStatusCode", "HTTPRoute308RedirectStatusCode",
-	"HTTPRouteRetryCodes", "HTTPRouteRetryConnectionError", "HTTPRouteBackendURLRewrite",
 }

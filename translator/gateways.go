@@ -242,31 +242,19 @@ func listenerKeys(fleet ir.Name, names []string) []listenerKey {
 	return out
 }
 
+// computePort makes the listener of a port. One without chains is not served:
+// all that it would have are withheld.
 func (t *Translator) computePort(r *graph.Reader, k listenerKey) (served, error) {
 	l, ok := t.ports.Get(r, k)
 	if !ok {
 		return served{}, unusable("listener "+k.Name, t.ports.Failure(r, k))
 	}
-	own, err := envoy.GivenParts(l)
+	chains, held, err := t.chainsOfPort(r, k, l)
 	if err != nil {
 		return served{}, err
 	}
-	var (
-		chains []*envoy.Resource
-		held   []RefusalKey
-	)
-	stands := func(host string) bool {
-		return slices.ContainsFunc(own, func(p *envoy.Resource) bool { return p.Name == host })
-	}
-	for _, part := range own {
-		c, err := t.admitPart(r, listenerRefusal(k), part, stands, func() (*envoy.Resource, error) { return envoy.ClosedChain(part.Name) })
-		if err != nil {
-			return served{}, err
-		}
-		held = append(held, c.Held...)
-		if c.Resource != nil {
-			chains = append(chains, c.Resource)
-		}
+	if l.Chains != nil && len(chains) == 0 {
+		return served{Held: held}, nil
 	}
 	x, err := envoy.ComposeListener(l, chains)
 	if err != nil {
@@ -275,6 +263,39 @@ func (t *Translator) computePort(r *graph.Reader, k listenerKey) (served, error)
 	out, err := t.admit(r, k.Fleet, x, withhold)
 	out.Held = append(out.Held, held...)
 	return out, err
+}
+
+// chainsOfPort are the routes' chains, and the listener's own for all other
+// server names.
+func (t *Translator) chainsOfPort(r *graph.Reader, k listenerKey, l *ir.Listener) (chains []*envoy.Resource, held []RefusalKey, err error) {
+	streams := map[string]bool{}
+	for _, key := range t.chainsOf.Keys(r, k) {
+		if c, ok := t.chains.Get(r, key); ok && c.Part != nil {
+			streams[c.Part.Name] = true
+			chains = append(chains, c.Part)
+		}
+	}
+	own, err := envoy.GivenParts(l)
+	if err != nil {
+		return nil, nil, err
+	}
+	stands := func(host string) bool {
+		return streams[host] || slices.ContainsFunc(own, func(p *envoy.Resource) bool { return p.Name == host })
+	}
+	for _, part := range own {
+		if streams[part.Name] {
+			continue
+		}
+		c, err := t.admitPart(r, listenerRefusal(k), part, stands, func() (*envoy.Resource, error) { return envoy.ClosedChain(part.Name) })
+		if err != nil {
+			return nil, nil, err
+		}
+		held = append(held, c.Held...)
+		if c.Resource != nil {
+			chains = append(chains, c.Resource)
+		}
+	}
+	return chains, held, nil
 }
 
 func listenerRefusal(k listenerKey) RefusalKey {

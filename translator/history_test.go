@@ -244,6 +244,9 @@ func (h *history) service(n ir.Name) *corev1.Service {
 		s.Annotations = map[string]string{"projectcontour.io/upstream-protocol." + pick(h, "tls", "h2", "h2c"): pick(h, "443", "secure", "80,443", "")}
 	}
 	s.Spec.Ports = []corev1.ServicePort{{Name: "web", Port: 80}}
+	if h.maybe(50) {
+		s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{Name: "dns", Port: 53, Protocol: corev1.ProtocolUDP})
+	}
 	if h.maybe(70) {
 		s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{Name: "secure", Port: 443})
 	}
@@ -261,6 +264,9 @@ func (h *history) slice(n ir.Name) *discoveryv1.EndpointSlice {
 	for _, p := range []string{"web", "secure"} {
 		port := int32(8000 + h.rand.IntN(3))
 		s.Ports = append(s.Ports, discoveryv1.EndpointPort{Name: &p, Port: &port})
+	}
+	if h.maybe(50) {
+		s.Ports = append(s.Ports, discoveryv1.EndpointPort{Name: new("dns"), Port: new(int32(5300)), Protocol: new(corev1.ProtocolUDP)})
 	}
 	for range h.rand.IntN(3) {
 		ready := h.maybe(80)

@@ -73,8 +73,12 @@ func (k assignmentKey) AppendKey(b []byte) []byte {
 	b = append(b, 0)
 	b = k.Assignment.Service.AppendKey(b)
 	b = append(b, 0)
-	b = binary.BigEndian.AppendUint32(b, uint32(k.Assignment.Service.Port))  //nolint:gosec // ports are positive
-	return binary.BigEndian.AppendUint32(b, uint32(k.Assignment.HealthPort)) //nolint:gosec // ports are positive
+	b = binary.BigEndian.AppendUint32(b, uint32(k.Assignment.Service.Port)) //nolint:gosec // ports are positive
+	b = binary.BigEndian.AppendUint32(b, uint32(k.Assignment.HealthPort))   //nolint:gosec // ports are positive
+	if k.Assignment.UDP {
+		b = append(b, 'u')
+	}
+	return b
 }
 
 // certificateKey identifies a key pair that a fleet's Envoys hold.

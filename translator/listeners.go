@@ -158,8 +158,8 @@ func hostsBelow(k hostKey, s *httpproxy.Site) []scopeKey {
 
 func chainHosts(k hostKey, s *ir.Site) []scopeKey {
 	var out []scopeKey
-	if s.TCP != nil {
-		out = append(out, scopeKey{k.Fleet, s.TCP.Listener, k.Host})
+	if x := s.Stream(); x != nil {
+		out = append(out, scopeKey{k.Fleet, x.Listener, k.Host})
 	}
 	for _, c := range s.Certificates {
 		if c.OwnChain {
@@ -173,6 +173,9 @@ func chainHosts(k hostKey, s *ir.Site) []scopeKey {
 // withheld and hurts no other. A TCP route to a cluster that is withheld closes
 // its connections.
 func (t *Translator) computeChain(r *graph.Reader, k scopeKey) (*chain, error) {
+	if ofGateway(k.Listener) {
+		return t.computeStream(r, k)
+	}
 	l, err := t.listener(r, listenerKey{k.Fleet, k.Listener})
 	if err != nil {
 		return nil, err

@@ -3,7 +3,6 @@ package translator
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/signetproxy/signet/translator/envoy"
@@ -75,7 +74,7 @@ func (t *Translator) computeRefusal(r *graph.Reader, k RefusalKey) (*Refused, er
 			func(u *ir.Upstream) bool { return u.Name() == k.Name })
 	case envoy.EndpointType:
 		out.What = fmt.Sprintf("the endpoints %q", k.Name)
-		out.Objects = t.users(r, t.assigned.Keys(r, assignmentKey{k.Fleet, parseAssignment(k.Name)}),
+		out.Objects = t.users(r, t.assigned.Keys(r, assignmentKey{k.Fleet, ir.ParseAssignment(k.Name)}),
 			func(u *ir.Upstream) bool { return u.AssignmentName() == k.Name })
 	case envoy.SecretType:
 		out.What = fmt.Sprintf("secret %q", k.Name)
@@ -86,6 +85,8 @@ func (t *Translator) computeRefusal(r *graph.Reader, k RefusalKey) (*Refused, er
 			out.What = fmt.Sprintf("the filter chain of host %q on listener %q", k.Part, k.Name)
 		}
 		switch {
+		case ofGateway(k.Name) && t.streams(r, k):
+			out.Objects = t.owners(r, hostKey{Fleet: k.Fleet, Listener: k.Name, Host: k.Part})
 		case ofGateway(k.Name):
 			out.Objects = t.gatewaysOf(r, []listenerKey{{k.Fleet, k.Name}})
 		case k.Part != "":
@@ -96,6 +97,12 @@ func (t *Translator) computeRefusal(r *graph.Reader, k RefusalKey) (*Refused, er
 	default: // parts are named by the resource that they belong to
 	}
 	return out, nil
+}
+
+// streams says that a part of a Gateway's listener is a route's.
+func (t *Translator) streams(r *graph.Reader, k RefusalKey) bool {
+	s, ok := t.Sites.Get(r, hostKey{Fleet: k.Fleet, Listener: k.Name, Host: k.Part})
+	return k.Part != "" && ok && s.Stream() != nil
 }
 
 func servesInstead(q *Refusal) reason.Message {
@@ -134,12 +141,13 @@ func usersIn(s *ir.Site, uses func(*ir.Upstream) bool) []ir.ObjectRef {
 			}
 		}
 	}
-	if s.TCP == nil {
+	x := s.Stream()
+	if x == nil {
 		return out
 	}
-	for i := range s.TCP.Backends {
-		if uses(s.TCP.Backends[i].Upstream) {
-			out = append(out, s.TCP.Origin)
+	for i := range x.Backends {
+		if uses(x.Backends[i].Upstream) {
+			out = append(out, x.Origin)
 		}
 	}
 	return out
@@ -182,8 +190,9 @@ func (t *Translator) usersOfSecret(r *graph.Reader, k RefusalKey) []ir.ObjectRef
 			return u.TLS != nil && u.TLS.ClientCertificate != nil && *u.TLS.ClientCertificate == ref
 		})...)
 		for _, site := range sites {
-			if s, ok := t.Sites.Get(r, site); ok && s.TCP != nil && s.TCP.Certificate != nil && *s.TCP.Certificate == ref {
+			if s, ok := t.Sites.Get(r, site); ok && s.TCP != nil && slices.Contains(s.TCP.Certificates(), ref) {
 				out = append(out, s.TCP.Origin)
+				out = append(out, t.gatewaysOf(r, []listenerKey{{k.Fleet, s.TCP.Listener}})...)
 			}
 		}
 		return sortedObjects(out)
@@ -233,29 +242,6 @@ func (t *Translator) traceScope(r *graph.Reader, k RefusalKey, out *Refused) {
 	out.Objects = sortedObjects(out.Objects)
 }
 
-// parseAssignment is the inverse of ir.Assignment.Name.
-func parseAssignment(name string) ir.Assignment {
-	var out ir.Assignment
-	words := strings.Split(name, "/")
-	if len(words) < 3 {
-		return out
-	}
-	out.Service.Namespace, out.Service.Name.Name = words[0], words[1]
-	out.Service.Port = parsePort(words[2])
-	if len(words) > 3 {
-		out.HealthPort = parsePort(words[3])
-	}
-	return out
-}
-
-func parsePort(s string) int32 {
-	n, err := strconv.ParseInt(s, 10, 32)
-	if err != nil {
-		return 0 // no port: nothing is found
-	}
-	return int32(n)
-}
-
 // refusalFindings are what Envoy's refusals mean for one HTTPProxy.
 func (t *Translator) refusalFindings(r *graph.Reader, n ir.Name) []httpproxy.Finding {
 	var out []httpproxy.Finding
@@ -284,7 +270,7 @@ func (t *Translator) Served(rev *graph.Revision, fleet ir.Name, x *envoy.Resourc
 	case envoy.ClusterType:
 		return found(t.clusters, r, resourceKey{fleet, x.Name})
 	case envoy.EndpointType:
-		return found(t.assignments, r, assignmentKey{fleet, parseAssignment(x.Name)})
+		return found(t.assignments, r, assignmentKey{fleet, ir.ParseAssignment(x.Name)})
 	case envoy.ListenerType:
 		return found(t.listeners, r, listenerKey{fleet, x.Name})
 	case envoy.SecretType:

@@ -66,8 +66,11 @@ func sharedKeys(k hostKey, s *httpproxy.Site) []certificateKey {
 			out = append(out, certificateKey{k.Fleet, *u.TLS.ClientCertificate})
 		}
 	}
-	if s.TCP != nil && s.TCP.Certificate != nil {
-		out = append(out, certificateKey{k.Fleet, *s.TCP.Certificate})
+	if s.TCP == nil {
+		return out
+	}
+	for _, ref := range s.TCP.Certificates() {
+		out = append(out, certificateKey{k.Fleet, ref})
 	}
 	return out
 }

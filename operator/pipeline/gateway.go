@@ -25,6 +25,12 @@ func (in *intake) putGateway(c *graph.Changes, n ir.Name, o client.Object) {
 		in.inputs.HTTPRoutes.Put(c, n, o)
 	case *gatewayv1.GRPCRoute:
 		in.inputs.GRPCRoutes.Put(c, n, o)
+	case *gatewayv1.TLSRoute:
+		in.inputs.TLSRoutes.Put(c, n, o)
+	case *gatewayv1.TCPRoute:
+		in.inputs.TCPRoutes.Put(c, n, o)
+	case *gatewayv1.UDPRoute:
+		in.inputs.UDPRoutes.Put(c, n, o)
 	case *gatewayv1.BackendTLSPolicy:
 		in.inputs.Policies.Put(c, n, o)
 	case *gatewayv1.ReferenceGrant:
@@ -50,6 +56,12 @@ func (in *intake) removeGateway(c *graph.Changes, n ir.Name, kind string) {
 		in.inputs.HTTPRoutes.Delete(c, n)
 	case "GRPCRoute":
 		in.inputs.GRPCRoutes.Delete(c, n)
+	case "TLSRoute":
+		in.inputs.TLSRoutes.Delete(c, n)
+	case "TCPRoute":
+		in.inputs.TCPRoutes.Delete(c, n)
+	case "UDPRoute":
+		in.inputs.UDPRoutes.Delete(c, n)
 	case "BackendTLSPolicy":
 		in.inputs.Policies.Delete(c, n)
 	case "ReferenceGrant":

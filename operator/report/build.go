@@ -94,10 +94,10 @@ func (v view) hosts() []Host {
 		for _, c := range s.Certificates {
 			h.Certificate = v.certificate(c.Certificate)
 		}
-		if s.TCP != nil {
-			h.Object = s.TCP.Origin.String()
-			h.Listeners = append(h.Listeners, s.TCP.Listener)
-			h.TCP = v.tcp(s.TCP)
+		if x := s.Stream(); x != nil {
+			h.Object = x.Origin.String()
+			h.Listeners = append(h.Listeners, x.Listener)
+			h.TCP, h.UDP = v.stream(s.TCP), v.stream(s.UDP)
 		}
 		slices.Sort(h.Listeners)
 		h.Listeners = slices.Compact(h.Listeners)
@@ -130,10 +130,20 @@ func (v view) route(listener string, r *ir.Route) Route {
 	return out
 }
 
-func (v view) tcp(t *ir.TCPRoute) *Route {
+// stream describes a TCP or UDP route; nil for none.
+func (v view) stream(t *ir.TCPRoute) *Route {
+	if t == nil {
+		return nil
+	}
 	out := &Route{Listener: t.Listener, Match: "SNI " + t.Host, Object: t.Origin.String(), Action: "forward", Failure: t.Failure}
-	if t.Certificate == nil {
+	switch {
+	case len(t.Backends) == 0:
+		out.Action = "refuse"
+	case !t.Plain && len(t.Certificates()) == 0:
 		out.Detail = "TLS passed through"
+	}
+	if t.Plain {
+		out.Match = "everything"
 	}
 	for i := range t.Backends {
 		u := v.upstream(t.Backends[i].Upstream)

@@ -48,7 +48,7 @@ func decodeGateway(kind string, b json.RawMessage) (any, error) {
 		return decode[gatewayv1.GatewayStatus](b)
 	case gatewayapi.KindListenerSet:
 		return decode[gatewayv1.ListenerSetStatus](b)
-	case gatewayapi.KindHTTPRoute, gatewayapi.KindGRPCRoute:
+	case gatewayapi.KindHTTPRoute, gatewayapi.KindGRPCRoute, gatewayapi.KindTLSRoute, gatewayapi.KindTCPRoute, gatewayapi.KindUDPRoute:
 		return decode[gatewayv1.RouteStatus](b)
 	case gatewayapi.KindPolicy:
 		return decode[gatewayv1.PolicyStatus](b)

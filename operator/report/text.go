@@ -82,8 +82,10 @@ func (p *printer) host(h *Host) {
 	for i := range h.Routes {
 		p.route(&h.Routes[i])
 	}
-	if h.TCP != nil {
-		p.route(h.TCP)
+	for _, x := range []*Route{h.TCP, h.UDP} {
+		if x != nil {
+			p.route(x)
+		}
 	}
 }
 

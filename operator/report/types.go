@@ -53,6 +53,7 @@ type Host struct {
 	Certificate *Certificate `json:"certificate,omitempty"`
 	Routes      []Route      `json:"routes,omitempty"`
 	TCP         *Route       `json:"tcp,omitempty"`
+	UDP         *Route       `json:"udp,omitempty"`
 }
 
 // Route is one route of a host on one listener.
@@ -62,7 +63,8 @@ type Route struct {
 	Match string `json:"match"`
 	// Object is where the route is written.
 	Object string `json:"object,omitempty"`
-	// Action is "forward", "redirect" or "respond".
+	// Action is "forward", "redirect" or "respond"; of TCP and UDP "forward" or
+	// "refuse".
 	Action string `json:"action"`
 	// Detail of a redirect or response.
 	Detail    string     `json:"detail,omitempty"`

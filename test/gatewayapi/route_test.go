@@ -107,7 +107,8 @@ func TestFilters(t *testing.T) {
 				rule("/redirect", `{type: RequestRedirect, requestRedirect: {scheme: https, hostname: other.test, statusCode: 301, path: {type: ReplacePrefixMatch, replacePrefixMatch: /new}}}`, ""),
 				rule("/port", `{type: RequestRedirect, requestRedirect: {hostname: other.test}}`, ""),
 				rule("/mirror", `{type: RequestMirror, requestMirror: {backendRef: {name: mirror, port: 80}}}`, toOne),
-				rule("/cors", `{type: CORS, cors: {allowOrigins: ["https://app.test", "https://*.wide.test"], allowMethods: [GET, PUT], allowHeaders: [X-A], maxAge: 60}}`, toOne)),
+				rule("/cors", `{type: CORS, cors: {allowOrigins: ["https://app.test", "https://*.wide.test"], allowMethods: [GET, PUT], allowHeaders: [X-A], maxAge: 60}}`, toOne),
+				rule("/any", `{type: CORS, cors: {allowOrigins: ["*"], allowMethods: ["*"], allowHeaders: ["*"], allowCredentials: true}}`, toOne)),
 			httpRoute("timeouts", "{name: gw}", []string{"t.test"},
 				`{matches: [{path: {value: /request}}], timeouts: {request: 300ms}, backendRefs: [{name: slow, port: 80}]}`,
 				`{matches: [{path: {value: /backend}}], timeouts: {backendRequest: 300ms}, backendRefs: [{name: slow, port: 80}]}`),
@@ -159,6 +160,21 @@ func TestFilters(t *testing.T) {
 		a := preflight(origin)
 		if got := a.Header.Get("Access-Control-Allow-Origin"); (got == origin) != allowed || a.Seen != nil {
 			t.Errorf("preflight of %s: %d, allowed %q, backend %v", origin, a.Code, got, a.Seen)
+		}
+	}
+	// Beside credentials browsers take no asterisk: the answer names what was asked for.
+	wildcard, err := w.Do(world.Request{Host: "f.test", Path: "/any", Method: http.MethodOptions, Port: port, Header: http.Header{
+		"Origin": {"https://x.test"}, "Access-Control-Request-Method": {"PUT"}, "Access-Control-Request-Headers": {"x-one, x-two"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"Access-Control-Allow-Origin": "https://x.test", "Access-Control-Allow-Credentials": "true",
+		"Access-Control-Allow-Methods": "PUT", "Access-Control-Allow-Headers": "x-one, x-two",
+	} {
+		if got := wildcard.Header.Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
 	ask("t.test", "/request", nil, 504)

@@ -81,24 +81,23 @@ func tcpFilter(t *ir.TCPRoute) (*listenerv3.Filter, error) {
 	if len(t.Backends) == 0 {
 		return closeConnection, nil
 	}
-	weights, err := backendWeights(t.Backends)
+	shares, err := sharesOf(t)
 	if err != nil {
 		return nil, in("backends", err)
 	}
 	out := &tcpv3.TcpProxy{StatPrefix: "tcp_" + t.Host, AccessLog: stdout}
+	if t.Plain {
+		out.StatPrefix = "tcp_" + t.Listener
+	}
 	if out.IdleTimeout, err = durationOr("idleTimeout", t.IdleTimeout, defaultTCPIdle); err != nil {
 		return nil, err
 	}
-	if len(t.Backends) == 1 {
-		out.ClusterSpecifier = &tcpv3.TcpProxy_Cluster{Cluster: t.Backends[0].Upstream.Name()}
+	if len(shares) == 1 {
+		out.ClusterSpecifier = &tcpv3.TcpProxy_Cluster{Cluster: shares[0].cluster}
 	} else {
 		w := &tcpv3.TcpProxy_WeightedCluster{}
-		for i := range t.Backends {
-			if weights[i] != 0 {
-				w.Clusters = append(w.Clusters, &tcpv3.TcpProxy_WeightedCluster_ClusterWeight{
-					Name: t.Backends[i].Upstream.Name(), Weight: weights[i],
-				})
-			}
+		for _, s := range shares {
+			w.Clusters = append(w.Clusters, &tcpv3.TcpProxy_WeightedCluster_ClusterWeight{Name: s.cluster, Weight: s.weight})
 		}
 		out.ClusterSpecifier = &tcpv3.TcpProxy_WeightedClusters{WeightedClusters: w}
 	}

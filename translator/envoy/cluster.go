@@ -175,10 +175,12 @@ func nonZero(v uint32) *wrapperspb.UInt32Value {
 func protocol(c *clusterv3.Cluster, u *ir.Upstream) error {
 	var options *anypb.Any
 	switch {
-	case u.Protocol == ir.TCP:
+	case u.Protocol == ir.UDP && u.TLS != nil:
+		return refuse("protocol", "there is no TLS over %q", u.Protocol)
+	case u.Protocol == ir.TCP, u.Protocol == ir.UDP:
 		return nil
 	case u.Protocol != ir.HTTP1 && u.Protocol != ir.HTTP2:
-		return refuse("protocol", "%q is unknown; use %q, %q or %q", u.Protocol, ir.HTTP1, ir.HTTP2, ir.TCP)
+		return refuse("protocol", "%q is unknown; use %q, %q, %q or %q", u.Protocol, ir.HTTP1, ir.HTTP2, ir.TCP, ir.UDP)
 	case u.IdleTimeout != nil:
 		idle, err := duration("idleTimeout", u.IdleTimeout)
 		if err != nil {

@@ -47,11 +47,14 @@ func ClosedChain(host string) (*Resource, error) {
 }
 
 // ComposeListener is the LDS resource of a listener with the filter chains of
-// single hosts, whatever their order.
+// single hosts, whatever their order; of a UDP listener with its DatagramPart.
 func ComposeListener(l *ir.Listener, chains []*Resource) (*Resource, error) {
 	base, shared, err := listenerBase(l)
 	if err != nil {
 		return nil, err
+	}
+	if l.UDP {
+		return composeUDP(base, l, chains)
 	}
 	own := slices.SortedFunc(slices.Values(chains), func(a, b *Resource) int { return strings.Compare(a.Name, b.Name) })
 	for i := range own {

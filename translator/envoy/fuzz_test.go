@@ -62,7 +62,7 @@ func many[T any](d *dice, limit int, one func() T) []T {
 func (d *dice) upstream() *ir.Upstream {
 	u := &ir.Upstream{
 		Service:      service("s"),
-		Protocol:     []ir.Protocol{ir.HTTP1, ir.HTTP2, ir.TCP}[d.roll(3)],
+		Protocol:     []ir.Protocol{ir.HTTP1, ir.HTTP2, ir.TCP, ir.UDP}[d.roll(4)],
 		LoadBalancer: ir.LoadBalancer{Policy: []ir.LoadBalancerPolicy{"", ir.Random, ir.LeastRequest, ir.RingHash}[d.roll(4)]},
 		IdleTimeout:  d.maybe(), ConnectTimeout: d.duration(),
 	}
@@ -178,6 +178,25 @@ func (d *dice) written(host string) ([]*envoy.Resource, []error) {
 	keep(envoy.LoadAssignment(&ir.LoadAssignment{Service: service("s"), Endpoints: many(d, 3, func() ir.Endpoint {
 		return ir.Endpoint{Address: d.text("127.0.0.1", "::1", "fe80::1%eth0"), Port: uint32(d.roll(3)), Zone: d.text()}
 	})}))
+	stream := &ir.TCPRoute{
+		Listener: "a/gw/" + fmt.Sprint(d.roll(3)), Host: d.text("*", "*.h.test"), Plain: d.flip(), Backends: many(d, 4, d.backend),
+		Refused: uint32(d.roll(3)), IdleTimeout: d.duration(),
+	}
+	if d.flip() {
+		stream.Termination = &ir.Termination{Profile: modern, Certificates: many(d, 2, func() ir.CertificateRef { return *client("c") })}
+	}
+	if part, err := envoy.StreamPart(stream); err != nil {
+		errs = append(errs, err)
+	} else {
+		l := &ir.Listener{Name: "a/gw/" + host, Address: "127.0.0.1", TLS: !stream.Plain, Chains: []ir.Chain{}}
+		keep(envoy.ComposeListener(l, []*envoy.Resource{part}))
+	}
+	if part, err := envoy.DatagramPart(stream); err != nil {
+		errs = append(errs, err)
+	} else {
+		l := &ir.Listener{Name: "a/gw/udp/" + host, Address: "127.0.0.1", UDP: true, Chains: []ir.Chain{}}
+		keep(envoy.ComposeListener(l, []*envoy.Resource{part}))
+	}
 	return out, errs
 }
 
@@ -229,8 +248,9 @@ func TestEnvoyTakesAll(t *testing.T) {
 		out, errs := (&dice{throw(seed)}).written(fmt.Sprintf("h%d.test", seed))
 		refused += len(errs)
 		for _, r := range out {
-			if r.Type == envoy.EndpointType || seen[r.Name] {
-				continue // Envoy asks for one assignment alone
+			if r.Type == envoy.EndpointType || r.Type == envoy.ListenerType || seen[r.Name] {
+				// Envoy asks for one assignment alone, and listeners want ports.
+				continue
 			}
 			seen[r.Name] = true
 			accepted++

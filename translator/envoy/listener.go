@@ -79,6 +79,11 @@ func listenerBase(l *ir.Listener) (*listenerv3.Listener, *listenerv3.FilterChain
 		return nil, nil, refuse(l.Name, "address: %q is not an IP address", l.Address)
 	}
 	out := &listenerv3.Listener{Name: l.Name, Address: socketAddress(l.Address, l.Port), StatPrefix: l.Name}
+	if l.UDP {
+		out.Address.GetSocketAddress().Protocol = corev3.SocketAddress_UDP
+		out.UdpListenerConfig = &listenerv3.UdpListenerConfig{}
+		return out, nil, nil
+	}
 	if addr == netip.IPv6Unspecified() {
 		out.Address.GetSocketAddress().Ipv4Compat = true
 	}

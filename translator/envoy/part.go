@@ -18,6 +18,8 @@ import (
 const (
 	// ChainType is a filter chain of one host of a listener, named by the host.
 	ChainType Type = "type.googleapis.com/envoy.config.listener.v3.FilterChain"
+	// DatagramType is what a UDP listener does with its datagrams, named "*".
+	DatagramType Type = "type.googleapis.com/envoy.config.listener.v3.ListenerFilter"
 	// HostType is a wildcard host of a fallback scope, named by the host, or a
 	// route of an exact host's scope, named by the route: a virtual host that
 	// holds what Envoy needs for that route, and nothing else.
@@ -27,10 +29,11 @@ const (
 const (
 	defaultChain = "default"
 
-	chainsField = 3 // Listener.filter_chains
-	configField = 5 // ScopedRouteConfiguration.route_configuration
-	hostsField  = 2 // RouteConfiguration.virtual_hosts
-	routesField = 3 // VirtualHost.routes
+	chainsField     = 3 // Listener.filter_chains
+	filterListField = 9 // Listener.listener_filters
+	configField     = 5 // ScopedRouteConfiguration.route_configuration
+	hostsField      = 2 // RouteConfiguration.virtual_hosts
+	routesField     = 3 // VirtualHost.routes
 )
 
 // NewResource is a resource of a body that was marshalled elsewhere. It checks

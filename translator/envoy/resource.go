@@ -79,6 +79,8 @@ func (r *Resource) Message() (proto.Message, error) {
 		m = &routev3.ScopedRouteConfiguration{}
 	case ChainType:
 		m = &listenerv3.FilterChain{}
+	case DatagramType:
+		m = &listenerv3.ListenerFilter{}
 	case HostType:
 		m = &routev3.VirtualHost{}
 	default:

@@ -51,8 +51,7 @@ func givenChain(l *ir.Listener, c *ir.Chain) (*listenerv3.FilterChain, error) {
 		out.FilterChainMatch = bySNI(c.ServerName)
 	}
 	var alpn []string
-	switch {
-	case c.Scope != "":
+	if c.Scope != "" {
 		if err := checkListener(c.Scope); err != nil {
 			return nil, err
 		}
@@ -61,12 +60,6 @@ func givenChain(l *ir.Listener, c *ir.Chain) (*listenerv3.FilterChain, error) {
 			return nil, err
 		}
 		out.Filters, alpn = []*listenerv3.Filter{filter}, httpALPN
-	case c.TCP != nil:
-		filter, err := tcpFilter(c.TCP)
-		if err != nil {
-			return nil, err
-		}
-		out.Filters = []*listenerv3.Filter{filter}
 	}
 	if c.TLS == nil {
 		return out, nil

@@ -36,6 +36,8 @@ type Listener struct {
 	Port    uint32
 	// TLS terminates TLS (or passes it through, by host).
 	TLS bool
+	// UDP takes datagrams; TLS is then false, and Chains empty.
+	UDP bool
 	// Profile is for TLS listeners: the default chain's parameters.
 	Profile TLSProfile
 	// Chains, when not nil, are all that the listener has (a Gateway's port);
@@ -46,7 +48,7 @@ type Listener struct {
 }
 
 // Chain is what a listener does with the connections for one server name: it
-// serves HTTP where Scope is set, forwards bytes where TCP is, else closes.
+// serves HTTP where Scope is set, else closes. What forwards bytes is a TCPRoute.
 type Chain struct {
 	// ServerName is an exact name or a wildcard "*.example.com", sent by SNI, or
 	// "*": any other, and none. A cleartext listener has "*" alone.
@@ -54,9 +56,7 @@ type Chain struct {
 	// Scope names the table of hosts that HTTP requests are looked up in, as
 	// Listener does in VirtualHost.
 	Scope string
-	// TCP's own Listener, Host and Certificate are not looked at.
-	TCP *TCPRoute
-	// TLS is nil where TLS is passed through, and for cleartext.
+	// TLS is nil where connections are closed.
 	TLS *Termination
 }
 
@@ -90,19 +90,39 @@ type HostCertificate struct {
 	OwnChain bool
 }
 
-// TCPRoute forwards the bytes of connections with one SNI.
+// TCPRoute forwards the bytes of connections with one SNI, or of all of a
+// listener; as Site.UDP it forwards datagrams.
 type TCPRoute struct {
 	Listener string
-	Host     string // SNI: exact or wildcard
+	Host     string // SNI: exact, wildcard, or "*" for any and none
+	// Plain says that the listener does not look for TLS: Host is "*".
+	Plain bool
 	// Certificate terminates TLS; nil passes it through.
 	Certificate *CertificateRef
 	Profile     TLSProfile
+	// Termination terminates TLS in the way of a Gateway's listener;
+	// Certificate and Profile are then not set.
+	Termination *Termination
 	// Backends by weight; empty refuses the connection (fail closed).
 	Backends []Backend
+	// Refused is the weight of backends that cannot be reached as asked: their
+	// share of the connections is closed, of datagrams dropped.
+	Refused uint32
 	// IdleTimeout of 0 is the default of 9001 s.
 	IdleTimeout time.Duration
 	Origin      ObjectRef
 	Failure     string
+}
+
+// Certificates are those that the route presents to clients.
+func (t *TCPRoute) Certificates() []CertificateRef {
+	switch {
+	case t.Termination != nil:
+		return t.Termination.Certificates
+	case t.Certificate != nil:
+		return []CertificateRef{*t.Certificate}
+	}
+	return nil
 }
 
 // Site is what one root object serves under one host name of one fleet, or a
@@ -113,6 +133,8 @@ type Site struct {
 	VirtualHosts []VirtualHost     // one per listener, sorted by Listener
 	Certificates []HostCertificate // at most one per listener
 	TCP          *TCPRoute
+	// UDP is what a UDP listener of a Gateway does with its datagrams.
+	UDP *TCPRoute
 }
 
 // KeyPair is a parsed and checked certificate chain with its private key.
@@ -168,10 +190,18 @@ func (s *Site) Origin() ObjectRef {
 	if len(s.VirtualHosts) > 0 {
 		return s.VirtualHosts[0].Origin
 	}
-	if s.TCP != nil {
-		return s.TCP.Origin
+	if x := s.Stream(); x != nil {
+		return x.Origin
 	}
 	return ObjectRef{}
+}
+
+// Stream is the site's TCP or UDP route, nil for none.
+func (s *Site) Stream() *TCPRoute {
+	if s.UDP != nil {
+		return s.UDP
+	}
+	return s.TCP
 }
 
 // Upstreams yields every upstream that the site uses, with repetitions.
@@ -184,11 +214,12 @@ func (s *Site) Upstreams() iter.Seq[*Upstream] {
 				}
 			}
 		}
-		if s.TCP == nil {
+		x := s.Stream()
+		if x == nil {
 			return
 		}
-		for i := range s.TCP.Backends {
-			if !yield(s.TCP.Backends[i].Upstream) {
+		for i := range x.Backends {
+			if !yield(x.Backends[i].Upstream) {
 				return
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -20,6 +21,8 @@ const (
 	HTTP2 Protocol = "h2"
 	// TCP carries bytes: a TCP proxy's upstream.
 	TCP Protocol = "tcp"
+	// UDP carries datagrams.
+	UDP Protocol = "udp"
 )
 
 // Upstream describes how to reach one Service port from a route. All of it is
@@ -68,28 +71,63 @@ func (u *Upstream) canonical() []byte {
 }
 
 // AssignmentName is the name of the load assignment (EDS service_name) that
-// holds the upstream's endpoints: namespace/service/port, with the health port
-// behind it where one is set. Empty for an ExternalName.
+// holds the upstream's endpoints: see Assignment. Empty for an ExternalName.
 func (u *Upstream) AssignmentName() string {
 	if u.ExternalName != "" {
 		return ""
 	}
-	return Assignment{Service: u.Service, HealthPort: u.HealthPort}.Name()
+	return u.Assignment().Name()
+}
+
+// Assignment is the set of endpoints of an upstream that has no ExternalName.
+func (u *Upstream) Assignment() Assignment {
+	return Assignment{Service: u.Service, HealthPort: u.HealthPort, UDP: u.Protocol == UDP}
 }
 
 // Assignment identifies one set of endpoints.
 type Assignment struct {
 	Service    ServicePort
 	HealthPort int32
+	// UDP says that the Service port is one for UDP.
+	UDP bool
 }
 
-// Name returns the EDS resource name.
+// assignmentUDP stands in a name in the place of a health port.
+const assignmentUDP = "udp"
+
+// Name returns the EDS resource name: namespace/service/port, with the health
+// port behind it where one is set, or "udp".
 func (a Assignment) Name() string {
 	n := a.Service.Namespace + "/" + a.Service.Name.Name + "/" + strconv.Itoa(int(a.Service.Port))
-	if a.HealthPort != 0 {
+	switch {
+	case a.UDP:
+		n += "/" + assignmentUDP
+	case a.HealthPort != 0:
 		n += "/" + strconv.Itoa(int(a.HealthPort))
 	}
 	return n
+}
+
+// ParseAssignment is the inverse of Name; zero for a text that is no name.
+func ParseAssignment(name string) Assignment {
+	words := strings.Split(name, "/")
+	if len(words) < 3 {
+		return Assignment{}
+	}
+	out := Assignment{Service: ServicePort{Name: Name{Namespace: words[0], Name: words[1]}, Port: parsePort(words[2])}}
+	if len(words) > 3 {
+		out.UDP = words[3] == assignmentUDP
+		out.HealthPort = parsePort(words[3])
+	}
+	return out
+}
+
+func parsePort(s string) int32 {
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil {
+		return 0 // no port: nothing is found
+	}
+	return int32(n)
 }
 
 // UpstreamTLS is how Envoy speaks TLS to a backend.

@@ -19,23 +19,27 @@ func Endpoints(svc *corev1.Service, a ir.Assignment, in []*discoveryv1.EndpointS
 	if svc == nil {
 		return out
 	}
-	traffic, ok := portName(svc, a.Service.Port)
+	protocol := corev1.ProtocolTCP
+	if a.UDP {
+		protocol = corev1.ProtocolUDP
+	}
+	traffic, ok := portName(svc, a.Service.Port, protocol)
 	if !ok {
 		return out
 	}
-	health, checked := portName(svc, a.HealthPort)
+	health, checked := portName(svc, a.HealthPort, corev1.ProtocolTCP)
 	var terminating []ir.Endpoint
 	for _, s := range in {
 		if s.AddressType == discoveryv1.AddressTypeFQDN {
 			continue // Envoy's EDS takes addresses only
 		}
-		port := slicePort(s, traffic)
+		port := slicePort(s, traffic, protocol)
 		if port == 0 {
 			continue
 		}
 		var healthPort uint32
 		if checked {
-			healthPort = slicePort(s, health)
+			healthPort = slicePort(s, health, corev1.ProtocolTCP)
 		}
 		for i := range s.Endpoints {
 			switch e := &s.Endpoints[i]; {
@@ -58,13 +62,13 @@ func Endpoints(svc *corev1.Service, a ir.Assignment, in []*discoveryv1.EndpointS
 
 // portName returns the name of a Service port, which is the key into the
 // ports of EndpointSlices; the name of a single port may be empty.
-func portName(svc *corev1.Service, port int32) (string, bool) {
+func portName(svc *corev1.Service, port int32, protocol corev1.Protocol) (string, bool) {
 	if port == 0 {
 		return "", false
 	}
 	for i := range svc.Spec.Ports {
 		p := &svc.Spec.Ports[i]
-		if p.Port == port && (p.Protocol == "" || p.Protocol == corev1.ProtocolTCP) {
+		if p.Port == port && ProtocolOf(p) == protocol {
 			return p.Name, true
 		}
 	}
@@ -73,12 +77,12 @@ func portName(svc *corev1.Service, port int32) (string, bool) {
 
 // slicePort returns the target port that a slice has for a named Service port;
 // 0 when the slice does not carry the port.
-func slicePort(s *discoveryv1.EndpointSlice, name string) uint32 {
+func slicePort(s *discoveryv1.EndpointSlice, name string, protocol corev1.Protocol) uint32 {
 	for _, p := range s.Ports {
 		if p.Port == nil || *p.Port < 1 || *p.Port > 65535 {
 			continue
 		}
-		if p.Protocol != nil && *p.Protocol != corev1.ProtocolTCP {
+		if own := p.Protocol; (own == nil && protocol != corev1.ProtocolTCP) || (own != nil && *own != protocol) {
 			continue
 		}
 		if n := p.Name; (n == nil && name == "") || (n != nil && *n == name) {

@@ -54,7 +54,11 @@ func chooseProtocol(d *draft) *Problem {
 	if word == wordH2 || word == wordH2C {
 		d.out.Protocol = ir.HTTP2
 	}
-	if d.request.TCP {
+	switch {
+	case d.request.UDP:
+		d.out.Protocol = ir.UDP
+		return nil // there is no TLS over datagrams
+	case d.request.TCP:
 		d.out.Protocol = ir.TCP
 	}
 	if word == wordTLS || word == wordH2 {

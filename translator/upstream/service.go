@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -20,7 +21,11 @@ func findService(d *draft) *Problem {
 }
 
 func findPort(d *draft) (p *Problem) {
-	d.port, p = d.tcpPort(d.request.Service.Port)
+	protocol := corev1.ProtocolTCP
+	if d.request.UDP {
+		protocol = corev1.ProtocolUDP
+	}
+	d.port, p = d.findPort(d.request.Service.Port, protocol)
 	return p
 }
 
@@ -29,31 +34,36 @@ func findHealthPort(d *draft) *Problem {
 	if health == 0 || health == d.request.Service.Port {
 		return nil
 	}
-	if _, p := d.tcpPort(health); p != nil {
+	if _, p := d.findPort(health, corev1.ProtocolTCP); p != nil {
 		return p
 	}
 	d.out.HealthPort = health
 	return nil
 }
 
-// tcpPort finds a port of the Service by number. One number may stand there
+// findPort finds a port of the Service by number. One number may stand there
 // twice, for UDP and for TCP.
-func (d *draft) tcpPort(number int32) (*corev1.ServicePort, *Problem) {
+func (d *draft) findPort(number int32, protocol corev1.Protocol) (*corev1.ServicePort, *Problem) {
 	var other corev1.Protocol
 	for i := range d.service.Spec.Ports {
 		port := &d.service.Spec.Ports[i]
 		if port.Port != number {
 			continue
 		}
-		if port.Protocol == "" || port.Protocol == corev1.ProtocolTCP {
+		if ProtocolOf(port) == protocol {
 			return port, nil
 		}
-		other = port.Protocol
+		other = ProtocolOf(port)
 	}
-	if other != "" {
+	if other != "" && protocol == corev1.ProtocolTCP {
 		return nil, d.unresolved(reason.PortNotTCP, reason.FormatPortNotTCP.With(other))
 	}
 	return nil, d.unresolved(reason.PortNotFound, reason.FormatPortNotFound.With(number, d.request.Service.Name))
+}
+
+// ProtocolOf is the transport of a Service port: TCP unless it says another.
+func ProtocolOf(p *corev1.ServicePort) corev1.Protocol {
+	return cmp.Or(p.Protocol, corev1.ProtocolTCP)
 }
 
 // refuseOwnHost keeps an ExternalName from naming Envoy's own host or link: a

@@ -63,6 +63,8 @@ type Request struct {
 	Validation *Validation
 	// TCP carries bytes rather than HTTP.
 	TCP bool
+	// UDP carries datagrams, to a UDP port of the Service.
+	UDP bool
 	// Hosts are the Host rewrites that set the SNI, the first that is not
 	// empty wins: service, then route.
 	Hosts []string

@@ -147,7 +147,7 @@ func chooseALPN(d *draft) *Problem {
 		d.out.TLS.ALPN = alpnHTTP2
 	case ir.HTTP1:
 		d.out.TLS.ALPN = alpnHTTP1
-	case ir.TCP: // the two ends agree by themselves
+	case ir.TCP, ir.UDP: // the two ends agree by themselves
 	}
 	return nil
 }

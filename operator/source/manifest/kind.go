@@ -66,6 +66,9 @@ func gatewayKinds(custom map[schema.GroupVersionKind]*customSchema) []kind {
 		customKind(custom, gateway.WithKind("ListenerSet"), func(o *gatewayv1.ListenerSet) any { return &o.Spec }),
 		customKind(custom, gateway.WithKind("HTTPRoute"), func(o *gatewayv1.HTTPRoute) any { return &o.Spec }),
 		customKind(custom, gateway.WithKind("GRPCRoute"), func(o *gatewayv1.GRPCRoute) any { return &o.Spec }),
+		customKind(custom, gateway.WithKind("TLSRoute"), func(o *gatewayv1.TLSRoute) any { return &o.Spec }),
+		customKind(custom, gateway.WithKind("TCPRoute"), func(o *gatewayv1.TCPRoute) any { return &o.Spec }),
+		customKind(custom, gateway.WithKind("UDPRoute"), func(o *gatewayv1.UDPRoute) any { return &o.Spec }),
 		customKind(custom, gateway.WithKind("BackendTLSPolicy"), func(o *gatewayv1.BackendTLSPolicy) any { return &o.Spec }),
 		customKind(custom, gateway.WithKind("ReferenceGrant"), func(o *gatewayv1.ReferenceGrant) any { return &o.Spec }),
 	}

@@ -4,44 +4,68 @@ import (
 	"fmt"
 	"slices"
 
-	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
-
 	"github.com/signetproxy/signet/translator/gatewayapi"
 	"github.com/signetproxy/signet/translator/reason"
 )
 
-// conflicts finds the sections that cannot share a port. Of one object all are
-// refused; of several objects the first one keeps the port.
+// conflicts finds the sections that cannot share a port. Those of earlier
+// objects keep it; what is left of one object and clashes is refused together.
 func (g *Gateway) conflicts() {
-	for i := range g.Sections {
-		s := &g.Sections[i]
-		if s.Fault != nil {
-			continue
+	for first := 0; first < len(g.Sections); {
+		next := first
+		for next < len(g.Sections) && g.Sections[next].Parent == g.Sections[first].Parent {
+			next++
 		}
-		for j := range g.Sections {
-			o := &g.Sections[j]
-			same := o.Parent == s.Parent
-			if i == j || o.Fault != nil || (!same && (j > i || o.Conflict != nil)) {
-				continue
-			}
-			if why := clash(s, o); why != "" {
-				s.Conflict = &gatewayapi.Fault{Reason: why, Message: fmt.Sprintf(
-					"port %d: listener %q of %s has protocol %s and hostname %q", s.Port, o.Name, o.Parent, o.Protocol, o.Host)}
-				break
-			}
+		g.conflictsOf(first, next)
+		first = next
+	}
+}
+
+// conflictsOf judges the sections of one object, from first to before next.
+func (g *Gateway) conflictsOf(first, next int) {
+	for i := first; i < next; i++ {
+		g.Sections[i].Conflict = g.clashing(i, 0, first)
+	}
+	// All are judged by what was left before any of them is refused.
+	found := make([]*gatewayapi.Fault, next-first)
+	for i := first; i < next; i++ {
+		found[i-first] = g.clashing(i, first, next)
+	}
+	for i, f := range found {
+		if f != nil {
+			g.Sections[first+i].Conflict = f
 		}
 	}
 }
 
+// clashing is why a section cannot be served beside those from first to before
+// next that can be; nil when it can, or cannot be served anyway.
+func (g *Gateway) clashing(i, first, next int) *gatewayapi.Fault {
+	s := &g.Sections[i]
+	if !s.Served() {
+		return nil
+	}
+	for j := first; j < next; j++ {
+		o := &g.Sections[j]
+		if i == j || !o.Served() {
+			continue
+		}
+		if why := clash(s, o); why != "" {
+			return &gatewayapi.Fault{Reason: why, Message: fmt.Sprintf(
+				"port %d: listener %q of %s has protocol %s and hostname %q", s.Port, o.Name, o.Parent, o.Protocol, o.Host)}
+		}
+	}
+	return nil
+}
+
 // clash is why two sections cannot both be served; "" when they can.
 func clash(a, b *Section) reason.Reason {
-	udp := a.Protocol == gatewayv1.UDPProtocolType
-	if a.Port != b.Port || udp != (b.Protocol == gatewayv1.UDPProtocolType) {
+	if a.Port != b.Port || a.UDP() != b.UDP() {
 		return ""
 	}
 	switch {
-	case a.TLS() != b.TLS(), a.HTTP() != b.HTTP() && !a.TLS():
-		return reason.ProtocolConflict
+	case a.TLS() != b.TLS(), !a.TLS() && (!a.HTTP() || !b.HTTP()):
+		return reason.ProtocolConflict // among TCP and UDP the port alone tells them apart
 	case a.Host == b.Host && a.Protocol != b.Protocol:
 		return reason.ProtocolConflict
 	case a.Host == b.Host:
@@ -52,14 +76,14 @@ func clash(a, b *Section) reason.Reason {
 }
 
 // overlaps says that a client's connection to one section may be used, by its
-// certificate's names, for hosts of another.
+// certificate's names, for hosts of another: both terminate TLS.
 func (g *Gateway) overlaps(s *Section) (other *Section) {
-	if s.Protocol != gatewayv1.HTTPSProtocolType || !s.Served() {
+	if !s.Terminates() || !s.Served() {
 		return nil
 	}
 	for i := range g.Sections {
 		o := &g.Sections[i]
-		if o.Port != s.Port || o == s || o.Protocol != s.Protocol || !o.Served() {
+		if o.Port != s.Port || o == s || !o.Terminates() || !o.Served() {
 			continue
 		}
 		if _, ok := gatewayapi.Intersect(o.Host, s.Host); ok {
@@ -95,7 +119,7 @@ func (g *Gateway) Binds() []Bind {
 }
 
 func (g *Gateway) bind(s *Section) Bind {
-	return Bind{Address: g.Address, Port: g.Bound(s.Port), UDP: s.Protocol == gatewayv1.UDPProtocolType}
+	return Bind{Address: g.Address, Port: g.Bound(s.Port), UDP: s.UDP()}
 }
 
 // Place takes the ports away that others on the fleet have: taken says who. A

@@ -40,6 +40,9 @@ type Facts interface {
 var routeKinds = map[gatewayv1.ProtocolType][]string{
 	gatewayv1.HTTPProtocolType:  {gatewayapi.KindHTTPRoute, gatewayapi.KindGRPCRoute},
 	gatewayv1.HTTPSProtocolType: {gatewayapi.KindHTTPRoute, gatewayapi.KindGRPCRoute},
+	gatewayv1.TLSProtocolType:   {gatewayapi.KindTLSRoute},
+	gatewayv1.TCPProtocolType:   {gatewayapi.KindTCPRoute},
+	gatewayv1.UDPProtocolType:   {gatewayapi.KindUDPRoute},
 }
 
 // Merge reads a Gateway and the ListenerSets that name it.

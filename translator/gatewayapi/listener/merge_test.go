@@ -92,8 +92,32 @@ func TestMerge(t *testing.T) {
 		},
 		"nothing left": {
 			reason:  "the Gateway is not accepted",
-			gateway: `{listeners: [{name: x, port: 80, protocol: TCP}]}`,
+			gateway: `{listeners: [{name: x, port: 80, protocol: example.com/odd}]}`,
 			want:    "gw/x UnsupportedProtocol, gateway ListenersNotValid",
+		},
+		"TCP and UDP": {
+			reason:  "a port of TCP is one listener's alone, and another port than that of UDP",
+			gateway: `{listeners: [{name: x, port: 80, protocol: TCP}, {name: w, port: 80, protocol: UDP}, {name: v, port: 81, protocol: UDP}, {name: z, port: 81, protocol: UDP}]}`,
+			want:    "gw/x served, gw/w served, gw/v ProtocolConflict, gw/z ProtocolConflict",
+		},
+		"TCP and HTTP": {
+			reason:  "bytes and requests cannot be told apart",
+			gateway: `{listeners: [{name: x, port: 80, protocol: TCP}, {name: w, port: 80, protocol: HTTP, hostname: a.test}, {name: v, port: 81, protocol: TCP}, {name: z, port: 81, protocol: TLS, tls: {mode: Passthrough}}]}`,
+			want:    "gw/x ProtocolConflict, gw/w ProtocolConflict, gw/v ProtocolConflict, gw/z ProtocolConflict, gateway ListenersNotValid",
+		},
+		"modes of TLS": {
+			reason:  "share a port by hostname, also with HTTPS",
+			gateway: `{listeners: [{name: x, port: 443, protocol: TLS, tls: {mode: Passthrough}}, {name: w, port: 443, protocol: TLS, hostname: a.test}, {name: v, port: 443, protocol: HTTPS, hostname: b.test}, {name: z, port: 443, protocol: TLS, hostname: b.test}]}`,
+			want:    "gw/x served, gw/w served, gw/v ProtocolConflict, gw/z ProtocolConflict",
+		},
+		"TCP in a set": {
+			reason:  "who was there before keeps the port",
+			gateway: `{listeners: [{name: x, port: 80, protocol: HTTP, hostname: a.test}], ` + all + `}`,
+			sets: map[string]string{
+				"s1": `{parentRef: {name: gw}, listeners: [{name: x, port: 80, protocol: TCP}, {name: w, port: 81, protocol: TCP}]}`,
+				"s2": `{parentRef: {name: gw}, listeners: [{name: w, port: 81, protocol: TCP}]}`,
+			},
+			want: "gw/x served, s1/x ProtocolConflict, s1/w served, s2/w ProtocolConflict",
 		},
 		"sets": {
 			reason:  "the Gateway's own go first, then the first by name",
@@ -103,6 +127,15 @@ func TestMerge(t *testing.T) {
 				"s2": `{parentRef: {name: gw}, listeners: [{name: w, port: 80, protocol: HTTP, hostname: b.test}]}`,
 			},
 			want: "gw/x served, s1/x HostnameConflict, s1/w served, s2/w HostnameConflict",
+		},
+		"sets whose own listeners clash": {
+			reason:  "what has lost to the Gateway takes nothing from its own set",
+			gateway: `{listeners: [{name: x, port: 80, protocol: HTTP, hostname: a.test}], ` + all + `}`,
+			sets: map[string]string{
+				"s1": `{parentRef: {name: gw}, listeners: [{name: x, port: 80, protocol: HTTP, hostname: b.test}, {name: w, port: 80, protocol: TCP}, {name: v, port: 81, protocol: TCP}, {name: u, port: 81, protocol: HTTP}]}`,
+				"s2": `{parentRef: {name: gw}, listeners: [{name: x, port: 80, protocol: HTTP, hostname: c.test}, {name: v, port: 81, protocol: TCP}]}`,
+			},
+			want: "gw/x served, s1/x served, s1/w ProtocolConflict, s1/v ProtocolConflict, s1/u ProtocolConflict, s2/x served, s2/v served",
 		},
 		"sets not allowed": {
 			reason:  "no listener of theirs",
@@ -163,6 +196,39 @@ func TestOwns(t *testing.T) {
 		if diff := cmp.Diff(elsewhere[s.Name], g.Elsewhere(s)); diff != "" {
 			t.Errorf("hosts elsewhere than in %s: -want, +got:\n%s", s.Name, diff)
 		}
+	}
+}
+
+// A server name belongs to one section of a port whatever the protocols, and a
+// UDP port is none of its namesake's.
+func TestStream(t *testing.T) {
+	g := Merge(facts{}, Class{Ours: true}, gateway(t, `{listeners: [
+		{name: any, port: 443, protocol: TLS, tls: {mode: Passthrough}}, {name: wild, port: 443, protocol: TLS, hostname: "*.x.test"},
+		{name: https, port: 443, protocol: HTTPS, hostname: "*.h.x.test"}, {name: udp, port: 443, protocol: UDP}, {name: tcp, port: 80, protocol: TCP},
+		{name: odd, port: 443, protocol: HTTPS, hostname: udp}]}`), nil)
+	cases := map[string]struct{ reason, port, host, want string }{
+		"any":       {"the rest", "a/gw/443", "other.test", "any"},
+		"wild":      {"the wildcard", "a/gw/443", "b.x.test", "wild"},
+		"https":     {"of requests, not of connections", "a/gw/443", "a.h.x.test", ""},
+		"wider":     {"than the HTTPS section", "a/gw/443", "*.x.test", "wild"},
+		"tcp":       {"all of it", "a/gw/80", "*", "tcp"},
+		"udp":       {"another transport", "a/gw/udp/443", "*", "udp"},
+		"not a UDP": {"the scope of the HTTPS section", "a/gw/443/udp", "*", ""},
+	}
+	for name, tc := range cases {
+		got := ""
+		if s := g.Stream(tc.port, tc.host); s != nil {
+			got = s.Name
+		}
+		if got != tc.want {
+			t.Errorf("%s (%s): %q, want %q", name, tc.reason, got, tc.want)
+		}
+	}
+	if diff := cmp.Diff([]string{"a/gw/443", "a/gw/udp/443", "a/gw/80"}, g.Ports()); diff != "" {
+		t.Errorf("ports: -want, +got:\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"a/gw/443/*.h.x.test", "a/gw/443/udp"}, g.Scopes()); diff != "" {
+		t.Errorf("scopes: -want, +got:\n%s", diff)
 	}
 }
 

@@ -19,7 +19,7 @@ func (g *Gateway) Ports() []string {
 	var out []string
 	for i := range g.Sections {
 		s := &g.Sections[i]
-		if name := g.PortName(s.Port, s.Protocol == gatewayv1.UDPProtocolType); s.Served() && !slices.Contains(out, name) {
+		if name := g.PortName(s); s.Served() && !slices.Contains(out, name) {
 			out = append(out, name)
 		}
 	}
@@ -69,6 +69,9 @@ func (g *Gateway) Exposure() *Exposure {
 func (g *Gateway) Scopes() []string {
 	var out []string
 	g.eachServed(func(s *Section) {
+		if !s.HTTP() {
+			return
+		}
 		if scope := g.Scope(s); !slices.Contains(out, scope) {
 			out = append(out, scope)
 		}
@@ -92,24 +95,34 @@ func (g *Gateway) eachServed(f func(*Section)) {
 		return
 	}
 	for i := range g.Sections {
-		if s := &g.Sections[i]; s.Served() && s.HTTP() {
+		if s := &g.Sections[i]; s.Served() {
 			f(s)
 		}
 	}
 }
 
-// Listener is the listener of one port of a Gateway.
+// Listener is the listener of one port of a Gateway. Chains that forward
+// connections as they are belong to routes: here they close them, so that no
+// wider section takes what no route does.
 func (g *Gateway) Listener(refs *References, name string) *ir.Listener {
 	out := &ir.Listener{Name: name, Address: g.Address, CORS: true}
 	for i := range g.Sections {
 		s := &g.Sections[i]
-		if !s.Served() || g.PortName(s.Port, s.Protocol == gatewayv1.UDPProtocolType) != name {
+		if !s.Served() || g.PortName(s) != name {
 			continue
 		}
 		out.Port = g.Bound(s.Port)
-		if s.TLS() {
-			out.TLS = true
+		if s.Protocol == gatewayv1.HTTPProtocolType {
+			continue
+		}
+		if out.TLS, out.UDP = s.TLS(), s.UDP(); out.Chains == nil {
+			out.Chains = []ir.Chain{}
+		}
+		switch {
+		case s.HTTP():
 			out.Chains = append(out.Chains, g.chain(s, &refs.Sections[i]))
+		case s.TLS():
+			out.Chains = append(out.Chains, ir.Chain{ServerName: s.Host})
 		}
 	}
 	slices.SortFunc(out.Chains, func(a, b ir.Chain) int { return strings.Compare(a.ServerName, b.ServerName) })
@@ -124,6 +137,15 @@ func (g *Gateway) chain(s *Section, r *SectionReferences) ir.Chain {
 		return out
 	}
 	out.Scope = g.Scope(s)
-	out.TLS = &ir.Termination{Certificates: r.Certificates, Profile: r.Profile, Client: r.Validation}
+	out.TLS = r.Termination()
 	return out
+}
+
+// Termination is how the section speaks TLS to clients; nil where it does not,
+// or must not for want of what Closed says.
+func (s *SectionReferences) Termination() *ir.Termination {
+	if s.Closed != nil || len(s.Certificates) == 0 {
+		return nil
+	}
+	return &ir.Termination{Certificates: s.Certificates, Profile: s.Profile, Client: s.Validation}
 }

@@ -33,6 +33,16 @@ type References struct {
 	Insecure bool
 }
 
+// Of returns the references of one of a Gateway's sections.
+func (r *References) Of(g *Gateway, s *Section) *SectionReferences {
+	for i := range r.Sections {
+		if &g.Sections[i] == s {
+			return &r.Sections[i]
+		}
+	}
+	return &SectionReferences{}
+}
+
 // SectionReferences are those of one section.
 type SectionReferences struct {
 	Certificates []ir.CertificateRef

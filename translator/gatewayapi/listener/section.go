@@ -87,20 +87,25 @@ func (s *Section) TLS() bool {
 // Terminates says that the section needs certificates.
 func (s *Section) Terminates() bool { return s.TLS() && !s.Passthrough }
 
-// PortName is the name of the listener of one port.
-func (g *Gateway) PortName(port int32, udp bool) string {
-	name := g.Name.String() + "/" + strconv.Itoa(int(port))
-	if udp {
-		name += "/udp"
+// UDP says that the section takes datagrams.
+func (s *Section) UDP() bool { return s.Protocol == gatewayv1.UDPProtocolType }
+
+// PortName is the name of the listener that a section is part of. No host can
+// make a scope's name one of these.
+func (g *Gateway) PortName(s *Section) string {
+	port := strconv.Itoa(int(s.Port))
+	if s.UDP() {
+		port = "udp/" + port
 	}
-	return name
+	return g.Name.String() + "/" + port
 }
 
 // Scope is the name of the table that a section's hosts are looked up in: one
-// for all sections of a cleartext port, one for each section with TLS.
+// for each HTTPS section, one for all others of a port. Where requests are not
+// routed it is the chains of the port, by server name.
 func (g *Gateway) Scope(s *Section) string {
-	name := g.PortName(s.Port, s.Protocol == gatewayv1.UDPProtocolType)
-	if s.TLS() {
+	name := g.PortName(s)
+	if s.Protocol == gatewayv1.HTTPSProtocolType {
 		name += "/" + s.Host
 	}
 	return name
@@ -124,7 +129,7 @@ func (g *Gateway) Owns(s *Section, host string) bool {
 	}
 	for i := range g.Sections {
 		o := &g.Sections[i]
-		if o.Port == s.Port && o.HTTP() == s.HTTP() && o.TLS() == s.TLS() && o.Served() && o != s &&
+		if o.Port == s.Port && o.UDP() == s.UDP() && o.TLS() == s.TLS() && o.Served() && o != s &&
 			gatewayapi.Covers(o.Host, host) && gatewayapi.CompareHosts(o.Host, s.Host) < 0 {
 			return false
 		}
@@ -170,10 +175,11 @@ func (g *Gateway) Find(scope, host string) *Section {
 	return nil
 }
 
-// Of returns a section that looks its hosts up in a scope, nil for none.
-func (g *Gateway) Of(scope string) *Section {
+// Stream returns the section whose connections, or datagrams, for a server
+// name are forwarded as they are, by the listener's name; nil for none.
+func (g *Gateway) Stream(port, host string) *Section {
 	for i := range g.Sections {
-		if s := &g.Sections[i]; s.Served() && s.HTTP() && g.Scope(s) == scope {
+		if s := &g.Sections[i]; s.Served() && !s.HTTP() && g.PortName(s) == port && g.Owns(s, host) {
 			return s
 		}
 	}

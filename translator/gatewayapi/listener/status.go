@@ -116,9 +116,12 @@ func sectionConditions(g *Gateway, s *Section, r *SectionReferences, troubles Tr
 		c.False(reason.ConditionConflicted, reason.NoConflicts, "no other listener has the port and the hostname")
 	}
 	if o := g.overlaps(s); o != nil {
-		c.True(reason.ConditionOverlappingTLSConfig, reason.OverlappingHostnames, fmt.Sprintf(
-			"hostname %q overlaps with %q of listener %q: a request for a host of the other over this connection gets 421",
-			s.Host, o.Host, o.Name))
+		meaning := "a connection belongs to the listener that fits its server name best"
+		if s.HTTP() && o.HTTP() {
+			meaning = "a request for a host of the other over this connection gets 421"
+		}
+		c.True(reason.ConditionOverlappingTLSConfig, reason.OverlappingHostnames,
+			fmt.Sprintf("hostname %q overlaps with %q of listener %q: %s", s.Host, o.Host, o.Name, meaning))
 	}
 	return c.List()
 }

@@ -45,6 +45,9 @@ type Claim struct {
 type Parent struct {
 	Ref     gatewayv1.ParentReference
 	Gateway ir.Name
+	// Ruled says that policies count for what is forwarded from there: it is not
+	// when TLS is passed through, nor are datagrams.
+	Ruled bool
 	// Fault is why the route is not accepted there, nil when it is.
 	Fault *gatewayapi.Fault
 }
@@ -62,6 +65,17 @@ func (a *Attachment) Gateways() []ir.Name {
 	var out []ir.Name
 	for i := range a.Parents {
 		if p := &a.Parents[i]; p.Fault == nil && !slices.Contains(out, p.Gateway) {
+			out = append(out, p.Gateway)
+		}
+	}
+	return out
+}
+
+// Ruled are those that accept the route, and where policies count.
+func (a *Attachment) Ruled() []ir.Name {
+	var out []ir.Name
+	for i := range a.Parents {
+		if p := &a.Parents[i]; p.Fault == nil && p.Ruled && !slices.Contains(out, p.Gateway) {
 			out = append(out, p.Gateway)
 		}
 	}
@@ -105,12 +119,15 @@ func (a *attacher) parent(ref *gatewayv1.ParentReference) {
 	if gw == nil || !gw.Ours {
 		return
 	}
-	a.out.Parents = append(a.out.Parents, Parent{Ref: *ref, Gateway: name, Fault: a.attach(gw, parent, ref)})
+	p := Parent{Ref: *ref, Gateway: name}
+	p.Fault = a.attach(gw, parent, &p)
+	a.out.Parents = append(a.out.Parents, p)
 }
 
 // attach tries the sections of a parent, each rule in turn, so that the fault
 // says how far the route got.
-func (a *attacher) attach(gw *listener.Gateway, parent ir.ObjectRef, ref *gatewayv1.ParentReference) *gatewayapi.Fault {
+func (a *attacher) attach(gw *listener.Gateway, parent ir.ObjectRef, p *Parent) *gatewayapi.Fault {
+	ref := &p.Ref
 	fault := &gatewayapi.Fault{Reason: reason.NoMatchingParent,
 		Message: fmt.Sprintf("%s has no listener%s", parent, asked(ref))}
 	attached := false
@@ -132,7 +149,7 @@ func (a *attacher) attach(gw *listener.Gateway, parent ir.ObjectRef, ref *gatewa
 				"no hostname of the route is one of a listener of %s: listener %q has %q", parent, s.Name, s.Host)}
 			continue
 		}
-		attached = true
+		attached, p.Ruled = true, p.Ruled || (!s.Passthrough && !s.UDP())
 		a.claim(gw, s, hosts)
 	}
 	if attached {

@@ -28,7 +28,8 @@ type speech struct {
 	kind string // of the route
 	// http2 is spoken whatever the port says (GRPCRoute).
 	http2 bool
-	tcp   bool
+	// tcp forwards bytes, udp datagrams.
+	tcp, udp bool
 }
 
 // failure is the status code for what cannot be reached as asked.
@@ -48,39 +49,38 @@ type reader struct {
 
 // backend decides how a backend is reached; a fault says why it cannot be.
 func (r *reader) backend(ref *gatewayv1.BackendObjectReference) (*ir.Upstream, *gatewayapi.Fault) {
+	return r.reach(ref, !r.speech.udp)
+}
+
+// reach is backend, of which policies are left out where they do not rule: what
+// is passed on is then encrypted already, or datagrams.
+func (r *reader) reach(ref *gatewayv1.BackendObjectReference, ruled bool) (*ir.Upstream, *gatewayapi.Fault) {
 	service, f := r.service(ref)
 	if f != nil {
 		return nil, f
 	}
-	svc, ok := r.objects.Service(service.Name)
-	if !ok || svc == nil {
-		r.uses(policy.Target{Service: service.Name})
-		return nil, &gatewayapi.Fault{Reason: reason.BackendNotFound, Message: reason.FormatServiceNotFound.With(service.Name)}
+	port, f := r.findPort(service, ruled)
+	if f != nil {
+		return nil, f
 	}
-	if svc.Spec.Type == corev1.ServiceTypeExternalName {
-		return nil, &gatewayapi.Fault{Reason: reason.ExternalNameNotAllowed,
-			Message: fmt.Sprintf("Service %q is of type ExternalName, which routes of the Gateway API do not reach", service.Name)}
-	}
-	port := tcpPort(svc, service.Port)
-	if port == nil {
-		r.uses(policy.Target{Service: service.Name})
-		return nil, &gatewayapi.Fault{Reason: reason.BackendNotFound, Message: reason.FormatPortNotFound.With(service.Port, service.Name)}
-	}
-	r.uses(policy.Target{Service: service.Name, Section: port.Name})
 	request := upstream.Request{
-		Service: service, Transport: &upstream.Transport{HTTP2: r.speech.http2}, TCP: r.speech.tcp,
+		Service: service, Transport: &upstream.Transport{HTTP2: r.speech.http2}, TCP: r.speech.tcp, UDP: r.speech.udp,
 		LoadBalancer: ir.LoadBalancer{Policy: ir.RoundRobin},
 	}
-	app := gatewayapi.Or(port.AppProtocol, "")
-	request.Transport.HTTP2 = request.Transport.HTTP2 || (app == appH2C && !r.speech.tcp)
-	switch p := r.objects.Policy(service.Name, port); {
+	app, stream := gatewayapi.Or(port.AppProtocol, ""), r.speech.tcp || r.speech.udp
+	request.Transport.HTTP2 = request.Transport.HTTP2 || (app == appH2C && !stream)
+	var p *policy.Policy
+	if ruled {
+		p = r.objects.Policy(service.Name, port)
+	}
+	switch {
 	case p != nil && p.Fault != nil:
 		// Whoever asked for TLS does not get plaintext.
 		return nil, &gatewayapi.Fault{Reason: reason.InvalidBackendTLSPolicy, Message: fmt.Sprintf(
 			"Service %q: BackendTLSPolicy %q cannot be honoured: %s", service.Name, p.Name, p.Fault.Message)}
 	case p != nil:
 		request.Transport.TLS, request.Validation = true, p.Validation
-	case app == appWSS:
+	case app == appWSS && !stream:
 		return nil, &gatewayapi.Fault{Reason: reason.UnsupportedProtocol, Message: fmt.Sprintf(
 			"appProtocol %q of Service %q needs a BackendTLSPolicy", app, service.Name)}
 	}
@@ -89,6 +89,26 @@ func (r *reader) backend(ref *gatewayv1.BackendObjectReference) (*ir.Upstream, *
 		return nil, &gatewayapi.Fault{Reason: problem.Reason, Message: problem.Message}
 	}
 	return u, nil
+}
+
+// findPort finds what a reference leads to, and notes it.
+func (r *reader) findPort(service ir.ServicePort, ruled bool) (*corev1.ServicePort, *gatewayapi.Fault) {
+	svc, ok := r.objects.Service(service.Name)
+	if !ok || svc == nil {
+		r.uses(ruled, policy.Target{Service: service.Name})
+		return nil, &gatewayapi.Fault{Reason: reason.BackendNotFound, Message: reason.FormatServiceNotFound.With(service.Name)}
+	}
+	if svc.Spec.Type == corev1.ServiceTypeExternalName {
+		return nil, &gatewayapi.Fault{Reason: reason.ExternalNameNotAllowed,
+			Message: fmt.Sprintf("Service %q is of type ExternalName, which routes of the Gateway API do not reach", service.Name)}
+	}
+	port := r.port(svc, service.Port)
+	if port == nil {
+		r.uses(ruled, policy.Target{Service: service.Name})
+		return nil, &gatewayapi.Fault{Reason: reason.BackendNotFound, Message: reason.FormatPortNotFound.With(service.Port, service.Name)}
+	}
+	r.uses(ruled, policy.Target{Service: service.Name, Section: port.Name})
+	return port, nil
 }
 
 // service follows a reference to a Service port. Whether it may be followed is
@@ -114,18 +134,23 @@ func (r *reader) service(ref *gatewayv1.BackendObjectReference) (ir.ServicePort,
 	return ir.ServicePort{Name: name, Port: *ref.Port}, nil
 }
 
-func tcpPort(svc *corev1.Service, number int32) *corev1.ServicePort {
+// port finds a port by number, among those of the route's transport.
+func (r *reader) port(svc *corev1.Service, number int32) *corev1.ServicePort {
+	want := corev1.ProtocolTCP
+	if r.speech.udp {
+		want = corev1.ProtocolUDP
+	}
 	for i := range svc.Spec.Ports {
-		p := &svc.Spec.Ports[i]
-		if p.Port == number && (p.Protocol == "" || p.Protocol == corev1.ProtocolTCP) {
+		if p := &svc.Spec.Ports[i]; p.Port == number && upstream.ProtocolOf(p) == want {
 			return p
 		}
 	}
 	return nil
 }
 
-func (r *reader) uses(t policy.Target) {
-	if !slices.Contains(r.doc.Services, t) {
+// uses notes a target whose policies count, or cannot, as with UDP.
+func (r *reader) uses(ruled bool, t policy.Target) {
+	if (ruled || r.speech.udp) && !slices.Contains(r.doc.Services, t) {
 		r.doc.Services = append(r.doc.Services, t)
 	}
 }

@@ -193,8 +193,9 @@ func pathRewrite(in *gatewayv1.HTTPPathModifier, matches []ir.Match) (*ir.PathRe
 const defaultMaxAge = 5
 
 // crossOrigin reads a CORS filter. Beside credentials "*" is a literal to
-// browsers (WHATWG Fetch, 3.2.5): for methods all are named instead, headers
-// must be named by the user.
+// browsers (WHATWG Fetch, 3.2.5): Envoy then answers a preflight with the method
+// and the headers that it asks for. Nothing tells which headers a response will
+// have, so those that are exposed must be named.
 func crossOrigin(in *gatewayv1.HTTPCORSFilter) (*ir.CORS, string) {
 	age := in.MaxAge
 	if age == 0 {
@@ -209,16 +210,8 @@ func crossOrigin(in *gatewayv1.HTTPCORSFilter) (*ir.CORS, string) {
 		out.Origins = append(out.Origins, origin)
 	}
 	out.Methods, out.Headers, out.Expose = texts(in.AllowMethods), texts(in.AllowHeaders), texts(in.ExposeHeaders)
-	if !out.Credentials {
-		return out, ""
-	}
-	switch {
-	case slices.Contains(out.Expose, "*"):
+	if out.Credentials && slices.Contains(out.Expose, "*") {
 		return nil, `cors.exposeHeaders: "*" has no meaning beside allowCredentials: name the headers`
-	case slices.Contains(out.Headers, "*"):
-		return nil, `cors.allowHeaders: "*" has no meaning beside allowCredentials: name the headers`
-	case slices.Contains(out.Methods, "*"):
-		out.Methods = []string{"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
 	}
 	return out, ""
 }

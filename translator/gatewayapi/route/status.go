@@ -24,6 +24,19 @@ func Status(d *Document, a *Attachment, withheld, refused []string) gatewayv1.Ro
 	return out
 }
 
+// refsFault is why a reference does not lead to a backend that can be reached
+// from a parent.
+func (d *Document) refsFault(p *Parent) *gatewayapi.Fault {
+	switch {
+	case d.Stream == nil:
+		return d.RefsFault
+	case p.Ruled:
+		return d.Stream.Ruled.Fault
+	default:
+		return d.Stream.Passed.Fault
+	}
+}
+
 func conditions(d *Document, p *Parent, withheld, refused []string) []metav1.Condition {
 	c := gatewayapi.Conditions{Generation: d.Generation}
 	accepted := p.Fault
@@ -31,7 +44,7 @@ func conditions(d *Document, p *Parent, withheld, refused []string) []metav1.Con
 		accepted = d.Fault
 	}
 	c.Judge(reason.ConditionAccepted, accepted, reason.Accepted, reason.MessageRouteAccepted)
-	c.Judge(reason.ConditionResolvedRefs, d.RefsFault, reason.ResolvedRefs, reason.MessageRefsResolved)
+	c.Judge(reason.ConditionResolvedRefs, d.refsFault(p), reason.ResolvedRefs, reason.MessageRefsResolved)
 	dropped := append(append([]string(nil), d.Dropped...), withheld...)
 	var parts []string
 	why := reason.UnsupportedValue

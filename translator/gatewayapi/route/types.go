@@ -51,7 +51,10 @@ type Document struct {
 	Created    time.Time
 	Hosts      []string
 	Rules      []Rule
-	// Services are those that the route sends requests to, by port.
+	// Stream is where a TLSRoute, TCPRoute or UDPRoute leads, instead of Rules.
+	Stream *Stream
+	// Services are those that the route sends requests to, by port, if policies
+	// count for them.
 	Services []policy.Target
 	// RefsFault is why a reference does not lead to a usable backend.
 	RefsFault *gatewayapi.Fault
