@@ -43,6 +43,8 @@ var _ = Describe("a Gateway", Ordered, func() {
 		return func() string { return of(gateway(ctx).Status.Conditions, "Programmed") }
 	}
 
+	AfterAll(endEnvoys)
+
 	It("has a class that is accepted, when the CRDs appear", func(ctx context.Context) {
 		for _, f := range apiserver.GatewayAPI() {
 			Expect(server.InstallCRD(f)).To(Succeed())

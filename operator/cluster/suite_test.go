@@ -158,6 +158,7 @@ func condition(ctx context.Context, fleet, kind string) func() string {
 var _ = Describe("an EnvoyFleet", Ordered, func() {
 	httpAddress, httpsAddress := "", ""
 
+	AfterAll(endEnvoys)
 	BeforeAll(func(ctx context.Context) {
 		httpAddress, httpsAddress = address(), address()
 		f := &v1alpha1.EnvoyFleet{Namespace: "default", Name: "edge"}
@@ -316,6 +317,16 @@ var _ = Describe("an EnvoyFleet", Ordered, func() {
 	})
 })
 
+// running ends the Envoys of a container: they outlast the spec that started them.
+var running []func()
+
+func endEnvoys() {
+	for _, end := range running {
+		end()
+	}
+	running = nil
+}
+
 // start runs a real Envoy from what a pod is given: the mounted Secret and the
 // files that `signet envoy bootstrap` writes.
 func start(_ context.Context, fleet ir.Name, identity *corev1.Secret) {
@@ -343,7 +354,7 @@ func start(_ context.Context, fleet ir.Name, identity *corev1.Secret) {
 		"--disable-hot-restart", "--log-level", "warning", "--concurrency", "1")
 	cmd.Stderr = GinkgoWriter
 	Expect(cmd.Start()).To(Succeed())
-	DeferCleanup(func() {
+	running = append(running, func() {
 		Expect(cmd.Process.Kill()).To(Succeed())
 		_ = cmd.Wait() // it was killed
 		Expect(os.RemoveAll(folder)).To(Succeed())
