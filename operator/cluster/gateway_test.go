@@ -188,6 +188,6 @@ var _ = Describe("a Gateway", Ordered, func() {
 		change(ctx, gateway(ctx), func(g *gatewayv1.Gateway) { g.Spec.GatewayClassName = "other" })
 		Eventually(func() string { return get(ctx, "gw-signet", &appsv1.Deployment{})().Name }).Should(BeEmpty())
 		Eventually(func() bool { return slices.Contains(class(ctx).Finalizers, finalizer) }).Should(BeFalse())
-		Expect(strings.HasPrefix(get(ctx, "edge-envoy", &appsv1.Deployment{})().Name, "edge")).To(BeTrue(), "an EnvoyFleet's stay")
+		Expect(strings.HasPrefix(get(ctx, "shape-envoy", &appsv1.Deployment{})().Name, "shape")).To(BeTrue(), "an EnvoyFleet's stay")
 	})
 })
