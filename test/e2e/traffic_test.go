@@ -168,7 +168,7 @@ var _ = Describe("under traffic, no answer is unexpected", Ordered, ContinueOnFa
 		Eventually(func() string { return leader(ctx) }).ShouldNot(BeEmpty())
 		loss(where, func() {
 			old := leader(ctx)
-			Expect(c.Delete(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: old}},
+			Expect(c.Delete(ctx, &corev1.Pod{Namespace: system, Name: old},
 				client.GracePeriodSeconds(0))).To(Succeed())
 			apply(ctx, direct("after-leader", "after-leader.example.com"))
 			answered(ctx, where, "after-leader.example.com", "/", 200)
@@ -268,7 +268,7 @@ func crash(p *corev1.Pod) {
 }
 
 func evict(ctx context.Context, p *corev1.Pod) error {
-	return c.SubResource("eviction").Create(ctx, p, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name}})
+	return c.SubResource("eviction").Create(ctx, p, &policyv1.Eviction{Namespace: p.Namespace, Name: p.Name})
 }
 
 // direct is an HTTPProxy that Envoy answers by itself.
