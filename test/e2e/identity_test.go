@@ -72,10 +72,10 @@ func received(ctx context.Context, pair *tls.Certificate, secret string) ([]stri
 		if err != nil {
 			return names, err
 		}
-		for _, x := range r.Resources {
-			names = append(names, x.Name)
+		for _, x := range r.GetResources() {
+			names = append(names, x.GetName())
 		}
-		answered = r.TypeUrl == string(envoy.SecretType)
+		answered = r.GetTypeUrl() == string(envoy.SecretType)
 	}
 	return names, nil
 }

@@ -7,7 +7,6 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -38,9 +37,10 @@ var _ = Describe("the operator's rights", Ordered, ContinueOnFailure, func() {
 				}
 			}
 		})
-		DeferCleanup(func(ctx context.Context) { helm(ctx, firstTag) })
+		// Helm leaves what a hand has edited to that hand.
+		DeferCleanup(func(ctx context.Context) { helm(ctx, firstTag, "--force-conflicts") })
 		// A new leader meets the denial when it starts.
-		Expect(c.Delete(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: leader(ctx)}},
+		Expect(c.Delete(ctx, &corev1.Pod{Namespace: system, Name: leader(ctx)},
 			client.GracePeriodSeconds(0))).To(Succeed())
 		apply(ctx, guarded)
 		Eventually(func() string { return condition(ctx, "rights", "guarded", "Provisioned") }).

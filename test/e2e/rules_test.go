@@ -13,7 +13,6 @@ import (
 	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -96,7 +95,7 @@ func (p *placed) Write(name, content string) {
 	}
 	var refused []error
 	for _, o := range objects {
-		err := c.Create(p.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: o.GetNamespace()}})
+		err := c.Create(p.ctx, &corev1.Namespace{Name: o.GetNamespace()})
 		Expect(client.IgnoreAlreadyExists(err)).To(Succeed())
 		err = c.Apply(p.ctx, client.ApplyConfigurationFromUnstructured(o.DeepCopy()), client.FieldOwner("e2e"), client.ForceOwnership)
 		if apierrors.IsInvalid(err) {

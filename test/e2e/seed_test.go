@@ -38,7 +38,8 @@ spec:
 `
 
 // backendPods is a Deployment of TLS backends that demand a client certificate,
-// from the Secret tls-nginx and the ConfigMap client-authorities.
+// from the Secret tls-nginx and the ConfigMap client-authorities. They serve on
+// while Envoys hear that a pod ends, as a backend should that is rolled.
 const backendPods = `apiVersion: apps/v1
 kind: Deployment
 metadata: {name: tls-nginx, namespace: shop}
@@ -55,6 +56,7 @@ spec:
         args: [--http=, "--https=:443", --certificate=/tls/tls.crt, --key=/tls/tls.key, --client-ca=/clients/ca.crt]
         ports: [{name: https, containerPort: 443}]
         readinessProbe: {tcpSocket: {port: https}, periodSeconds: 1}
+        lifecycle: {preStop: {sleep: {seconds: 5}}}
         securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
         volumeMounts: [{name: tls, mountPath: /tls}, {name: clients, mountPath: /clients}]
       volumes:
@@ -204,17 +206,21 @@ func figure(ctx context.Context, series string) string {
 	GinkgoHelper()
 	values := map[string]bool{}
 	for _, p := range pods(ctx, system, operators) {
-		a, err := ask(ctx, p.Status.PodIP+":8080", "signet", "/metrics")
-		if err != nil {
-			return err.Error()
-		}
-		value := "no such series"
-		for line := range strings.Lines(a.Body) {
-			if rest, ok := strings.CutPrefix(line, series+" "); ok {
-				value = strings.TrimSpace(rest)
-			}
-		}
-		values[value] = true
+		values[figureOf(ctx, &p, series)] = true
 	}
 	return strings.Join(slices.Sorted(maps.Keys(values)), " or ")
+}
+
+// figureOf is the value of a series of one replica.
+func figureOf(ctx context.Context, p *corev1.Pod, series string) string {
+	a, err := ask(ctx, p.Status.PodIP+":8080", "signet", "/metrics")
+	if err != nil {
+		return err.Error()
+	}
+	for line := range strings.Lines(a.Body) {
+		if rest, ok := strings.CutPrefix(line, series+" "); ok {
+			return strings.TrimSpace(rest)
+		}
+	}
+	return "no such series"
 }

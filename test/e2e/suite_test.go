@@ -40,6 +40,8 @@ const (
 var (
 	bed *cluster.Cluster
 	c   client.Client
+	// program is signet, of the image, on the host.
+	program string
 )
 
 func TestE2E(t *testing.T) {
@@ -91,6 +93,7 @@ func loadImages(ctx context.Context) {
 		Module: "../..", Scratch: scratch, Version: firstTag, Envoy: os.Getenv("SIGNET_ENVOY"),
 	})
 	Expect(err).NotTo(HaveOccurred(), "run it by make e2e")
+	program = filepath.Join(scratch, "signet-"+spec.Architecture)
 	spec.Compress = false
 	for _, tag := range []string{firstTag, secondTag} {
 		spec.Name = image.SignetName + ":" + tag

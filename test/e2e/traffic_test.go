@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -168,7 +169,7 @@ var _ = Describe("under traffic, no answer is unexpected", Ordered, ContinueOnFa
 		Eventually(func() string { return leader(ctx) }).ShouldNot(BeEmpty())
 		loss(where, func() {
 			old := leader(ctx)
-			Expect(c.Delete(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: old}},
+			Expect(c.Delete(ctx, &corev1.Pod{Namespace: system, Name: old},
 				client.GracePeriodSeconds(0))).To(Succeed())
 			apply(ctx, direct("after-leader", "after-leader.example.com"))
 			answered(ctx, where, "after-leader.example.com", "/", 200)
@@ -193,6 +194,12 @@ var _ = Describe("under traffic, no answer is unexpected", Ordered, ContinueOnFa
 			answered(ctx, where, "after-outage.example.com", "/", 200)
 			AddReportEntry("the first change", fmt.Sprintf("taken %.1f s after the start, served %.1f s later",
 				applied.Sub(began).Seconds(), time.Since(applied).Seconds()), ReportEntryVisibilityAlways)
+			// Who judges nodes does so every 5 s.
+			Consistently(func(g Gomega) {
+				for _, p := range slices.Concat(pods(ctx, shop, envoys), pods(ctx, shop, "app=tls-nginx")) {
+					g.Expect(ready(&p)).To(BeTrue(), "%s is not ready", p.Name)
+				}
+			}, "12s", "500ms").Should(Succeed())
 		})
 		programmed(ctx, shop, fleet)
 
@@ -267,8 +274,14 @@ func crash(p *corev1.Pod) {
 	Expect(killed).To(Equal(1), "one Envoy is in the pod")
 }
 
+func ready(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.Conditions, func(x corev1.PodCondition) bool {
+		return x.Type == corev1.PodReady && x.Status == corev1.ConditionTrue
+	})
+}
+
 func evict(ctx context.Context, p *corev1.Pod) error {
-	return c.SubResource("eviction").Create(ctx, p, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name}})
+	return c.SubResource("eviction").Create(ctx, p, &policyv1.Eviction{Namespace: p.Namespace, Name: p.Name})
 }
 
 // direct is an HTTPProxy that Envoy answers by itself.

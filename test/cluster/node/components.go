@@ -69,6 +69,9 @@ func late(s *Spec) []component {
 			"--bind-address=127.0.0.1", "--leader-elect=false", "--use-service-account-credentials=true",
 			"--root-ca-file=" + s.State.Config("ca.crt"),
 			"--service-account-private-key-file=" + s.State.Config("service-accounts.key"),
+			// It has no lease to lose, so an outage of the API server leaves it with
+			// an old view, by which the only node and all of its pods are dead.
+			"--node-monitor-grace-period=1h",
 			// With its own limits it needs five seconds to start.
 			"--kube-api-qps=500", "--kube-api-burst=1000",
 		}},
