@@ -74,7 +74,9 @@ func (s *statuses) ofGatewayAPI(k status.Kind, n ir.Name) (any, bool) {
 		}
 		version := metav1.Condition{Type: string(reason.ConditionSupportedVersion), ObservedGeneration: generationOf(x.Conditions)}
 		version.Status, version.Reason, version.Message = s.bundle.Load().judge()
-		x.Conditions = append(slices.Clone(x.Conditions), version)
+		// What translation says of it is about CRDs that are read as manifests are.
+		x.Conditions = append(slices.DeleteFunc(slices.Clone(x.Conditions),
+			func(c metav1.Condition) bool { return c.Type == version.Type }), version)
 		return &x, true
 	case status.Gateway:
 		x, ok := s.gateway(n)
