@@ -20,6 +20,7 @@ var claimed = []features.FeatureName{
 	features.SupportGateway, features.SupportReferenceGrant, features.SupportListenerSet, features.SupportClusterTrustBundle,
 	features.SupportBackendTLSPolicy, features.SupportBackendTLSPolicySANValidation,
 	features.SupportGatewayPort8080, features.SupportGatewayAddressEmpty,
+	features.SupportGatewayInfrastructure, features.SupportGatewayStaticAddresses,
 	features.SupportGatewayHTTPListenerIsolation, features.SupportGatewayHTTPSListenerDetectMisdirectedRequests,
 	features.SupportGatewayBackendClientCertificate, features.SupportGatewayFrontendClientCertificateValidation,
 	features.SupportGatewayFrontendClientCertificateValidationInsecureFallback,

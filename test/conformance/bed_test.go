@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -76,7 +77,11 @@ func provision(t *testing.T, c *cluster.Cluster) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	apply(t, c, strings.ReplaceAll(string(install), "IMAGE", spec.Name)+"\n---\n"+class)
+	named := regexp.MustCompile(regexp.QuoteMeta(image.SignetName)+`:[^\s"]+`).ReplaceAllString(string(install), spec.Name)
+	if named == string(install) {
+		t.Fatal("docs/kubernetes/install.yaml: no image of Signet's in it")
+	}
+	apply(t, c, named+"\n---\n"+class)
 	kubectl(ctx, t, c, "", "rollout", "status", "--namespace", "signet-system", "deployment/signet", "--timeout", rollout)
 	t.Logf("Signet is installed after %.0f s", time.Since(began).Seconds())
 }
