@@ -75,6 +75,10 @@ type Inputs struct {
 	Warming *graph.Input[ClusterKey, string]
 	// Clock holds the one row ClockKey: the time that validity is judged at.
 	Clock *graph.Input[graph.String, time.Time]
+	// Delivered is when a Secret, ConfigMap or ClusterTrustBundle last came. What
+	// it holds is judged at that time if the Clock is behind it: a certificate may
+	// be younger than the Clock, which moves for verdicts that are known.
+	Delivered *graph.Input[ir.TrustRef, time.Time]
 }
 
 // ClockKey is the key of the only row of the Clock input.
@@ -113,6 +117,7 @@ func (t *Translator) declareInputs() {
 	t.Quarantine = graph.NewInput[RefusalKey](g, "Quarantine", graph.Main, func(a, b *Refusal) bool { return a == b })
 	t.Probes = graph.NewInput[RefusalKey](g, "Probe", graph.Main, (*envoy.Resource).Equal)
 	t.Clock = graph.NewInput[graph.String](g, "Clock", graph.Main, time.Time.Equal)
+	t.Delivered = graph.NewInput[ir.TrustRef](g, "Delivered", graph.Main, time.Time.Equal)
 }
 
 // The equalities leave out what translation never reads: resource versions,

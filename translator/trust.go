@@ -111,8 +111,21 @@ func clientCertificate(_ ir.Name, f *FleetSpec) []ir.CertificateRef {
 	return []ir.CertificateRef{{Name: *f.Upstream.ClientCertificate}}
 }
 
-func (t *Translator) computeTrust(r *graph.Reader, ref ir.TrustRef) (Parsed[*ir.TrustBundle], error) {
+// now is the time at which an object's certificates are judged.
+func (t *Translator) now(r *graph.Reader, ref ir.TrustRef) time.Time {
 	now, _ := t.Clock.Get(r, ClockKey)
+	if came, ok := t.Delivered.Get(r, ref); ok && came.After(now) {
+		return came
+	}
+	return now
+}
+
+func (t *Translator) secretNow(r *graph.Reader, ref ir.CertificateRef) time.Time {
+	return t.now(r, ir.TrustRef{Kind: ir.TrustSecret, Name: ref.Name})
+}
+
+func (t *Translator) computeTrust(r *graph.Reader, ref ir.TrustRef) (Parsed[*ir.TrustBundle], error) {
+	now := t.now(r, ref)
 	var (
 		secret    *corev1.Secret
 		configMap *corev1.ConfigMap
@@ -130,7 +143,7 @@ func (t *Translator) computeTrust(r *graph.Reader, ref ir.TrustRef) (Parsed[*ir.
 }
 
 func (t *Translator) computeKeyPair(r *graph.Reader, ref ir.CertificateRef) (Parsed[*ir.KeyPair], error) {
-	now, _ := t.Clock.Get(r, ClockKey)
+	now := t.secretNow(r, ref)
 	secret, _ := t.Secrets.Get(r, ref.Name)
 	k, p := upstream.ParseKeyPair(ref, secret, now)
 	return Parsed[*ir.KeyPair]{Value: k, Problem: p, Next: upstream.NextKeyPairChange(k, p, now)}, nil
@@ -142,8 +155,7 @@ func (t *Translator) computeValidity(r *graph.Reader, ref ir.CertificateRef) (*u
 	if !ok || k.Problem != nil {
 		return nil, withheld(ok, t.KeyPairs.Failure(r, ref))
 	}
-	now, _ := t.Clock.Get(r, ClockKey)
-	return upstream.CheckValidity(k.Value, now), nil
+	return upstream.CheckValidity(k.Value, t.secretNow(r, ref)), nil
 }
 
 // computeClientState joins the two: backends must take a client certificate.

@@ -144,7 +144,8 @@ func New(cfg Config) (*Cluster, error) {
 		}
 	}
 	c.authorities = &fleets.Authorities{
-		Client: direct, Namespace: cfg.Namespace, Keeper: c.keeper, Now: time.Now, Log: cfg.Log.WithName("authorities"),
+		Client: direct, Namespace: cfg.Namespace, Keeper: c.keeper, Changed: c.triggers.authorities,
+		Now: time.Now, Log: cfg.Log.WithName("authorities"),
 	}
 	objects := fleets.Provisioner{
 		Client: direct, Authorities: c.authorities, Image: cfg.Image, XDSAddress: cfg.XDSAddress,

@@ -178,7 +178,8 @@ func (c *Cluster) controllers(m manager.Manager, slim, whole []client.Object) er
 		MaxConcurrentReconciles: reconcilers,
 		SkipNameValidation:      new(true), // each term has one of this name
 	}
-	b := builder.ControllerManagedBy(m).Named("fleets").For(&v1alpha1.EnvoyFleet{}).WithOptions(options)
+	b := builder.ControllerManagedBy(m).Named("fleets").For(&v1alpha1.EnvoyFleet{}).WithOptions(options).
+		WatchesRawSource(c.triggers.fleets.source())
 	g := builder.ControllerManagedBy(m).Named("gateways").WatchesRawSource(c.triggers.gateways.source()).WithOptions(options).
 		Watches(&v1alpha1.EnvoyFleet{}, handler.EnqueueRequestsFromMapFunc(c.triggers.shapedBy),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{}))

@@ -211,6 +211,24 @@ var _ = Describe("an EnvoyFleet", Ordered, func() {
 		}).Should(Equal("default/edge-client"))
 	})
 
+	// Fleets heard of it at their next look only, up to ten minutes later.
+	It("gets another client certificate as soon as another authority signs", func(ctx context.Context) {
+		before := get(ctx, "edge-client", &corev1.Secret{})().Data["tls.crt"]
+		s := &corev1.Secret{}
+		Expect(c.Get(ctx, client.ObjectKey{Namespace: system, Name: controller.ClientAuthoritySecret}, s)).To(Succeed())
+		state, err := certificate.Decode(s.Data)
+		Expect(err).NotTo(HaveOccurred())
+		state, err = certificate.Apply(state, certificate.Action{Kind: certificate.CreateAuthority}, time.Now(), certificate.ClientPolicy())
+		Expect(err).NotTo(HaveOccurred())
+		state, err = certificate.Apply(state, certificate.Action{Kind: certificate.SwitchAuthority}, time.Now(), certificate.ClientPolicy())
+		Expect(err).NotTo(HaveOccurred())
+		s.Data, err = certificate.Encode(state)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(c.Update(ctx, s)).To(Succeed())
+		Eventually(func() []byte { return get(ctx, "edge-client", &corev1.Secret{})().Data["tls.crt"] }).
+			ShouldNot(Or(BeEmpty(), Equal(before)))
+	})
+
 	It("has what drifts put right", func(ctx context.Context) {
 		change(ctx, get(ctx, "edge-envoy", &appsv1.Deployment{})(), func(d *appsv1.Deployment) {
 			d.Spec.Template.Spec.Containers[0].Image = "other"

@@ -45,14 +45,17 @@ func (g *trigger) add(n ir.Name) {
 	}
 }
 
-// triggers are those of Gateways and of GatewayClasses.
+// triggers are those of Gateways and of GatewayClasses, and one by which all
+// fleets are looked at again.
 type triggers struct {
-	pipeline          *pipeline.Pipeline
-	gateways, classes trigger
+	pipeline                  *pipeline.Pipeline
+	fleets, gateways, classes trigger
 }
 
 func newTriggers() *triggers {
 	t := &triggers{}
+	// Their controller begins with all that it watches.
+	t.fleets.all = func(func(ir.Name)) {}
 	t.gateways.all = func(to func(ir.Name)) {
 		x := t.pipeline.Translator()
 		for n := range x.Exposures.All(x.Current().Reader()) {
@@ -89,6 +92,15 @@ func (t *triggers) committed(rev *graph.Revision) {
 			}
 		}
 	}
+}
+
+// authorities has all fleets reconciled.
+func (t *triggers) authorities() {
+	x := t.pipeline.Translator()
+	for n := range x.EnvoyFleets.All(x.Current().Reader()) {
+		t.fleets.add(n)
+	}
+	t.gateways.all(t.gateways.add)
 }
 
 func className(g *gatewayv1.Gateway, there bool) string {

@@ -48,7 +48,10 @@ type Authorities struct {
 	Namespace string
 	// Keeper hands the first one out to the xDS server.
 	Keeper *certificate.Keeper
-	Log    logr.Logger
+	// Changed is told by Keep when either of the two is another than at its last
+	// look: what they have signed is then due.
+	Changed func()
+	Log     logr.Logger
 	// Now is the clock.
 	Now func() time.Time
 
@@ -74,6 +77,7 @@ func (a *Authorities) Follow(ctx context.Context) error {
 // Keep rotates both authorities and publishes the second, until ctx ends. The
 // leader alone does.
 func (a *Authorities) Keep(ctx context.Context) error {
+	trusted := ""
 	return a.repeat(ctx, func() error {
 		if _, err := a.settle(ctx, AuthoritySecret, certificate.DefaultPolicy(), certificate.Settle); err != nil {
 			return err
@@ -81,12 +85,22 @@ func (a *Authorities) Keep(ctx context.Context) error {
 		if err := a.load(ctx); err != nil {
 			return err
 		}
-		_, stored, err := a.read(ctx, ClientAuthoritySecret)
-		if err != nil || stored.ResourceVersion == "" {
-			return err // nobody has asked for a client certificate
+		clients, stored, err := a.read(ctx, ClientAuthoritySecret)
+		if err != nil {
+			return err
 		}
-		_, err = a.Clients(ctx)
-		return err
+		if stored.ResourceVersion != "" { // else nobody has asked for a client certificate
+			if clients, err = a.Clients(ctx); err != nil {
+				return err
+			}
+		}
+		// The signing one is the first, so that a switch shows too.
+		last := trusted
+		trusted = string(a.Keeper.State().TrustPEM()) + string(clients.TrustPEM())
+		if trusted != last && last != "" {
+			a.Changed()
+		}
+		return nil
 	})
 }
 

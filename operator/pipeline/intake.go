@@ -5,8 +5,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
+	certificatesv1beta1 "k8s.io/api/certificates/v1beta1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -92,16 +94,41 @@ func (in *intake) remove(c *graph.Changes, k source.Key) {
 // fleetKind is the kind of the one API of ours.
 const fleetKind = "EnvoyFleet"
 
-// add records a batch in c.
-func (in *intake) add(c *graph.Changes, b source.Batch) {
+// certificates are the kinds that hold some.
+var certificates = map[string]ir.TrustKind{
+	"Secret": ir.TrustSecret, "ConfigMap": ir.TrustConfigMap, "ClusterTrustBundle": ir.TrustClusterTrustBundle,
+}
+
+// stamp records when something that may hold certificates has come.
+func (in *intake) stamp(c *graph.Changes, o client.Object, now time.Time) {
+	var kind ir.TrustKind
+	switch o.(type) {
+	case *corev1.Secret:
+		kind = ir.TrustSecret
+	case *corev1.ConfigMap:
+		kind = ir.TrustConfigMap
+	case *certificatesv1beta1.ClusterTrustBundle:
+		kind = ir.TrustClusterTrustBundle
+	default:
+		return
+	}
+	in.inputs.Delivered.Put(c, ir.TrustRef{Kind: kind, Name: ir.Name{Namespace: o.GetNamespace(), Name: o.GetName()}}, now)
+}
+
+// add records in c a batch that comes now.
+func (in *intake) add(c *graph.Changes, b source.Batch, now time.Time) {
 	if b.Problems != nil {
 		in.fleets.note(b.Problems)
 	}
 	for _, k := range b.Deleted {
 		in.remove(c, k)
+		if kind, holds := certificates[k.Kind]; holds {
+			in.inputs.Delivered.Delete(c, ir.TrustRef{Kind: kind, Name: ir.Name{Namespace: k.Namespace, Name: k.Name}})
+		}
 	}
 	for _, o := range b.Changed {
 		in.put(c, o)
+		in.stamp(c, o, now)
 	}
 	in.fleets.apply(c, in.inputs)
 }

@@ -165,7 +165,7 @@ func (p *Pipeline) Apply(b source.Batch) {
 	case <-p.complete:
 		c := graph.NewChanges()
 		p.delivered(c, b)
-		p.intake.add(c, b)
+		p.intake.add(c, b, p.options.Now())
 		p.translator.Submit(c)
 		return
 	default:
@@ -175,7 +175,7 @@ func (p *Pipeline) Apply(b source.Batch) {
 		p.begin(p.held, p.options.Now())
 	}
 	p.delivered(p.held, b)
-	p.intake.add(p.held, b)
+	p.intake.add(p.held, b, p.options.Now())
 	if b.Complete {
 		p.translator.Submit(p.held)
 		p.held = nil
@@ -226,7 +226,7 @@ func (p *Pipeline) Once(b source.Batch, now time.Time) *graph.Revision {
 	defer p.mu.Unlock()
 	c := graph.NewChanges()
 	p.begin(c, now)
-	p.intake.add(c, b)
+	p.intake.add(c, b, now)
 	return p.translator.Commit(c)
 }
 

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -140,6 +141,60 @@ func TestTimeAloneValidatesATrustBundle(t *testing.T) {
 		synctest.Wait()
 		if got := statusOf(p, "p"); got != "valid" {
 			t.Errorf("after: %s, want valid", got)
+		}
+	})
+}
+
+// A certificate that was issued after the clock last moved was "not valid
+// before" a moment that had passed: its routes answered 503 until the clock
+// moved, some milliseconds later.
+func TestACertificateYoungerThanTheClockIsValidAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		authority := func() []byte {
+			ca, err := pki.NewAuthorityAt("rotated", time.Now().Add(-time.Minute), time.Now().Add(48*time.Hour))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ca.PEM()
+		}
+		pair := func() *corev1.Secret {
+			ca, err := pki.NewAuthority("clients")
+			if err != nil {
+				t.Fatal(err)
+			}
+			issued, err := ca.Issue(pki.Leaf{CommonName: "client", NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(48 * time.Hour)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := secret("client", map[string][]byte{"tls.crt": issued.CertPEM, "tls.key": issued.KeyPEM})
+			s.Type = corev1.SecretTypeTLS
+			return s
+		}
+		var revisions []string
+		var p *Pipeline
+		p, in := run(t, func(rev *graph.Revision) {
+			s, _ := p.Translator().ProxyStatuses.Get(rev.Reader(), ir.Name{Namespace: "default", Name: "p"})
+			revisions = append(revisions, s.CurrentStatus)
+		})
+		fleet := &v1alpha1.EnvoyFleet{ObjectMeta: meta("test")}
+		fleet.Spec.UpstreamTLS = &v1alpha1.UpstreamTLS{ClientCertificate: &v1alpha1.ClientCertificate{
+			SecretRef: &v1alpha1.SecretReference{Name: "client"},
+		}}
+		in <- source.Batch{
+			Changed:  append(validated(), fleet, pair(), secret("ca", map[string][]byte{"ca.crt": authority()})),
+			Complete: true,
+		}
+		for _, renewed := range []func() client.Object{
+			func() client.Object { return pair() },
+			func() client.Object { return secret("ca", map[string][]byte{"ca.crt": authority()}) },
+		} {
+			time.Sleep(10 * time.Minute) //nolint:forbidigo // the bubble's time
+			synctest.Wait()
+			in <- source.Batch{Changed: []client.Object{renewed()}}
+			synctest.Wait()
+		}
+		if len(revisions) < 3 || slices.ContainsFunc(revisions, func(s string) bool { return s != "valid" }) {
+			t.Errorf("statuses of the revisions: %q, want three or more that are valid", revisions)
 		}
 	})
 }

@@ -41,7 +41,7 @@ func Claims(p *contourv1.HTTPProxy, s []Selector) *Claim {
 			continue
 		}
 		out.Ours = true
-		if len(s[i].RootNamespaces) == 0 || slices.Contains(s[i].RootNamespaces, p.Namespace) {
+		if s[i].roots(p.Namespace) {
 			allowed = append(allowed, s[i].Fleet)
 		}
 	}
@@ -65,12 +65,13 @@ func Claims(p *contourv1.HTTPProxy, s []Selector) *Claim {
 	return out
 }
 
-// Serving lists the fleets that serve an object's class, in the order of s.
+// Serving lists the fleets that serve an object, in the order of s: its class
+// and, of a root, its namespace.
 func Serving(p *contourv1.HTTPProxy, s []Selector) []ir.Name {
 	class := ingressClass(p)
 	var out []ir.Name
 	for i := range s {
-		if s[i].serves(class) {
+		if s[i].serves(class) && (p.Spec.VirtualHost == nil || s[i].roots(p.Namespace)) {
 			out = append(out, s[i].Fleet)
 		}
 	}
@@ -86,6 +87,10 @@ func (s *Selector) serves(class string) bool {
 		return isDefaultClass(class)
 	}
 	return slices.Contains(s.IngressClassNames, class)
+}
+
+func (s *Selector) roots(namespace string) bool {
+	return len(s.RootNamespaces) == 0 || slices.Contains(s.RootNamespaces, namespace)
 }
 
 func isDefaultClass(class string) bool { return class == "" || class == "contour" }
