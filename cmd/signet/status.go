@@ -24,8 +24,9 @@ func newStatus() *cobra.Command {
 		Short: "Show what is served, by whom it is acknowledged, and how each backend is verified",
 		Long: "Asks the standalone that runs on this machine, or with --cluster all operators\n" +
 			"of a cluster, by port-forward.",
-		Example: "  signet status\n  signet status --context production\n  kubectl signet status -o json   # the binary, or a link to it, named kubectl-signet",
-		Args:    cobra.NoArgs,
+		Example: "  signet status\n  signet status --context production\n" +
+			"  kubectl signet status -o json   # the binary, or a link to it, named kubectl-signet",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkOutput(output, "text", "json", "yaml"); err != nil {
 				return err

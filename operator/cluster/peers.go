@@ -105,7 +105,9 @@ func newPeers(cfg *Config, replica string, c client.Reader, x *xds.Server) *peer
 func (p *peers) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	state := p.server.State()
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(tallyOf(p.replica, &state)) // who asked may be gone
+	if err := json.NewEncoder(w).Encode(tallyOf(p.replica, &state)); err != nil {
+		p.log.V(1).Info("answering a replica", "error", err.Error())
+	}
 }
 
 // count is what the other replicas count of a fleet.

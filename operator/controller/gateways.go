@@ -50,7 +50,7 @@ func (r *Gateways) Reconcile(ctx context.Context, request reconcile.Request) (re
 		return reconcile.Result{}, nil
 	}
 	if err != nil {
-		return reconcile.Result{}, fmt.Errorf("Gateway %s: %w", name, err)
+		return reconcile.Result{}, fmt.Errorf("gateway %s: %w", name, err)
 	}
 	exposure, ours := r.Exposure(name)
 	if !ours {
@@ -66,7 +66,7 @@ func (r *Gateways) Reconcile(ctx context.Context, request reconcile.Request) (re
 	out.Generation, out.Err = g.Generation, err
 	r.Settled(name, &out)
 	if err != nil {
-		return reconcile.Result{}, fmt.Errorf("Gateway %s: %w", name, err)
+		return reconcile.Result{}, fmt.Errorf("gateway %s: %w", name, err)
 	}
 	return reconcile.Result{RequeueAfter: r.wait(next)}, nil
 }

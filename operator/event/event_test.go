@@ -80,7 +80,7 @@ func TestExpiryIsToldOnce(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { _ = e.Run(ctx) }()
 		after := func(d time.Duration) []string {
-			time.Sleep(d) // of the bubble's clock
+			time.Sleep(d) //nolint:forbidigo // of the bubble's clock
 			synctest.Wait()
 			return drain(recorder)
 		}

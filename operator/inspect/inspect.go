@@ -76,7 +76,8 @@ func ask(ctx context.Context, config *rest.Config, client kubernetes.Interface, 
 	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, url)
 
 	stop, ready := make(chan struct{}), make(chan struct{})
-	forward, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{fmt.Sprintf("0:%d", Port)}, stop, ready, io.Discard, io.Discard)
+	forward, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{fmt.Sprintf("0:%d", Port)},
+		stop, ready, io.Discard, io.Discard)
 	if err != nil {
 		return nil, fmt.Errorf("port-forward to %s: %w", name, err)
 	}

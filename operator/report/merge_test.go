@@ -10,7 +10,7 @@ import (
 func TestMerge(t *testing.T) {
 	at := func(second int, envoys []Envoy, p *Programmed) *Report {
 		return &Report{
-			Revision: uint64(second), Time: time.Unix(int64(second), 0), //nolint:gosec // small
+			Revision: uint64(second), Time: time.Unix(int64(second), 0),
 			Fleets:   []Fleet{{Namespace: "a", Name: "edge", Envoys: envoys}},
 			Statuses: []Status{{Kind: "HTTPProxy", Namespace: "a", Name: "web", Programmed: p}},
 		}

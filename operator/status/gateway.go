@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -70,7 +71,7 @@ func (w *Writer) writeGateway(ctx context.Context, i item, now metav1.Time) erro
 	}
 	// The object as it is now, with what our types do not know of it.
 	live := &unstructured.Unstructured{}
-	live.SetGroupVersionKind(gatewayv1.SchemeGroupVersion.WithKind(string(i.kind)))
+	live.SetGroupVersionKind(schema.GroupVersion(gatewayv1.GroupVersion).WithKind(string(i.kind)))
 	if err := w.options.Client.Get(ctx, key, live); err != nil {
 		return ignoreGone(err)
 	}

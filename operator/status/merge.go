@@ -1,6 +1,7 @@
 package status
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -120,9 +121,7 @@ func find(entries []any, name string, value any) map[string]any {
 func with(entry any, name string, value any) map[string]any {
 	m, _ := entry.(map[string]any)
 	out := make(map[string]any, len(m)+1)
-	for k, v := range m {
-		out[k] = v
-	}
+	maps.Copy(out, m)
 	out[name] = value
 	return out
 }

@@ -156,7 +156,7 @@ func TestObjects(t *testing.T) {
 func TestRightsAreOneList(t *testing.T) {
 	whole := find[rbacv1.ClusterRole](t, objects(t, render(t, "system")), "ClusterRole", "")
 	some := objects(t, render(t, "system", "namespaces={a,b}"))
-	text, err := os.ReadFile(filepath.Join(folder, "files/rules-cluster.yaml"))
+	text, err := os.ReadFile(filepath.Join(folder, "files", "rules-cluster.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +297,7 @@ func TestCRD(t *testing.T) {
 		}
 	}
 	if rendered == nil || rendered.GetAnnotations()["helm.sh/resource-policy"] != "keep" {
-		t.Fatalf("the CRD would go with the release, and all EnvoyFleets with it")
+		t.Fatal("the CRD would go with the release, and all EnvoyFleets with it")
 	}
 	annotations := rendered.GetAnnotations()
 	delete(annotations, "helm.sh/resource-policy")
@@ -332,7 +332,7 @@ func TestMetricsExist(t *testing.T) {
 			}
 		}
 	}
-	dashboard, err := os.ReadFile(filepath.Join(folder, "files/dashboard.json"))
+	dashboard, err := os.ReadFile(filepath.Join(folder, "files", "dashboard.json"))
 	if err != nil || !json.Valid(dashboard) {
 		t.Errorf("the dashboard is not JSON: %v", err)
 	}

@@ -46,7 +46,7 @@ func tamper(secrets ...[]byte) func(*envoy.Resource) *envoy.Resource {
 					spoil = spoilSecret
 				}
 			}
-		case envoy.ListenerType, envoy.ScopeType:
+		case envoy.ListenerType, envoy.ScopeType, envoy.DatagramType:
 		}
 		if spoil == nil {
 			return r

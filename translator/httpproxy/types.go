@@ -8,8 +8,7 @@ import (
 	"github.com/signetproxy/signet/translator/upstream"
 )
 
-// kind is the API kind of every object of this package.
-// Kind is the API kind that the package serves.
+// Kind is the API kind of every object of this package.
 const Kind = "HTTPProxy"
 
 // Finding is one entry of an object's status.

@@ -43,7 +43,7 @@ type kind struct {
 
 // gatewayKind is without which nothing of the Gateway API is watched. An account
 // that may not list it, and what goes with it, serves no Gateway API.
-var gatewayKind = gatewayv1.SchemeGroupVersion.WithKind("Gateway")
+var gatewayKind = schema.GroupVersion(gatewayv1.GroupVersion).WithKind("Gateway")
 
 // servedKinds is the table of kinds.
 func servedKinds() []*kind {
@@ -63,7 +63,7 @@ func servedKinds() []*kind {
 // gatewayKinds are those of the Gateway API, and those that it alone needs.
 func gatewayKinds() []*kind {
 	of := func(name, resource string, object func() client.Object) *kind {
-		k := custom(gatewayv1.SchemeGroupVersion.WithKind(name), resource, object)
+		k := custom(schema.GroupVersion(gatewayv1.GroupVersion).WithKind(name), resource, object)
 		k.with = &gatewayKind
 		return k
 	}

@@ -307,9 +307,8 @@ func (r *run) take(w *watching, key source.Key, o client.Object) {
 }
 
 // sortProblems sorts by object.
-func sortProblems(p []source.Problem) []source.Problem {
+func sortProblems(p []source.Problem) {
 	slices.SortFunc(p, func(a, b source.Problem) int {
 		return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.Message, b.Message))
 	})
-	return p
 }

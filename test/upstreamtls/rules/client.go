@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -69,12 +70,12 @@ spec: {upstreamTLS: {clientCertificate: {secretRef: {namespace: s12-fleet, name:
 
 // fleetStatus returns the conditions of the one EnvoyFleet.
 func fleetStatus(w Signet) string {
-	out := ""
+	var out strings.Builder
 	for _, c := range w.Fleet().Conditions {
-		out += fmt.Sprintf("%s=%s %s: %s\n", c.Type, c.Status, c.Reason, c.Message)
+		fmt.Fprintf(&out, "%s=%s %s: %s\n", c.Type, c.Status, c.Reason, c.Message)
 	}
-	if out == "" {
+	if out.Len() == 0 {
 		return "no status"
 	}
-	return out
+	return out.String()
 }
