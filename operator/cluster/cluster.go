@@ -143,19 +143,25 @@ func New(cfg Config) (*Cluster, error) {
 			return nil, fmt.Errorf("count of Envoys: %w", err)
 		}
 	}
+	c.provision()
+	err = c.register()
+	return c, err
+}
+
+// provision assembles what writes while this replica leads, but for statuses.
+func (c *Cluster) provision() {
+	cfg := &c.cfg
 	c.authorities = &fleets.Authorities{
-		Client: direct, Namespace: cfg.Namespace, Keeper: c.keeper, Changed: c.triggers.authorities,
+		Client: c.direct, Namespace: cfg.Namespace, Keeper: c.keeper, Changed: c.triggers.authorities,
 		Now: time.Now, Log: cfg.Log.WithName("authorities"),
 	}
 	objects := fleets.Provisioner{
-		Client: direct, Authorities: c.authorities, Image: cfg.Image, XDSAddress: cfg.XDSAddress,
+		Client: c.direct, Authorities: c.authorities, Image: cfg.Image, XDSAddress: cfg.XDSAddress,
 		Now: time.Now, Log: cfg.Log.WithName("fleets"),
 	}
 	c.fleets = &fleets.Fleets{Provisioner: objects, Settled: c.statuses.settled}
 	c.gateways = &fleets.Gateways{Provisioner: objects, Exposure: c.triggers.exposure, Settled: c.statuses.settledGateway}
-	c.classes = &fleets.Classes{Client: direct, Used: c.triggers.used}
-	err = c.register()
-	return c, err
+	c.classes = &fleets.Classes{Client: c.direct, Used: c.triggers.used}
 }
 
 // Run runs until ctx ends, or a part fails for good.

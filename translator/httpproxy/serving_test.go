@@ -5,7 +5,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/signetproxy/signet/translator/ir"
 )
@@ -31,7 +30,7 @@ func TestServing(t *testing.T) {
 		"a class of no fleet":                             {"shop", "none", true, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := &contourv1.HTTPProxy{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: "p"}}
+			p := &contourv1.HTTPProxy{Namespace: c.namespace, Name: "p"}
 			p.Spec.IngressClassName = c.class
 			if c.root {
 				p.Spec.VirtualHost = &contourv1.VirtualHost{Fqdn: "a.test"}
