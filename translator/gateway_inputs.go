@@ -29,10 +29,6 @@ type GatewayInputs struct {
 	Grants         *graph.Input[ir.Name, *gatewayv1.ReferenceGrant]
 	Namespaces     *graph.Input[ir.Name, *corev1.Namespace]
 	TrustBundles   *graph.Input[ir.Name, *certificatesv1beta1.ClusterTrustBundle]
-	// CRDVersions are the bundle versions of the API's CustomResourceDefinitions
-	// in the cluster, by their names; "" for one without. Where there is no row
-	// the CRDs are those that Signet brings.
-	CRDVersions *graph.Input[graph.String, string]
 	// EnvoyFleets are those that exist: a parametersRef may name them.
 	EnvoyFleets *graph.Input[ir.Name, bool]
 	// SystemTrust holds the one row SystemTrustKey: the certificates that the
@@ -82,7 +78,6 @@ func (t *Translator) declareGatewayInputs() {
 		return a.Spec.TrustBundle == b.Spec.TrustBundle
 	})
 	t.EnvoyFleets = graph.NewInput[ir.Name, bool](g, "EnvoyFleet object", graph.Main, nil)
-	t.CRDVersions = graph.NewInput[graph.String, string](g, "Gateway API CRD", graph.Main, nil)
 	t.SystemTrust = graph.NewInput[graph.String, string](g, "system trust", graph.Main, nil)
 }
 

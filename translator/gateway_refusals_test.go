@@ -224,3 +224,36 @@ func TestFiguresOfGateways(t *testing.T) {
 		t.Errorf("figures: %+v", got)
 	}
 }
+
+// What another replica's Envoys refuse is told by the objects here and changes
+// nothing of what is sent: with two replicas a refusal that only the one that
+// does not lead had seen was told by no object.
+func TestRefusedElsewhere(t *testing.T) {
+	tr := securedGateway(t)
+	for fleet, x := range tr.Resources(tr.Current()) {
+		parts, err := envoy.Parts(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range append(parts, x) {
+			key := RefusalKey{Fleet: fleet, Type: x.Type, Name: x.Name, Part: p.Name}
+			if p == x {
+				key.Part = ""
+			}
+			was := tr.Served(tr.Current(), fleet, x)
+			c := graph.NewChanges()
+			tr.Quarantine.Put(c, key, &Refusal{Version: p.Version, Message: "no such thing", Elsewhere: reason.MessageLastGood})
+			rev := tr.Commit(c)
+			if now := tr.Served(rev, fleet, x); now == nil || now.Version != was.Version {
+				t.Errorf("%v: what is sent here has changed", key)
+			}
+			told, ok := tr.Refusals.Get(rev.Reader(), key)
+			if !ok || told.Idle || len(told.Objects) == 0 || told.Serves != reason.MessageLastGood {
+				t.Errorf("%v: no object tells it: %+v", key, told)
+			}
+			c = graph.NewChanges()
+			tr.Quarantine.Delete(c, key)
+			tr.Commit(c)
+		}
+	}
+}

@@ -45,11 +45,7 @@ func (t *Translator) declareGatewayStatuses() {
 			func(n ir.Name, c listener.Class) []ir.Name { return only(c.Ours, n) })},
 		Compute: func(r *graph.Reader, n ir.Name) (gatewayv1.GatewayClassStatus, error) {
 			c, _ := t.classes.Get(r, n)
-			var crds []listener.CRD
-			for name, version := range t.CRDVersions.All(r) {
-				crds = append(crds, listener.CRD{Name: string(name), Version: version})
-			}
-			return c.Status(SupportedFeatures(), crds), nil
+			return c.Status(SupportedFeatures()), nil
 		},
 	})
 	t.GatewayStatuses = graph.NewUnit(g, graph.UnitSpec[ir.Name, gatewayv1.GatewayStatus]{

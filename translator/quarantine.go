@@ -7,6 +7,7 @@ import (
 	"github.com/signetproxy/signet/translator/envoy"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/ir"
+	"github.com/signetproxy/signet/translator/reason"
 )
 
 // RefusalKey names what Envoy refused: a resource of a fleet, or a part of one.
@@ -56,6 +57,10 @@ type Refusal struct {
 	// Suspect says that it is set aside while it is found out which of several
 	// is to blame.
 	Suspect bool
+	// Elsewhere, when it is set, says what Envoys of another replica have
+	// instead: they alone have refused it. The objects say so; what is sent here
+	// stays as it is.
+	Elsewhere reason.Message
 }
 
 // quarantine is the layer of what Envoy has refused.
@@ -169,6 +174,8 @@ func (t *Translator) judgePart(
 	out := served{Held: []RefusalKey{key}}
 	var err error
 	switch {
+	case q.Elsewhere != "":
+		out.Resource = x
 	case q.Withheld:
 	case q.LastGood != nil && allStand(q.Narrower, stands) && t.reachable(r, key.Fleet, q.LastGood):
 		out.Resource = q.LastGood

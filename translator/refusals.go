@@ -107,6 +107,8 @@ func (t *Translator) streams(r *graph.Reader, k RefusalKey) bool {
 
 func servesInstead(q *Refusal) reason.Message {
 	switch {
+	case q.Elsewhere != "":
+		return q.Elsewhere
 	case q.Suspect:
 		return reason.MessageSetAside
 	case q.LastGood != nil && !q.Withheld:

@@ -136,7 +136,7 @@ func New(cfg Config) (*Cluster, error) {
 		Version: cfg.Version, Pipeline: c.pipeline, XDS: c.xds, Rollout: changes, Quarantine: held,
 	})
 	replica := string(uuid.NewUUID())
-	others := newPeers(&cfg, replica, direct, c.xds)
+	others := newPeers(&cfg, replica, direct, c.xds, held)
 	c.statuses.serve(c.pipeline, c.xds, others)
 	if others != nil {
 		if err := c.manager.AddMetricsServerExtraHandler(envoysPath, others); err != nil {

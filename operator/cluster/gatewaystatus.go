@@ -10,7 +10,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -75,10 +74,7 @@ func (s *statuses) ofGatewayAPI(k status.Kind, n ir.Name) (any, bool) {
 		}
 		version := metav1.Condition{Type: string(reason.ConditionSupportedVersion), ObservedGeneration: generationOf(x.Conditions)}
 		version.Status, version.Reason, version.Message = s.bundle.Load().judge()
-		// A translation knows no CRDs in a cluster: what it says stands for none.
-		x.Conditions = slices.Clone(x.Conditions)
-		meta.RemoveStatusCondition(&x.Conditions, version.Type)
-		x.Conditions = append(x.Conditions, version)
+		x.Conditions = append(slices.Clone(x.Conditions), version)
 		return &x, true
 	case status.Gateway:
 		x, ok := s.gateway(n)

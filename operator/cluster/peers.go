@@ -16,6 +16,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/signetproxy/signet/operator/quarantine"
 	"github.com/signetproxy/signet/operator/xds"
 	"github.com/signetproxy/signet/translator/ir"
 )
@@ -44,6 +45,8 @@ type tally struct {
 	Replica string `json:"replica"`
 	// Fleets by namespace/name.
 	Fleets map[string]envoyCount `json:"fleets"`
+	// Refusals are what those Envoys refuse.
+	Refusals []quarantine.Told `json:"refusals,omitempty"`
 }
 
 // tallyOf counts the streams of a server.
@@ -63,11 +66,13 @@ func tallyOf(replica string, s *xds.State) tally {
 }
 
 // peers are the other replicas. An Envoy is connected to one replica, by chance;
-// the leader, who tells of all Envoys, asks the others for what they count. The
-// numbers are for people: nothing is decided by them.
+// the leader, who tells of all Envoys, asks the others for what they count and
+// for what is refused there. All of it is for people: nothing that is sent is
+// decided by it.
 type peers struct {
 	replica string
 	server  *xds.Server
+	held    *quarantine.Quarantine
 	client  client.Reader
 	// service is the Service of the xDS server, whose endpoints the replicas
 	// are; port is where they serve their metrics.
@@ -86,7 +91,7 @@ type peers struct {
 
 // newPeers returns nil where replicas do not know of each other: without a
 // Service, or without an address for metrics.
-func newPeers(cfg *Config, replica string, c client.Reader, x *xds.Server) *peers {
+func newPeers(cfg *Config, replica string, c client.Reader, x *xds.Server, held *quarantine.Quarantine) *peers {
 	host, _, err := net.SplitHostPort(cfg.XDSAddress)
 	name, rest, isName := strings.Cut(host, ".")
 	namespace, _, _ := strings.Cut(rest, ".")
@@ -95,7 +100,7 @@ func newPeers(cfg *Config, replica string, c client.Reader, x *xds.Server) *peer
 		return nil
 	}
 	return &peers{
-		replica: replica, server: x, client: c, service: client.ObjectKey{Namespace: namespace, Name: name}, port: port,
+		replica: replica, server: x, held: held, client: c, service: client.ObjectKey{Namespace: namespace, Name: name}, port: port,
 		http: &http.Client{Timeout: peerPatience, Transport: &http.Transport{Proxy: nil, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute}},
 		log:  cfg.Log.WithName("peers"),
 	}
@@ -104,8 +109,10 @@ func newPeers(cfg *Config, replica string, c client.Reader, x *xds.Server) *peer
 // ServeHTTP tells of this replica's Envoys.
 func (p *peers) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	state := p.server.State()
+	answer := tallyOf(p.replica, &state)
+	answer.Refusals = p.held.Told()
 	w.Header().Set("Content-Type", "application/json")
-	if err := json.NewEncoder(w).Encode(tallyOf(p.replica, &state)); err != nil {
+	if err := json.NewEncoder(w).Encode(answer); err != nil {
 		p.log.V(1).Info("answering a replica", "error", err.Error())
 	}
 }
@@ -144,20 +151,31 @@ func (p *peers) refresh(ctx context.Context) {
 	}
 	asked.Wait()
 	sum := map[string]envoyCount{}
+	var refusals []quarantine.Told
 	seen := map[string]bool{"": true, p.replica: true} // one Service may have several addresses of a replica
 	for _, a := range answers {
 		if seen[a.Replica] {
 			continue
 		}
 		seen[a.Replica] = true
+		refusals = append(refusals, a.Refusals...)
 		for fleet, n := range a.Fleets {
 			s := sum[fleet]
 			sum[fleet] = envoyCount{s.Connected + n.Connected, s.Acknowledged + n.Acknowledged}
 		}
 	}
+	p.held.Learn(refusals)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.others = sum
+}
+
+// forget says that nobody is asked any more, which would leave old answers to be
+// told.
+func (p *peers) forget() {
+	if p != nil {
+		p.held.Learn(nil)
+	}
 }
 
 // find lists the addresses of all replicas, ready or not: one that ends may

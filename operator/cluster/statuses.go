@@ -72,6 +72,7 @@ func (s *statuses) run(ctx context.Context) error {
 	s.writer.Store(w)
 	defer s.writer.Store(nil)
 	s.peers.refresh(ctx) // or the first statuses would be wrong
+	defer s.peers.forget()
 	s.touchAll()
 	go s.watchBundle(ctx)
 	go s.watchEnvoys(ctx)

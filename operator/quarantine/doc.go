@@ -18,6 +18,8 @@
 //     refuses it.
 //   - The routes of a cluster that no Envoy gets warm take their fail-closed form
 //     while that lasts, and their objects say what it waits for.
+//   - What Envoys of another replica refuse is learned from it, and told by the
+//     objects here too; it changes nothing of what is sent.
 //   - Memory follows what is held back now.
 //
 // It never changes a resource itself, never delays a stream or a commit, and

@@ -47,11 +47,14 @@ type Quarantine struct {
 	probes  []xds.Probed
 	counted map[label]*count
 	warming warming
+	told    []Told // by Run, for others
+	learned []Told // from others
 
 	// Of the goroutine of Run.
-	book    *book
-	pending []change
-	said    map[translator.RefusalKey]*translator.Refusal
+	book      *book
+	pending   []change
+	said      map[translator.RefusalKey]*translator.Refusal
+	elsewhere map[translator.RefusalKey]*translator.Refusal
 }
 
 // New makes a Quarantine; Run runs it.
@@ -63,6 +66,7 @@ func New(o Options) *Quarantine {
 		opts: o, wake: make(chan struct{}, 1),
 		acks: map[ir.Name]uint64{}, counted: map[label]*count{}, warming: newWarming(),
 		book: newBook(), said: map[translator.RefusalKey]*translator.Refusal{},
+		elsewhere: map[translator.RefusalKey]*translator.Refusal{},
 	}
 }
 
@@ -208,6 +212,7 @@ func (q *Quarantine) submit(t *translator.Translator, changes []change) {
 		}
 	}
 	q.pending = changes
+	q.adopt(t, c)
 	t.Submit(c)
 }
 
@@ -252,4 +257,5 @@ func (q *Quarantine) tell(t *translator.Translator, rev *graph.Revision) {
 			q.opts.Event(e)
 		}
 	}
+	q.publish(t, rev)
 }

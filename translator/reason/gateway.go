@@ -79,8 +79,6 @@ const (
 	MessagePolicyAccepted Message = "the policy is in force"
 	// MessageClassAccepted goes with Accepted of a GatewayClass.
 	MessageClassAccepted Message = "Signet serves the Gateways of this class"
-	// MessageVersionSupported goes with SupportedVersion of a GatewayClass.
-	MessageVersionSupported Message = "the installed CRDs are of a release that Signet knows"
 	// MessageSetAccepted goes with Accepted of a ListenerSet.
 	MessageSetAccepted Message = "the ListenerSet is accepted"
 	// MessageSetProgrammed goes with Programmed of a ListenerSet.

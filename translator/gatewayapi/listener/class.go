@@ -2,11 +2,8 @@ package listener
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
-	"sigs.k8s.io/gateway-api/pkg/consts"
 
 	"github.com/signetproxy/signet/translator/gatewayapi"
 	"github.com/signetproxy/signet/translator/ir"
@@ -72,33 +69,10 @@ func parameters(f Fleets, group, kind string, name ir.Name) *gatewayapi.Fault {
 	}
 }
 
-// CRD is a CustomResourceDefinition of the API with its bundle version.
-type CRD struct{ Name, Version string }
-
-// foreign is why the CRDs are not all of the release that Signet knows; nil
-// when they are. A patch release changes no meaning.
-func foreign(crds []CRD) *gatewayapi.Fault {
-	release, _, _ := strings.Cut(strings.TrimPrefix(consts.BundleVersion, "v1."), ".")
-	var odd []string
-	for _, c := range crds {
-		if !strings.HasPrefix(c.Version, "v1."+release+".") {
-			odd = append(odd, fmt.Sprintf("%s is of version %q", c.Name, c.Version))
-		}
-	}
-	if len(odd) == 0 {
-		return nil
-	}
-	slices.Sort(odd)
-	return &gatewayapi.Fault{Reason: reason.UnsupportedVersion, Message: fmt.Sprintf(
-		"Signet knows release v1.%s of the Gateway API, such as %s, and serves what it knows: %s",
-		release, consts.BundleVersion, strings.Join(odd, ", "))}
-}
-
-// Status is the status of a class that is ours. The features are sorted. CRDs
-// of another release are served as far as they are known.
-func (c *Class) Status(features []gatewayv1.SupportedFeature, crds []CRD) gatewayv1.GatewayClassStatus {
+// Status is the status of a class that is ours. The features are sorted.
+// SupportedVersion is not in it: whoever reads a cluster's CRDs adds it.
+func (c *Class) Status(features []gatewayv1.SupportedFeature) gatewayv1.GatewayClassStatus {
 	conditions := gatewayapi.Conditions{Generation: c.Generation}
 	conditions.Judge(reason.ConditionAccepted, c.Fault, reason.Accepted, reason.MessageClassAccepted)
-	conditions.Judge(reason.ConditionSupportedVersion, foreign(crds), reason.SupportedVersion, reason.MessageVersionSupported)
 	return gatewayv1.GatewayClassStatus{Conditions: conditions.List(), SupportedFeatures: features}
 }
