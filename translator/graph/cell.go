@@ -153,11 +153,11 @@ func (s *source[K, T]) guess(rec *recording, k K) *keyed[K, T] {
 // it knows: a large tree is seldom in the processor's cache.
 func (c *keyed[K, T]) borrow(r *Reader) *T {
 	if !r.rec.lends {
-		found, _ := lookup[K, *T](r, c.src.slot, c.key)
+		found, _ := lookup[K, T](r, c.src.slot, c.key)
 		return found
 	}
 	if c.marks&markKnown == 0 {
-		found, _ := lookup[K, *T](r, c.src.slot, c.key)
+		found, _ := lookup[K, T](r, c.src.slot, c.key)
 		c.learn(found)
 	}
 	return c.known

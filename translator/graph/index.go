@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"iter"
 	"slices"
+	"unsafe"
 
 	"github.com/cilium/statedb/part"
 )
@@ -36,7 +37,7 @@ type index[IK, K Key, P any] struct {
 // indexEdit is the work of one draft on one index.
 type indexEdit[IK, K Key, P any] struct {
 	id       uint64
-	heads    *part.Txn[*head[IK, K, P]]
+	heads    *txn
 	members  *part.Txn[K]
 	touched  []touched[IK, K, P]
 	old, now []Entry[IK, P]
@@ -64,7 +65,7 @@ func newIndex[IK, K Key, V, P any](
 	t *table[K, V], name string, entries func(k K, v V, to []Entry[IK, P]) []Entry[IK, P],
 ) *index[IK, K, P] {
 	x := &index[IK, K, P]{of: &t.meta, name: name}
-	x.heads = t.g.addSlot(newRoot[*head[IK, K, P]]())
+	x.heads = t.g.addSlot(newTree())
 	x.members = t.g.addSlot(newRoot[K]())
 	x.id = indexFailures + x.heads
 	x.byKeys = newSource[IK, head[IK, K, P]](x.of, name, "keys", x.heads, x.lists)
@@ -76,7 +77,7 @@ func newIndex[IK, K Key, V, P any](
 
 // lists says whether ik lists any row, without recording that it was asked.
 func (x *index[IK, K, P]) lists(r *Reader, ik IK) bool {
-	_, ok := lookup[IK, *head[IK, K, P]](r, x.heads, ik)
+	_, ok := lookup[IK, head[IK, K, P]](r, x.heads, ik)
 	return ok
 }
 
@@ -95,7 +96,7 @@ func (x *index[IK, K, P]) read(r *Reader, ik IK, aspect *source[IK, head[IK, K, 
 	if r.rec != nil {
 		return aspect.note(r.rec, ik).borrow(r)
 	}
-	h, _ := lookup[IK, *head[IK, K, P]](r, x.heads, ik)
+	h, _ := lookup[IK, head[IK, K, P]](r, x.heads, ik)
 	return h
 }
 
@@ -142,8 +143,8 @@ func (x *index[IK, K, P]) all(r *Reader) iter.Seq[IK] {
 			r.rec.refuse(wholeIndexError(r.rec.unit, x.of, x.name))
 			return
 		}
-		for _, h := range rootOf[*head[IK, K, P]](r.roots, x.heads).All {
-			if !yield(h.ik) {
+		for _, h := range treeOf(r.roots, x.heads).All {
+			if !yield((*head[IK, K, P])(h).ik) {
 				return
 			}
 		}
@@ -220,7 +221,7 @@ func (x *index[IK, K, P]) open(d *draft) *indexEdit[IK, K, P] {
 	e := &x.edits[d.kind]
 	if e.heads == nil {
 		e.id = d.g.nextEdit()
-		e.heads = rootOf[*head[IK, K, P]](d.roots, x.heads).Txn()
+		e.heads = treeOf(d.roots, x.heads).Txn()
 		e.members = rootOf[K](d.roots, x.members).Txn()
 	}
 	return e
@@ -254,7 +255,8 @@ func (x *index[IK, K, P]) change(e *indexEdit[IK, K, P], entry Entry[IK, P], k K
 
 // own returns the head of the entry, which the edit may change.
 func (e *indexEdit[IK, K, P]) own(entry Entry[IK, P]) *head[IK, K, P] {
-	before, found := e.heads.Get(e.enc)
+	p, found := e.heads.Get(e.enc)
+	before := (*head[IK, K, P])(p)
 	if found && before.edit == e.id {
 		return before
 	}
@@ -266,7 +268,7 @@ func (e *indexEdit[IK, K, P]) own(entry Entry[IK, P]) *head[IK, K, P] {
 		key = bytes.Clone(key)
 	}
 	h.edit = e.id
-	e.heads.Insert(key, h)
+	e.heads.Insert(key, unsafe.Pointer(h))
 	e.touched = append(e.touched, touched[IK, K, P]{before, h})
 	return h
 }

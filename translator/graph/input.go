@@ -82,7 +82,8 @@ func (b *ops[K, V]) play(d *draft, later []batch) {
 }
 
 func (t *Input[K, V]) set(d *draft, o *op[K, V]) {
-	old, had := t.edits[d.kind].tree.Get(o.enc)
+	p, had := t.edits[d.kind].tree.Get(o.enc)
+	old := (*row[K, V])(p)
 	var now *row[K, V]
 	switch {
 	case o.gone && !had:

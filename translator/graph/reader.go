@@ -53,21 +53,22 @@ func (rec *recording) refuse(err error) {
 
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// lookup finds k in the tree of a slot.
-func lookup[K Key, T any](r *Reader, slot int, k K) (T, bool) {
-	tree := rootOf[T](r.roots, slot)
+// lookup finds k in the tree of a slot, whose pointers are to T.
+func lookup[K Key, T any](r *Reader, slot int, k K) (*T, bool) {
+	tree := treeOf(r.roots, slot)
 	if r.rec != nil {
 		r.rec.buf = encode(r.rec.buf[:0], k)
-		return tree.Get(r.rec.buf)
+		p, ok := tree.Get(r.rec.buf)
+		return (*T)(p), ok
 	}
 	buf := buffers.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
 	*buf = encode((*buf)[:0], k)
-	v, ok := tree.Get(*buf)
+	p, ok := tree.Get(*buf)
 	buffers.Put(buf)
-	return v, ok
+	return (*T)(p), ok
 }
 
-// rootOf returns the tree of a slot.
+// rootOf returns the tree of a slot that has values and not pointers.
 func rootOf[T any](roots []any, slot int) *part.Tree[T] {
 	return roots[slot].(*part.Tree[T]) //nolint:forcetypeassert // a slot never changes its type
 }

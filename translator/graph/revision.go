@@ -55,8 +55,8 @@ func (rev *Revision) explain(name, key string) (Explanation, bool) {
 }
 
 func (t *table[K, V]) explainByName(rev *Revision, key string) (Explanation, bool) {
-	for _, found := range rootOf[*row[K, V]](rev.reader.roots, t.slot).All {
-		if printKey(found.key) == key {
+	for _, p := range treeOf(rev.reader.roots, t.slot).All {
+		if found := (*row[K, V])(p); printKey(found.key) == key {
 			return t.explain(rev, found.key)
 		}
 	}

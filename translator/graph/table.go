@@ -5,8 +5,7 @@ import (
 	"iter"
 	"reflect"
 	"slices"
-
-	"github.com/cilium/statedb/part"
+	"unsafe"
 )
 
 // meta is what the engine knows of a table without knowing its types.
@@ -56,8 +55,8 @@ type table[K Key, V any] struct {
 
 // edit is the work of one draft on one table.
 type edit[K Key, V any] struct {
-	tree  *part.Tree[*row[K, V]]
-	txn   *part.Txn[*row[K, V]]
+	tree  *tree
+	txn   *txn
 	log   *[]Change[K, V] // what the draft has changed so far
 	start int             // its length when the edit began
 }
@@ -76,16 +75,16 @@ func (t *table[K, V]) init(g *Graph, self anyTable, name string, lane Lane, equa
 		equal = func(a, b V) bool { return reflect.DeepEqual(a, b) }
 	}
 	t.equal = equal
-	t.meta = meta{g: g, id: len(g.tables), name: name, lane: lane, slot: g.addSlot(newRoot[*row[K, V]]())}
+	t.meta = meta{g: g, id: len(g.tables), name: name, lane: lane, slot: g.addSlot(newTree())}
 	t.rows = newSource[K, row[K, V]](&t.meta, "", "row", t.slot, func(r *Reader, k K) bool { return t.peek(r, k).shown() })
 	t.entire = newSource[whole, struct{}](&t.meta, "", "table", t.slot, func(r *Reader, _ whole) bool {
-		return rootOf[*row[K, V]](r.roots, t.slot).Len() > 0
+		return treeOf(r.roots, t.slot).Len() > 0
 	})
 	g.addTable(self)
 }
 
 func (t *table[K, V]) peek(r *Reader, k K) *row[K, V] {
-	found, _ := lookup[K, *row[K, V]](r, t.slot, k)
+	found, _ := lookup[K, row[K, V]](r, t.slot, k)
 	return found
 }
 
@@ -120,7 +119,8 @@ func (t *table[K, V]) all(r *Reader) iter.Seq2[K, V] {
 		if r.rec != nil {
 			t.entire.note(r.rec, whole{})
 		}
-		for _, found := range rootOf[*row[K, V]](r.roots, t.slot).All {
+		for _, p := range treeOf(r.roots, t.slot).All {
+			found := (*row[K, V])(p)
 			if !found.shown() {
 				continue
 			}
@@ -147,7 +147,7 @@ func (t *table[K, V]) alike(a, b V) (same bool) {
 // begin opens the table for a draft that is about to write some n rows.
 func (t *table[K, V]) begin(d *draft, n int) {
 	e := &t.edits[d.kind]
-	e.tree, e.txn = rootOf[*row[K, V]](d.roots, t.slot), nil
+	e.tree, e.txn = treeOf(d.roots, t.slot), nil
 	e.log = t.log(d)
 	e.start = len(*e.log)
 	if e.tree.Len() == 0 {
@@ -170,9 +170,9 @@ func (t *table[K, V]) write(d *draft, k K, enc []byte, c *keyed[K, row[K, V]], o
 		e.txn.Delete(enc)
 	case old == nil: // the tree keeps the key
 		enc = bytes.Clone(enc)
-		e.txn.Insert(enc, now)
+		e.txn.Insert(enc, unsafe.Pointer(now))
 	default:
-		e.txn.Insert(enc, now)
+		e.txn.Insert(enc, unsafe.Pointer(now))
 	}
 	d.wrote = true
 	t.report(d, k, enc, old.reason(), now.reason())
@@ -287,7 +287,7 @@ func (t *table[K, V]) rebase(d *draft, prev *Revision) {
 	*log = restated
 }
 
-func (t *table[K, V]) size(roots []any) int { return rootOf[*row[K, V]](roots, t.slot).Len() }
+func (t *table[K, V]) size(roots []any) int { return treeOf(roots, t.slot).Len() }
 
 func (t *table[K, V]) changed(changes []any) int {
 	if log, ok := changes[t.id].(*[]Change[K, V]); ok {
