@@ -433,8 +433,8 @@ func (b *built) edges() error {
 	}
 	for i := range b.p.layers {
 		if u, ok := b.units[i]; ok {
-			for _, found := range rootOf[*row[String, int]](b.g.Current().reader.roots, u.slot).All {
-				want += len(found.deps)
+			for _, found := range treeOf(b.g.Current().reader.roots, u.slot).All {
+				want += len((*row[String, int])(found).deps)
 			}
 			aspects(u.core(), b.indexes[i].index, b.interned[i].interned)
 		} else {
