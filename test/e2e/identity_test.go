@@ -5,6 +5,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
+	"os"
+	"runtime"
 	"strings"
 	"time"
 
@@ -12,6 +15,7 @@ import (
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	appsv1 "k8s.io/api/apps/v1"
@@ -40,15 +44,46 @@ func xds(ctx context.Context) string {
 	return s.Spec.ClusterIP + ":18000"
 }
 
-// received asks for clusters, all of them, and for a secret by name, claiming to
-// be an Envoy of the shop's fleet, and returns the names of what came.
+// fromPod dials from the network of a process: of a container, as its pod does.
+func fromPod(pid int) func(context.Context, string) (net.Conn, error) {
+	return func(ctx context.Context, address string) (net.Conn, error) {
+		type result struct {
+			conn net.Conn
+			err  error
+		}
+		done := make(chan result, 1)
+		go func() {
+			runtime.LockOSThread() // and the thread ends with the goroutine
+			network, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
+			if err != nil {
+				done <- result{nil, err}
+				return
+			}
+			defer network.Close()
+			if err := unix.Setns(int(network.Fd()), unix.CLONE_NEWNET); err != nil {
+				done <- result{nil, fmt.Errorf("entering the pod's network: %w", err)}
+				return
+			}
+			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+			done <- result{conn, err}
+		}()
+		r := <-done
+		return r.conn, r.err
+	}
+}
+
+// received asks, from a pod that is no Envoy, for clusters, all of them, and for a
+// secret by name, claiming to be an Envoy of the shop's fleet, and returns the
+// names of what came.
 func received(ctx context.Context, pair *tls.Certificate, secret string) ([]string, error) {
 	GinkgoHelper()
 	cfg := &tls.Config{ServerName: certificate.ServerName, InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
 	if pair != nil {
 		cfg.Certificates = []tls.Certificate{*pair}
 	}
-	connection, err := grpc.NewClient(xds(ctx), grpc.WithTransportCredentials(credentials.NewTLS(cfg)))
+	pid := processes(&pods(ctx, shop, "app=tls-nginx")[0], "")[0]
+	connection, err := grpc.NewClient("passthrough:///"+xds(ctx), grpc.WithTransportCredentials(credentials.NewTLS(cfg)),
+		grpc.WithContextDialer(fromPod(pid)))
 	Expect(err).NotTo(HaveOccurred())
 	defer connection.Close()
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)

@@ -166,7 +166,10 @@ func logs(ctx context.Context) string {
 	return kubectl(ctx, "logs", "--namespace", system, "--selector", "app.kubernetes.io/name=signet", "--tail", "200", "--prefix")
 }
 
-var errNoAddress = errors.New("it has no address")
+var (
+	errNoAddress = errors.New("it has no address")
+	errNotYet    = errors.New("not yet")
+)
 
 // address is where clients reach a fleet.
 func address(ctx context.Context, namespace, name string) (string, error) {

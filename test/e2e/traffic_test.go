@@ -254,24 +254,32 @@ var _ = Describe("under traffic, no answer is unexpected", Ordered, ContinueOnFa
 	})
 })
 
-// crash kills the Envoy of a pod, as seen from the host.
-func crash(p *corev1.Pod) {
+// processes are those of a pod, as seen from the host, by name; all for "".
+func processes(p *corev1.Pod, name string) []int {
 	GinkgoHelper()
-	killed := 0
-	processes, err := filepath.Glob("/proc/[0-9]*/comm")
+	var found []int
+	all, err := filepath.Glob("/proc/[0-9]*/comm")
 	Expect(err).NotTo(HaveOccurred())
-	for _, file := range processes {
-		name, _ := os.ReadFile(file) // it may have ended
+	for _, file := range all {
+		is, _ := os.ReadFile(file) // it may have ended
 		group, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cgroup"))
-		if strings.TrimSpace(string(name)) != "envoy" || !strings.Contains(string(group), string(p.UID)) {
+		if name != "" && strings.TrimSpace(string(is)) != name || !strings.Contains(string(group), string(p.UID)) {
 			continue
 		}
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
 		Expect(err).NotTo(HaveOccurred())
-		Expect(syscall.Kill(pid, syscall.SIGKILL)).To(Succeed())
-		killed++
+		found = append(found, pid)
 	}
-	Expect(killed).To(Equal(1), "one Envoy is in the pod")
+	Expect(found).NotTo(BeEmpty(), "a process of pod %s", p.Name)
+	return found
+}
+
+// crash kills the Envoy of a pod.
+func crash(p *corev1.Pod) {
+	GinkgoHelper()
+	all := processes(p, "envoy")
+	Expect(all).To(HaveLen(1), "one Envoy is in the pod")
+	Expect(syscall.Kill(all[0], syscall.SIGKILL)).To(Succeed())
 }
 
 func ready(p *corev1.Pod) bool {
