@@ -57,9 +57,8 @@ func (w *Writer) writeGateway(ctx context.Context, i item, now metav1.Time) erro
 	if err != nil {
 		return fmt.Errorf("encode: %w", err)
 	}
-	key := client.ObjectKey{Namespace: i.name.Namespace, Name: i.name.Name}
 	cached := object()
-	if found, err := w.read(ctx, key, cached); !found || err != nil {
+	if found, err := w.read(ctx, i, cached); !found || err != nil {
 		return err
 	}
 	have, err := runtime.DefaultUnstructuredConverter.ToUnstructured(cached)
@@ -72,7 +71,7 @@ func (w *Writer) writeGateway(ctx context.Context, i item, now metav1.Time) erro
 	// The object as it is now, with what our types do not know of it.
 	live := &unstructured.Unstructured{}
 	live.SetGroupVersionKind(schema.GroupVersion(gatewayv1.GroupVersion).WithKind(string(i.kind)))
-	if err := w.options.Client.Get(ctx, key, live); err != nil {
+	if err := w.options.Client.Get(ctx, i.key(), live); err != nil {
 		return ignoreGone(err)
 	}
 	if live.GetUID() != cached.GetUID() {
@@ -88,7 +87,11 @@ func (w *Writer) writeGateway(ctx context.Context, i item, now metav1.Time) erro
 	if err != nil {
 		return fmt.Errorf("encode: %w", err)
 	}
-	return ignoreGone(w.options.Client.Status().Patch(ctx, live, client.RawPatch(types.MergePatchType, raw), client.FieldOwner(Manager)))
+	err = w.options.Client.Status().Patch(ctx, live, client.RawPatch(types.MergePatchType, raw), client.FieldOwner(Manager))
+	if err == nil {
+		w.wrote(i, live)
+	}
+	return ignoreGone(err)
 }
 
 func statusOf(o map[string]any) map[string]any {

@@ -128,6 +128,74 @@ func TestWriter(t *testing.T) {
 	}
 	lead(all)
 	fleetLosesItsCertificate(t, c, want)
+	flipWhileTheCacheIsBehind(t, c, want)
+}
+
+// A status that went from one to two and back to one before the cache had shown
+// two was compared with the one of before: nothing was written, and two stayed
+// for good. An API server that was away made it last.
+func flipWhileTheCacheIsBehind(t *testing.T, c client.Client, want *wanted) {
+	t.Helper()
+	want.put(name(5), valid("one"))
+	run(t, c, want, func(w *Writer) { w.Touch(HTTPProxy, name(5)) })
+	behind := &frozen{Reader: c, proxy: read(t, c, 5)}
+	w := New(Options{Client: c, Reader: behind, HTTPProxy: want.get, Log: testr.New(t)})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	until := func(what string, ok func() bool) {
+		t.Helper()
+		for range 1000 {
+			if ok() {
+				return
+			}
+			<-time.After(10 * time.Millisecond)
+		}
+		t.Errorf("%s: %q stands", what, read(t, c, 5).Status.Description)
+	}
+	want.put(name(5), valid("two"))
+	w.Touch(HTTPProxy, name(5))
+	until("the first write", func() bool { return read(t, c, 5).Status.Description == "two" })
+	want.put(name(5), valid("one"))
+	w.Touch(HTTPProxy, name(5))
+	until("a look at the cache", func() bool { return behind.looks() > 2 })
+	behind.thaw()
+	until("the way back", func() bool { return read(t, c, 5).Status.Description == "one" })
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// frozen is a cache that shows an HTTPProxy as it was, until it is thawed.
+type frozen struct {
+	client.Reader
+	mu    sync.Mutex
+	proxy *contourv1.HTTPProxy
+	seen  int
+}
+
+func (f *frozen) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seen++
+	if p, ok := o.(*contourv1.HTTPProxy); ok && f.proxy != nil {
+		f.proxy.DeepCopyInto(p)
+		return nil
+	}
+	return f.Reader.Get(ctx, key, o, opts...)
+}
+
+func (f *frozen) thaw() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.proxy = nil
+}
+
+func (f *frozen) looks() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.seen
 }
 
 // What an EnvoyFleet does not have any more goes from its status.

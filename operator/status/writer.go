@@ -2,6 +2,7 @@ package status
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -66,10 +67,15 @@ type item struct {
 	name ir.Name
 }
 
+func (i item) key() client.ObjectKey {
+	return client.ObjectKey{Namespace: i.name.Namespace, Name: i.name.Name}
+}
+
 // Writer writes statuses. Its methods may be called from any goroutine.
 type Writer struct {
 	options Options
 	queue   workqueue.TypedRateLimitingInterface[item]
+	own     *writes
 }
 
 // New makes a writer; it writes nothing before Run.
@@ -80,7 +86,7 @@ func New(o Options) *Writer {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Writer{options: o, queue: workqueue.NewTypedRateLimitingQueue(
+	return &Writer{options: o, own: newWrites(), queue: workqueue.NewTypedRateLimitingQueue(
 		workqueue.NewTypedItemExponentialFailureRateLimiter[item](firstRetry, lastRetry),
 	)}
 }
@@ -109,21 +115,23 @@ func (w *Writer) next(ctx context.Context) bool {
 		return false
 	}
 	defer w.queue.Done(i)
-	if err := w.write(ctx, i); err != nil && ctx.Err() == nil {
+	switch err := w.write(ctx, i); {
+	case err == nil || ctx.Err() != nil:
+		w.queue.Forget(i)
+	case errors.Is(err, errBehind):
+		w.queue.AddAfter(i, untilShown)
+	default:
 		// Another version of the object is nothing to tell of: it is read again.
 		if !apierrors.IsConflict(err) {
 			w.options.Log.Error(err, "a status cannot be written: it is tried again", "kind", i.kind, "object", i.name.String())
 		}
 		w.queue.AddRateLimited(i)
-		return true
 	}
-	w.queue.Forget(i)
 	return true
 }
 
 func (w *Writer) write(ctx context.Context, i item) error {
 	now := metav1.NewTime(w.options.Now().UTC().Truncate(time.Second))
-	key := client.ObjectKey{Namespace: i.name.Namespace, Name: i.name.Name}
 	switch i.kind {
 	case HTTPProxy:
 		want, ok := w.options.HTTPProxy(i.name)
@@ -131,11 +139,11 @@ func (w *Writer) write(ctx context.Context, i item) error {
 			return nil
 		}
 		o := &contourv1.HTTPProxy{}
-		if found, err := w.read(ctx, key, o); !found || err != nil {
+		if found, err := w.read(ctx, i, o); !found || err != nil {
 			return err
 		}
 		if next, differs := proxy(&o.Status, &want, now); differs {
-			return w.apply(ctx, contourv1.GroupVersion.WithKind(string(i.kind)), o, &next)
+			return w.apply(ctx, i, contourv1.GroupVersion.WithKind(string(i.kind)), o, &next)
 		}
 	case EnvoyFleet:
 		want, ok := w.options.EnvoyFleet(i.name)
@@ -143,11 +151,11 @@ func (w *Writer) write(ctx context.Context, i item) error {
 			return nil
 		}
 		o := &v1alpha1.EnvoyFleet{}
-		if found, err := w.read(ctx, key, o); !found || err != nil {
+		if found, err := w.read(ctx, i, o); !found || err != nil {
 			return err
 		}
 		if next, differs := fleet(&o.Status, &want, now); differs {
-			return w.apply(ctx, v1alpha1.GroupVersion.WithKind(string(i.kind)), o, &next)
+			return w.apply(ctx, i, v1alpha1.GroupVersion.WithKind(string(i.kind)), o, &next)
 		}
 	default:
 		return w.writeGateway(ctx, i, now)
@@ -155,20 +163,28 @@ func (w *Writer) write(ctx context.Context, i item) error {
 	return nil
 }
 
-func (w *Writer) read(ctx context.Context, key client.ObjectKey, o client.Object) (bool, error) {
-	err := w.options.Reader.Get(ctx, key, o)
+// read reads an object that is not older than what was written of it.
+func (w *Writer) read(ctx context.Context, i item, o client.Object) (bool, error) {
+	err := w.options.Reader.Get(ctx, i.key(), o)
 	if apierrors.IsNotFound(err) {
+		w.own.gone(i)
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("read: %w", err)
 	}
-	return true, nil
+	return true, w.own.check(i, o)
+}
+
+// wrote notes a write, and has the object looked at once the cache shows it.
+func (w *Writer) wrote(i item, o client.Object) {
+	w.own.wrote(i, o.GetResourceVersion())
+	w.queue.AddAfter(i, lookAgain)
 }
 
 // apply writes the status of that very object: of another with its name it
 // would be a lie, which the UID prevents.
-func (w *Writer) apply(ctx context.Context, gvk schema.GroupVersionKind, o client.Object, status any) error {
+func (w *Writer) apply(ctx context.Context, i item, gvk schema.GroupVersionKind, o client.Object, status any) error {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(status)
 	if err != nil {
 		return fmt.Errorf("encode: %w", err)
@@ -185,8 +201,12 @@ func (w *Writer) apply(ctx context.Context, gvk schema.GroupVersionKind, o clien
 	u.SetUID(o.GetUID())
 	err = w.options.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u),
 		client.FieldOwner(Manager), client.ForceOwnership)
-	if err != nil && !apierrors.IsNotFound(err) {
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("apply: %w", err)
 	}
+	w.wrote(i, u)
 	return nil
 }
