@@ -223,15 +223,22 @@ var _ = Describe("under traffic, no answer is unexpected", Ordered, ContinueOnFa
 			i := f.Spec.UpstreamTLS.ClientCertificate.Issued
 			i.Lifetime, i.RenewBefore = metav1.Duration{Duration: time.Hour}, &metav1.Duration{Duration: time.Hour - 30*time.Second}
 		})
-		seen := map[string]bool{}
+		// Kept connections show the certificate that they were made with: backends
+		// see some, the Secret has all.
+		issued, seen := map[string]bool{}, map[string]bool{}
 		loss(where, func() {
 			Eventually(func() int {
+				s := &corev1.Secret{}
+				if c.Get(ctx, client.ObjectKey{Namespace: shop, Name: "edge-client"}, s) == nil {
+					issued[string(s.Data[corev1.TLSCertKey])] = true
+				}
 				a, err := ask(ctx, where, host, "/who")
 				if err == nil && a.Seen != nil {
 					seen[string(a.Seen.ClientCertificate)] = true
 				}
-				return len(seen)
-			}, "7m", "200ms").Should(BeNumerically(">=", 10))
+				return len(issued)
+			}, "7m", "200ms").Should(BeNumerically(">=", 11), "ten rotations")
+			Expect(seen).To(HaveLen(BeNumerically(">", 1)), "backends must see another one")
 		})
 		change(ctx, shop, fleet, &v1alpha1.EnvoyFleet{}, func(f *v1alpha1.EnvoyFleet) {
 			i := f.Spec.UpstreamTLS.ClientCertificate.Issued
