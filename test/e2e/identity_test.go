@@ -214,6 +214,16 @@ func rotate(ctx context.Context, name string, policy certificate.Policy, wait ti
 	}).Should(BeTrue(), "the successor must sign")
 }
 
+// rollBackends replaces the shop's backends, and with them all connections to
+// them.
+func rollBackends(ctx context.Context) {
+	GinkgoHelper()
+	change(ctx, shop, "tls-nginx", &appsv1.Deployment{}, func(d *appsv1.Deployment) {
+		d.Spec.Template.Annotations = map[string]string{"rolled": time.Now().Format(time.RFC3339Nano)}
+	})
+	rolled(ctx, shop, "tls-nginx", "app=tls-nginx")
+}
+
 var _ = Describe("under traffic, no answer is unexpected when an authority is replaced", Ordered, ContinueOnFailure, func() {
 	var where string
 
@@ -227,12 +237,16 @@ var _ = Describe("under traffic, no answer is unexpected when an authority is re
 			rotate(ctx, "signet-client-authority", certificate.ClientPolicy(), 8*24*time.Hour, func() {
 				Eventually(func() int { return strings.Count(clientAuthorities(ctx), "BEGIN") }).Should(Equal(2))
 				takeOver(ctx, clientAuthorities(ctx))
-				// Backends read it when they start.
-				change(ctx, shop, "tls-nginx", &appsv1.Deployment{}, func(d *appsv1.Deployment) {
-					d.Spec.Template.Annotations = map[string]string{"taken-over": time.Now().Format(time.RFC3339Nano)}
-				})
-				rolled(ctx, shop, "tls-nginx", "app=tls-nginx")
+				rollBackends(ctx) // they read it when they start
 			})
+			Eventually(func(g Gomega) {
+				s := &corev1.Secret{}
+				g.Expect(c.Get(ctx, client.ObjectKey{Namespace: shop, Name: "edge-client"}, s)).To(Succeed())
+				pair, err := tls.X509KeyPair(s.Data["tls.crt"], s.Data["tls.key"])
+				g.Expect(err).NotTo(HaveOccurred())
+				g.Expect(pair.Certificate[0]).NotTo(Equal(old))
+			}).Should(Succeed())
+			rollBackends(ctx) // kept connections show what they were made with
 			Eventually(func(g Gomega) {
 				a, err := ask(ctx, where, host, "/")
 				g.Expect(err).NotTo(HaveOccurred())
