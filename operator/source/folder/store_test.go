@@ -1,6 +1,7 @@
 package folder
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -75,6 +76,7 @@ func TestRefusedPolicy(t *testing.T) {
 		"no CA":         {"one is required", head + target + "  validation: {hostname: web.test}\n", "https"},
 		"both":          {"one of the two", head + target + "  validation: {hostname: web.test, wellKnownCACertificates: System, caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]}\n", "https"},
 		"unknown field": {"it may be meant for security", head + target + "  validation: {hostname: web.test, wellKnownCACertificates: System, pin: x}\n", "https"},
+		"version":       {"another than the one that is served", strings.Replace(good, "/v1\n", "/v1alpha3\n", 1), "https"},
 		"no group":      {"the target is known all the same", head + "  targetRefs: [{kind: Service, name: web}]\n  validation: {hostname: web.test, wellKnownCACertificates: System}\n", ""},
 	}
 	d, err := manifest.NewDecoder()

@@ -133,11 +133,17 @@ func (d *Decoder) object(f *File, doc document, path string, content map[string]
 		return d.items(f, doc, path, items)
 	}
 	k, ok := d.kinds[gvk]
-	if !ok {
-		f.Problems = append(f.Problems, source.Problem{
-			Line: doc.lineOf(path), Message: d.notServed(gvk), Severity: source.Warning, Object: gvk.Kind,
-		})
-		return nil
+	unserved := !ok
+	if unserved {
+		// Of another version than the one that is served: it may still protect something.
+		other := gvk
+		other.Version = d.served[gvk.GroupKind()]
+		if k = d.kinds[other]; k.closed == nil {
+			f.Problems = append(f.Problems, source.Problem{
+				Line: doc.lineOf(path), Message: d.notServed(gvk), Severity: source.Warning, Object: gvk.Kind,
+			})
+			return nil
+		}
 	}
 	key, err := keyOf(k, content)
 	if err != nil {
@@ -148,7 +154,13 @@ func (d *Decoder) object(f *File, doc document, path string, content map[string]
 	if path != "" {
 		o.Line = doc.lineOf("")
 	}
-	value, findings := k.decode(raw, content)
+	var value client.Object
+	var findings []finding
+	if unserved {
+		findings = []finding{{field: "apiVersion", message: d.notServed(gvk)}}
+	} else {
+		value, findings = k.decode(raw, content)
+	}
 	if len(findings) > 0 {
 		o.Problems = o.problems(findings)
 		o.Closed = k.closedForm(&o, content)
