@@ -81,7 +81,7 @@ func (o gatewayObjects) Policy(service ir.Name, port *corev1.ServicePort) *polic
 	}
 	n := b.For(port.Name)
 	if n == nil {
-		return nil
+		return b.Stray
 	}
 	p, ok := o.t.policies.Get(o.r, *n)
 	if !ok {

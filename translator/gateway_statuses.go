@@ -175,9 +175,13 @@ func (t *Translator) computePolicyStatus(r *graph.Reader, n ir.Name) (gatewayv1.
 	p, _ := t.policies.Get(r, n)
 	var gateways []ir.Name
 	for _, target := range p.Targets {
+		used := target
+		if slices.Contains(p.Strays, target) {
+			used.Section = "" // it closes whichever port has no policy
+		}
 		for _, ref := range t.routesFor.Keys(r, target.Service) {
 			d, ok := t.routes.Get(r, ref)
-			if !ok || !d.Uses(target) {
+			if !ok || !d.Uses(used) {
 				continue
 			}
 			a, ok := t.attachments.Get(r, ref)

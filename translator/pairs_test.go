@@ -20,6 +20,7 @@ import (
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/httpproxy"
 	"github.com/signetproxy/signet/translator/ir"
+	"github.com/signetproxy/signet/translator/reason"
 	"github.com/signetproxy/signet/translator/upstream"
 )
 
@@ -77,47 +78,20 @@ var pairFleets = map[string]struct {
 // asks for the same give equal upstreams, and clusters and secrets that are
 // equal byte by byte.
 func TestPairsGiveEqualUpstreams(t *testing.T) {
-	authority, err := pki.NewAuthority("pair")
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := authority.Issue(pki.Leaf{CommonName: "client", DNS: []string{"client"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := newPairing(t)
 	count := 0
 	for name, a := range pairNames {
 		for service, s := range pairServices {
 			for fleet, f := range pairFleets {
 				count++
 				t.Run(strings.Join([]string{name, service, fleet}, ", "), func(t *testing.T) {
-					svc := &corev1.Service{Namespace: "a", Name: "web", Annotations: map[string]string{}}
-					svc.Spec.Ports = []corev1.ServicePort{{Name: "https", Port: 443}, {Name: "alt", Port: 8443}}
+					svc := pairService()
 					s.edit(svc)
-					common := func(tr *Translator, c *graph.Changes) {
-						tr.Clock.Put(c, ClockKey, time.Now())
-						tr.Services.Put(c, ir.Name{Namespace: "a", Name: "web"}, svc)
-						tr.Secrets.Put(c, ir.Name{Namespace: "a", Name: "ca"}, &corev1.Secret{Data: map[string][]byte{"ca.crt": authority.PEM()}})
-						tr.Secrets.Put(c, ir.Name{Namespace: "a", Name: "client"}, &corev1.Secret{
-							Type: corev1.SecretTypeTLS, Data: map[string][]byte{"tls.crt": client.CertPEM, "tls.key": client.KeyPEM},
-						})
-						edge := ir.Name{Namespace: "f", Name: "edge"}
-						tr.Fleets.Put(c, edge, &FleetSpec{
-							Name: edge, Selector: httpproxy.Selector{Fleet: edge}, Gateways: &listener.Hosting{Address: "127.0.0.1"}, Upstream: f.settings,
-							Listeners: []ir.Listener{{Name: "http", Address: "127.0.0.1", Port: 8080}},
-						})
-					}
 					proxied := pairSide(t, func(tr *Translator, c *graph.Changes) {
-						common(tr, c)
+						p.put(tr, c, svc, f.settings)
 						tr.Proxies.Put(c, ir.Name{Namespace: "a", Name: "p"}, proxyOf(a, s.port, s.h2))
 					})
-					routed := pairSide(t, func(tr *Translator, c *graph.Changes) {
-						common(tr, c)
-						tr.GatewayClasses.Put(c, ir.Name{Name: "signet"}, classOfOurs())
-						tr.Gateways.Put(c, ir.Name{Namespace: "a", Name: "gw"}, plainGateway())
-						tr.HTTPRoutes.Put(c, ir.Name{Namespace: "a", Name: "r"}, routeTo("web", s.port))
-						tr.Policies.Put(c, ir.Name{Namespace: "a", Name: "tls"}, policyOf(a, s.section))
-					})
+					routed := p.routed(t, svc, f.settings, s.port, policyOf(a, s.section))
 					if diff := cmp.Diff(proxied, routed); diff != "" {
 						t.Errorf("%s; %s; %s (-HTTPProxy, +HTTPRoute):\n%s", a.reason, s.reason, f.reason, diff)
 					}
@@ -128,6 +102,97 @@ func TestPairsGiveEqualUpstreams(t *testing.T) {
 	if count < 40 {
 		t.Errorf("%d pairs are too few", count)
 	}
+}
+
+// A policy that asks for anything else gives another upstream, or another
+// cluster: equality says something.
+func TestPairsThatDiffer(t *testing.T) {
+	p, one := newPairing(t), pairNames["one name"]
+	proxied := pairSide(t, func(tr *Translator, c *graph.Changes) {
+		p.put(tr, c, pairService(), upstream.FleetSettings{})
+		tr.Proxies.Put(c, ir.Name{Namespace: "a", Name: "p"}, proxyOf(one, 443, false))
+	})
+	cases := map[string]struct {
+		reason string
+		edit   func(v *gatewayv1.BackendTLSPolicySpec)
+	}{
+		"SNI": {"another name is asked for, and accepted", func(v *gatewayv1.BackendTLSPolicySpec) { v.Validation.Hostname = "other.example" }},
+		"name": {"another name is accepted", func(v *gatewayv1.BackendTLSPolicySpec) {
+			v.Validation.SubjectAltNames = []gatewayv1.SubjectAltName{{Type: gatewayv1.HostnameSubjectAltNameType, Hostname: "other.example"}}
+		}},
+		"names": {"one more is accepted", func(v *gatewayv1.BackendTLSPolicySpec) {
+			v.Validation.SubjectAltNames = []gatewayv1.SubjectAltName{{Type: gatewayv1.HostnameSubjectAltNameType, Hostname: "backend.example"}, {Type: gatewayv1.HostnameSubjectAltNameType, Hostname: "other.example"}}
+		}},
+		"CA": {"another object, though it says the same", func(v *gatewayv1.BackendTLSPolicySpec) { v.Validation.CACertificateRefs[0].Name = "other" }},
+		"CAs": {"one more is trusted", func(v *gatewayv1.BackendTLSPolicySpec) {
+			v.Validation.CACertificateRefs = append(v.Validation.CACertificateRefs, gatewayv1.LocalObjectReference{Kind: "Secret", Name: "other"})
+		}},
+		"version": {"a newer TLS is asked for", func(v *gatewayv1.BackendTLSPolicySpec) {
+			v.Options = map[gatewayv1.AnnotationKey]gatewayv1.AnnotationValue{"signetproxy.io/minimum-protocol-version": "1.3"}
+		}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			policy := policyOf(one, "")
+			tc.edit(&policy.Spec)
+			if routed := p.routed(t, pairService(), upstream.FleetSettings{}, 443, policy); cmp.Equal(proxied, routed) {
+				t.Errorf("%s, and both APIs give the same", tc.reason)
+			}
+		})
+	}
+}
+
+// pairing is what both sides of a pair have in common.
+type pairing struct {
+	authority *pki.Authority
+	client    *pki.Pair
+}
+
+func newPairing(t *testing.T) *pairing {
+	t.Helper()
+	authority, err := pki.NewAuthority("pair")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := authority.Issue(pki.Leaf{CommonName: "client", DNS: []string{"client"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &pairing{authority, client}
+}
+
+func pairService() *corev1.Service {
+	svc := &corev1.Service{Namespace: "a", Name: "web", Annotations: map[string]string{}}
+	svc.Spec.Ports = []corev1.ServicePort{{Name: "https", Port: 443}, {Name: "alt", Port: 8443}}
+	return svc
+}
+
+func (p *pairing) put(tr *Translator, c *graph.Changes, svc *corev1.Service, settings upstream.FleetSettings) {
+	tr.Clock.Put(c, ClockKey, time.Now())
+	tr.Services.Put(c, ir.Name{Namespace: "a", Name: "web"}, svc)
+	for _, name := range []string{"ca", "other"} {
+		tr.Secrets.Put(c, ir.Name{Namespace: "a", Name: name}, &corev1.Secret{Data: map[string][]byte{"ca.crt": p.authority.PEM()}})
+	}
+	tr.Secrets.Put(c, ir.Name{Namespace: "a", Name: "client"}, &corev1.Secret{
+		Type: corev1.SecretTypeTLS, Data: map[string][]byte{"tls.crt": p.client.CertPEM, "tls.key": p.client.KeyPEM},
+	})
+	edge := ir.Name{Namespace: "f", Name: "edge"}
+	tr.Fleets.Put(c, edge, &FleetSpec{
+		Name: edge, Selector: httpproxy.Selector{Fleet: edge}, Gateways: &listener.Hosting{Address: "127.0.0.1"}, Upstream: settings,
+		Listeners: []ir.Listener{{Name: "http", Address: "127.0.0.1", Port: 8080}},
+	})
+}
+
+// routed is the side of an HTTPRoute with a policy.
+func (p *pairing) routed(t *testing.T, svc *corev1.Service, settings upstream.FleetSettings, port int, policy *gatewayv1.BackendTLSPolicy) side {
+	t.Helper()
+	return pairSide(t, func(tr *Translator, c *graph.Changes) {
+		p.put(tr, c, svc, settings)
+		tr.GatewayClasses.Put(c, ir.Name{Name: "signet"}, classOfOurs())
+		tr.Gateways.Put(c, ir.Name{Namespace: "a", Name: "gw"}, plainGateway())
+		tr.HTTPRoutes.Put(c, ir.Name{Namespace: "a", Name: "r"}, routeTo("web", port))
+		tr.Policies.Put(c, ir.Name{Namespace: "a", Name: "tls"}, policy)
+	})
 }
 
 // side is what one API makes of a backend.
@@ -230,29 +295,57 @@ func routeTo(service string, port int) *gatewayv1.HTTPRoute {
 // What a policy cannot do never becomes an upstream: the backend's share is
 // answered with 500.
 func TestPolicyThatCannotBeHonoured(t *testing.T) {
+	authority, err := pki.NewAuthority("CA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	system := gatewayv1.WellKnownCACertificatesSystem
 	broken := map[string]struct {
 		reason string
-		edit   func(p *gatewayv1.BackendTLSPolicy)
+		// why is the reason of the policy's Accepted condition.
+		why  reason.Reason
+		edit func(p *gatewayv1.BackendTLSPolicy)
 	}{
-		"no CA": {"the Secret does not exist", func(p *gatewayv1.BackendTLSPolicy) { p.Spec.Validation.CACertificateRefs[0].Name = "nowhere" }},
-		"kind":  {"of no kind that holds a CA", func(p *gatewayv1.BackendTLSPolicy) { p.Spec.Validation.CACertificateRefs[0].Kind = "Widget" }},
-		"well known": {"unknown word", func(p *gatewayv1.BackendTLSPolicy) {
+		"no CA": {"the Secret does not exist", reason.NoValidCACertificate, func(p *gatewayv1.BackendTLSPolicy) { p.Spec.Validation.CACertificateRefs[0].Name = "nowhere" }},
+		"kind":  {"of no kind that holds a CA", reason.NoValidCACertificate, func(p *gatewayv1.BackendTLSPolicy) { p.Spec.Validation.CACertificateRefs[0].Kind = "Widget" }},
+		"neither": {"no CA at all, which the API refuses", reason.NoValidCACertificate, func(p *gatewayv1.BackendTLSPolicy) {
+			p.Spec.Validation.CACertificateRefs = nil
+		}},
+		"both": {"the system's and others, which the API refuses", reason.Invalid, func(p *gatewayv1.BackendTLSPolicy) {
+			p.Spec.Validation.WellKnownCACertificates = &system
+		}},
+		"well known": {"unknown word", reason.Invalid, func(p *gatewayv1.BackendTLSPolicy) {
 			word := gatewayv1.WellKnownCACertificatesType("example.com/all")
 			p.Spec.Validation.CACertificateRefs, p.Spec.Validation.WellKnownCACertificates = nil, &word
 		}},
-		"system": {"the system's certificates are not known", func(p *gatewayv1.BackendTLSPolicy) {
-			word := gatewayv1.WellKnownCACertificatesSystem
-			p.Spec.Validation.CACertificateRefs, p.Spec.Validation.WellKnownCACertificates = nil, &word
+		"system": {"the system's certificates are not known", reason.NoValidCACertificate, func(p *gatewayv1.BackendTLSPolicy) {
+			p.Spec.Validation.CACertificateRefs, p.Spec.Validation.WellKnownCACertificates = nil, &system
 		}},
-		"address": {"an IP address is no name", func(p *gatewayv1.BackendTLSPolicy) { p.Spec.Validation.Hostname = "10.0.0.1" }},
-		"SAN": {"an alternative name without a value", func(p *gatewayv1.BackendTLSPolicy) {
+		"no hostname": {"which the API refuses", reason.Invalid, func(p *gatewayv1.BackendTLSPolicy) { p.Spec.Validation.Hostname = "" }},
+		"address":     {"an IP address is no name", reason.Invalid, func(p *gatewayv1.BackendTLSPolicy) { p.Spec.Validation.Hostname = "10.0.0.1" }},
+		"SAN": {"an alternative name without a value", reason.Invalid, func(p *gatewayv1.BackendTLSPolicy) {
 			p.Spec.Validation.SubjectAltNames = []gatewayv1.SubjectAltName{{Type: "URI"}}
 		}},
-		"option": {"an option that Signet does not know", func(p *gatewayv1.BackendTLSPolicy) {
+		"SAN type": {"an alternative name of an unknown type", reason.Invalid, func(p *gatewayv1.BackendTLSPolicy) {
+			p.Spec.Validation.SubjectAltNames = []gatewayv1.SubjectAltName{{Type: "Email", Hostname: "b.example"}}
+		}},
+		"option": {"an option that Signet does not know", reason.Invalid, func(p *gatewayv1.BackendTLSPolicy) {
 			p.Spec.Options = map[gatewayv1.AnnotationKey]gatewayv1.AnnotationValue{"signetproxy.io/pinning": "x"}
 		}},
-		"version": {"a version that does not exist", func(p *gatewayv1.BackendTLSPolicy) {
+		"version": {"a version that does not exist", reason.Invalid, func(p *gatewayv1.BackendTLSPolicy) {
 			p.Spec.Options = map[gatewayv1.AnnotationKey]gatewayv1.AnnotationValue{"signetproxy.io/minimum-protocol-version": "1.1"}
+		}},
+		"section": {"which port it is meant for is not known", reason.TargetNotFound, func(p *gatewayv1.BackendTLSPolicy) {
+			section := gatewayv1.SectionName("htps")
+			p.Spec.TargetRefs[0].SectionName = &section
+		}},
+		"one section of two": {"the other one does not make it known", reason.Accepted, func(p *gatewayv1.BackendTLSPolicy) {
+			section, other := gatewayv1.SectionName("htps"), gatewayv1.SectionName("other")
+			p.Spec.TargetRefs = append(p.Spec.TargetRefs, p.Spec.TargetRefs[0])
+			p.Spec.TargetRefs[0].SectionName, p.Spec.TargetRefs[1].SectionName = &section, &other
+		}},
+		"group core": {"another word for the group of Services", reason.Invalid, func(p *gatewayv1.BackendTLSPolicy) {
+			p.Spec.TargetRefs[0].Group, p.Spec.Validation.Hostname = "core", "10.0.0.1"
 		}},
 	}
 	for name, tc := range broken {
@@ -260,8 +353,9 @@ func TestPolicyThatCannotBeHonoured(t *testing.T) {
 			tr, c := New(), graph.NewChanges()
 			tr.Clock.Put(c, ClockKey, time.Now())
 			svc := &corev1.Service{Namespace: "a", Name: "web"}
-			svc.Spec.Ports = []corev1.ServicePort{{Name: "https", Port: 443}}
+			svc.Spec.Ports = []corev1.ServicePort{{Name: "https", Port: 443}, {Name: "other", Port: 8443}}
 			tr.Services.Put(c, ir.Name{Namespace: "a", Name: "web"}, svc)
+			tr.Secrets.Put(c, ir.Name{Namespace: "a", Name: "ca"}, &corev1.Secret{Data: map[string][]byte{"ca.crt": authority.PEM()}})
 			edge := ir.Name{Namespace: "f", Name: "edge"}
 			tr.Fleets.Put(c, edge, &FleetSpec{Name: edge, Gateways: &listener.Hosting{Address: "127.0.0.1"}})
 			tr.GatewayClasses.Put(c, ir.Name{Name: "signet"}, classOfOurs())
@@ -289,8 +383,8 @@ func TestPolicyThatCannotBeHonoured(t *testing.T) {
 				t.Errorf("%s: %d routes", tc.reason, routes)
 			}
 			status, _ := tr.PolicyStatuses.Get(rev.Reader(), ir.Name{Namespace: "a", Name: "tls"})
-			if len(status.Ancestors) != 1 || status.Ancestors[0].Conditions[0].Status != "False" {
-				t.Errorf("%s: status %s", tc.reason, fmt.Sprint(status))
+			if len(status.Ancestors) != 1 || status.Ancestors[0].Conditions[0].Reason != string(tc.why) {
+				t.Errorf("%s: want %s, status %s", tc.reason, tc.why, fmt.Sprint(status))
 			}
 		})
 	}

@@ -64,10 +64,10 @@ func New(o Options) (*Estate, error) {
 	if err := os.Mkdir(e.Folder, 0o700); err != nil {
 		return e, fmt.Errorf("folder: %w", err)
 	}
-	if e.HTTP, err = freeAddress(); err != nil {
+	if e.HTTP, err = FreeAddress(); err != nil {
 		return e, err
 	}
-	if e.HTTPS, err = freeAddress(); err != nil {
+	if e.HTTPS, err = FreeAddress(); err != nil {
 		return e, err
 	}
 	err = e.prepare()
@@ -214,7 +214,8 @@ func (e *Estate) Close() {
 	_ = os.RemoveAll(e.dir) // a leftover is harmless
 }
 
-func freeAddress() (string, error) {
+// FreeAddress is a host:port of loopback that nobody listens on.
+func FreeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", fmt.Errorf("free port: %w", err)

@@ -11,6 +11,7 @@ import (
 	"github.com/signetproxy/signet/test/estate"
 	"github.com/signetproxy/signet/test/load"
 	"github.com/signetproxy/signet/test/pki"
+	"github.com/signetproxy/signet/test/traffic/gateways"
 	"github.com/signetproxy/signet/test/world"
 )
 
@@ -278,4 +279,41 @@ func trustChanged(b *bench, i int) (step, error) {
 		},
 		fresh: b.asks(r, http.StatusServiceUnavailable, func(*load.Outcome) bool { return true }),
 	}, nil
+}
+
+// prepareGateways puts a Gateway with all that its changes need into the folder.
+func prepareGateways(b *bench) error {
+	var err error
+	if b.gateways, err = gateways.New(b.Folder); err != nil {
+		return err
+	}
+	files, err := b.gateways.Files()
+	if err != nil {
+		return err
+	}
+	for name, content := range files {
+		if err := b.Put(name, content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func runGateways(b *bench) error {
+	var wrong []error
+	for _, k := range gateways.Kinds() {
+		n := b.changes
+		if k.Back != "" {
+			n *= 2
+		}
+		r, err := b.gateways.Run(b.ctx, &k, n, b.rate)
+		for what, took := range r.Took {
+			b.times(what, took, bars{"p50": 8, "p99": 25})
+		}
+		b.histogram("requests, "+k.Name, &r.Requests.Latency, nil)
+		b.value("unexpected answers, "+k.Name, r.Requests.Unexpected, one, none)
+		b.value("connection errors, "+k.Name, r.Requests.Errors, one, none)
+		wrong = append(wrong, err, wrongAnswers(k.Name, &r.Requests))
+	}
+	return errors.Join(wrong...)
 }

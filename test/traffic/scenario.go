@@ -11,6 +11,7 @@ import (
 
 	"github.com/signetproxy/signet/test/estate"
 	"github.com/signetproxy/signet/test/load"
+	"github.com/signetproxy/signet/test/traffic/gateways"
 )
 
 // scenario is one row of what is measured.
@@ -46,6 +47,10 @@ func scenarios() []scenario {
 		{
 			id: "D4", about: "a trust bundle and the client certificate rotated: no request lost, no connection closed",
 			hosts: []int{1000}, changes: 200, rate: 500, prepare: prepareRotations, run: runRotations,
+		},
+		{
+			id: "G6", about: "each kind of change of a Gateway's routes, policies and certificates: every answer is that of its time",
+			hosts: []int{1000}, changes: 100, rate: 500, prepare: prepareGateways, run: runGateways,
 		},
 		{
 			id: "D8", about: "endpoints changed while a Service that every host routes to is changed: all routes are translated again",
@@ -95,8 +100,9 @@ type bench struct {
 	seq   int
 	on    map[int]int
 	added []int
-	// rotation is D4's.
+	// rotation is D4's, gateways G6's.
 	rotation *rotation
+	gateways *gateways.Stage
 }
 
 // runAll runs what was chosen and returns what was wrong. A scenario that went
@@ -140,6 +146,9 @@ func (r *report) runOne(ctx context.Context, s *scenario, run int, o estate.Opti
 	defer func() {
 		if b.rotation != nil {
 			b.rotation.close()
+		}
+		if b.gateways != nil {
+			b.gateways.Close()
 		}
 	}()
 	if s.prepare != nil {

@@ -5,7 +5,8 @@
 // It promises what an API server would promise to a client: every object that
 // it delivers is valid by its kind's schema, with defaults set and unknown
 // fields reported; an invalid new version of an object leaves the old one in
-// place; a generation counts changes of the spec. What a file says is read when
+// place, and without one a kind that protects others, a BackendTLSPolicy, is
+// delivered in its closed form; a generation counts changes of the spec. What a file says is read when
 // its writer has closed it, and a file that cannot be parsed keeps the objects
 // it gave last. The cost of a change follows the file that changed, not the
 // size of the folder. Everything that is not delivered as written is a

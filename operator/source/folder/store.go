@@ -46,6 +46,8 @@ type object struct {
 	claims []claim
 	// accepted is what was accepted last; nil if nothing was yet.
 	accepted *manifest.Object
+	// closed is set while the closed form of a refused statement was delivered.
+	closed bool
 	// refused is why the winning statement may not follow what was accepted.
 	refused []source.Problem
 }
@@ -252,9 +254,14 @@ func (s *store) settle(key source.Key) (value client.Object, gone bool) {
 	o.refused = nil
 	if len(o.claims) == 0 {
 		delete(s.objects, key)
-		return nil, o.accepted != nil
+		return nil, o.accepted != nil || o.closed
 	}
 	next := o.claims[0].states
+	if next.Value == nil && o.accepted == nil {
+		gone = o.closed && next.Closed == nil
+		o.closed = next.Closed != nil
+		return next.Closed, gone
+	}
 	if next.Value == nil || (o.accepted != nil && next.Digest == o.accepted.Digest) {
 		return nil, false
 	}
@@ -270,7 +277,7 @@ func (s *store) settle(key source.Key) (value client.Object, gone bool) {
 			next = &counted
 		}
 	}
-	o.accepted = next
+	o.accepted, o.closed = next, false
 	return next.Value, false
 }
 

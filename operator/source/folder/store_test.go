@@ -1,9 +1,11 @@
 package folder
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/signetproxy/signet/operator/source"
 	"github.com/signetproxy/signet/operator/source/manifest"
@@ -55,6 +57,67 @@ func TestEndpointsGoFirst(t *testing.T) {
 			}
 			if len(endpoints)+len(rest) != len(c.readings) {
 				t.Errorf("%d and %d of %d", len(endpoints), len(rest), len(c.readings))
+			}
+		})
+	}
+}
+
+// A policy that the schema refuses must not leave its Service in plaintext: it
+// closes it until there is a good one, and the last good one goes before that.
+func TestRefusedPolicy(t *testing.T) {
+	const (
+		head   = "apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {name: tls}\nspec:\n"
+		target = "  targetRefs: [{group: '', kind: Service, name: web, sectionName: https}]\n"
+		good   = head + target + "  validation: {hostname: web.test, wellKnownCACertificates: System}\n"
+	)
+	closed := map[string]struct{ reason, text, section string }{
+		"hostname":      {"not a DNS name", head + target + "  validation: {hostname: web_test, wellKnownCACertificates: System}\n", "https"},
+		"no hostname":   {"it is required", head + target + "  validation: {wellKnownCACertificates: System}\n", "https"},
+		"no CA":         {"one is required", head + target + "  validation: {hostname: web.test}\n", "https"},
+		"both":          {"one of the two", head + target + "  validation: {hostname: web.test, wellKnownCACertificates: System, caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]}\n", "https"},
+		"unknown field": {"it may be meant for security", head + target + "  validation: {hostname: web.test, wellKnownCACertificates: System, pin: x}\n", "https"},
+		"version":       {"another than the one that is served", strings.Replace(good, "/v1\n", "/v1alpha3\n", 1), "https"},
+		"no group":      {"the target is known all the same", head + "  targetRefs: [{kind: Service, name: web}]\n  validation: {hostname: web.test, wellKnownCACertificates: System}\n", ""},
+	}
+	d, err := manifest.NewDecoder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range closed {
+		t.Run(name, func(t *testing.T) {
+			f := &folder{store: newStore(d)}
+			say := func(text string) source.Batch {
+				f.take([]reading{{path: "p", file: d.Parse([]byte(text))}})
+				return f.store.commit()
+			}
+			b := say(c.text)
+			if len(b.Changed) != 1 || len(b.Problems) == 0 {
+				t.Fatalf("%s: delivered %v, problems %v", c.reason, b.Changed, b.Problems)
+			}
+			p, ok := b.Changed[0].(*gatewayv1.BackendTLSPolicy)
+			if !ok || p.Namespace != "default" || p.Name != "tls" || len(p.Spec.TargetRefs) != 1 || p.Spec.TargetRefs[0].Name != "web" ||
+				p.Spec.Validation.Hostname != "" || p.Spec.Validation.WellKnownCACertificates != nil {
+				t.Fatalf("%s: %+v", c.reason, b.Changed[0])
+			}
+			if s := p.Spec.TargetRefs[0].SectionName; (s == nil) != (c.section == "") || (s != nil && string(*s) != c.section) {
+				t.Errorf("%s: section %v", c.reason, s)
+			}
+			if b = say(good); len(b.Changed) != 1 || len(b.Deleted) != 0 {
+				t.Errorf("mended: %+v", b)
+			}
+			if b = say(c.text); len(b.Changed) != 0 || len(b.Deleted) != 0 {
+				t.Errorf("the last good one serves on: %+v", b)
+			}
+			if b = say(""); len(b.Deleted) != 1 {
+				t.Errorf("gone: %+v", b)
+			}
+			say(c.text)
+			if b = say(head + "  validation: {}\n"); len(b.Deleted) != 1 {
+				t.Errorf("nothing is known of its targets any more: %+v", b)
+			}
+			say(c.text)
+			if b = say(""); len(b.Deleted) != 1 {
+				t.Errorf("the closed form is gone: %+v", b)
 			}
 		})
 	}

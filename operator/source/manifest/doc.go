@@ -7,7 +7,8 @@
 // rules forbid are refused, in the API server's words; defaults are set; a
 // Secret's stringData is merged. Decoding depends on the text alone. What is
 // refused is named with line, object and field; no message holds a Secret's
-// content.
+// content. What is refused and would leave something unprotected has a closed
+// form, which asks for what nobody can do.
 //
 // It opens no files, remembers nothing, and does not know what objects mean.
 // A new kind is one line in the table of kind.go.

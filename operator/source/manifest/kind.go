@@ -31,6 +31,9 @@ type kind struct {
 	// spec returns what the generation counts the changes of; nil for kinds
 	// without generation.
 	spec func(client.Object) any
+	// closed returns what stands for a refused object, given as content, until
+	// there is a good one; nil for kinds that nothing is lost with.
+	closed func(content map[string]any) client.Object
 	// transition is set when custom has rules that compare old and new.
 	transition bool
 	custom     *customSchema
@@ -69,7 +72,7 @@ func gatewayKinds(custom map[schema.GroupVersionKind]*customSchema) []kind {
 		customKind(custom, gateway.WithKind("TLSRoute"), func(o *gatewayv1.TLSRoute) any { return &o.Spec }),
 		customKind(custom, gateway.WithKind("TCPRoute"), func(o *gatewayv1.TCPRoute) any { return &o.Spec }),
 		customKind(custom, gateway.WithKind("UDPRoute"), func(o *gatewayv1.UDPRoute) any { return &o.Spec }),
-		customKind(custom, gateway.WithKind("BackendTLSPolicy"), func(o *gatewayv1.BackendTLSPolicy) any { return &o.Spec }),
+		policyKind(custom, gateway.WithKind("BackendTLSPolicy")),
 		customKind(custom, gateway.WithKind("ReferenceGrant"), func(o *gatewayv1.ReferenceGrant) any { return &o.Spec }),
 	}
 }
@@ -123,6 +126,38 @@ func customKind[T any, P object[T]](
 			return nil, []finding{{message: err.Error()}}
 		}
 		return o, fieldFindings(metadataRules(o, out.cluster, validation.NameIsDNSSubdomain))
+	}
+	return out
+}
+
+// policyKind is the kind of a policy without which its Services would be
+// reached in plaintext: a refused one stands with its targets and no validation,
+// so that they are not reached at all.
+func policyKind(custom map[schema.GroupVersionKind]*customSchema, gvk schema.GroupVersionKind) kind {
+	out := customKind(custom, gvk, func(o *gatewayv1.BackendTLSPolicy) any { return &o.Spec })
+	out.closed = func(content map[string]any) client.Object {
+		spec, _ := content["spec"].(map[string]any)
+		refs, _ := spec["targetRefs"].([]any)
+		o := &gatewayv1.BackendTLSPolicy{}
+		for _, ref := range refs {
+			fields, _ := ref.(map[string]any)
+			name, _ := fields["name"].(string)
+			kind, named := fields["kind"].(string)
+			if name == "" || (named && kind != "Service") {
+				continue
+			}
+			target := gatewayv1.LocalPolicyTargetReferenceWithSectionName{}
+			target.Kind, target.Name = "Service", gatewayv1.ObjectName(name)
+			if section, ok := fields["sectionName"].(string); ok && section != "" {
+				at := gatewayv1.SectionName(section)
+				target.SectionName = &at
+			}
+			o.Spec.TargetRefs = append(o.Spec.TargetRefs, target)
+		}
+		if len(o.Spec.TargetRefs) == 0 {
+			return nil
+		}
+		return o
 	}
 	return out
 }

@@ -77,6 +77,10 @@ type Object struct {
 	// Value is the object, with namespace, uid, resourceVersion and, where its
 	// kind has one, generation 1. It is nil when the object is refused.
 	Value client.Object
+	// Closed stands for a refused object until there was a good one, for kinds
+	// whose lack would leave something unprotected; else nil. It asks for what
+	// nobody can do.
+	Closed client.Object
 	// Problems are why it is refused.
 	Problems []source.Problem
 
@@ -129,11 +133,17 @@ func (d *Decoder) object(f *File, doc document, path string, content map[string]
 		return d.items(f, doc, path, items)
 	}
 	k, ok := d.kinds[gvk]
-	if !ok {
-		f.Problems = append(f.Problems, source.Problem{
-			Line: doc.lineOf(path), Message: d.notServed(gvk), Severity: source.Warning, Object: gvk.Kind,
-		})
-		return nil
+	unserved := !ok
+	if unserved {
+		// Of another version than the one that is served: it may still protect something.
+		other := gvk
+		other.Version = d.served[gvk.GroupKind()]
+		if k = d.kinds[other]; k.closed == nil {
+			f.Problems = append(f.Problems, source.Problem{
+				Line: doc.lineOf(path), Message: d.notServed(gvk), Severity: source.Warning, Object: gvk.Kind,
+			})
+			return nil
+		}
 	}
 	key, err := keyOf(k, content)
 	if err != nil {
@@ -144,12 +154,19 @@ func (d *Decoder) object(f *File, doc document, path string, content map[string]
 	if path != "" {
 		o.Line = doc.lineOf("")
 	}
-	value, findings := k.decode(raw, content)
+	var value client.Object
+	var findings []finding
+	if unserved {
+		findings = []finding{{field: "apiVersion", message: d.notServed(gvk)}}
+	} else {
+		value, findings = k.decode(raw, content)
+	}
 	if len(findings) > 0 {
 		o.Problems = o.problems(findings)
+		o.Closed = k.closedForm(&o, content)
 	} else {
 		o.Value = value
-		k.finish(&o)
+		k.finish(o.Value, &o)
 	}
 	if k.transition {
 		o.content = content
@@ -222,17 +239,32 @@ func (d *Decoder) Update(old, next Object) (client.Object, []source.Problem) {
 	return value, nil
 }
 
-// finish sets what an API server would set.
-func (k kind) finish(o *Object) {
-	o.Value.GetObjectKind().SetGroupVersionKind(k.gvk)
+// finish sets in a value what an API server would set.
+func (k kind) finish(v client.Object, o *Object) {
+	v.GetObjectKind().SetGroupVersionKind(k.gvk)
 	id := sha256.Sum256([]byte(strings.Join([]string{k.gvk.Group, k.gvk.Kind, o.Key.Namespace, o.Key.Name}, "/")))
-	o.Value.SetUID(types.UID(fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:16])))
-	o.Value.SetResourceVersion(hex.EncodeToString(o.Digest[:8]))
-	o.Value.SetManagedFields(nil)
-	o.Value.SetGeneration(0)
+	v.SetUID(types.UID(fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:16])))
+	v.SetResourceVersion(hex.EncodeToString(o.Digest[:8]))
+	v.SetManagedFields(nil)
+	v.SetGeneration(0)
 	if k.spec != nil {
-		o.Value.SetGeneration(1)
+		v.SetGeneration(1)
 	}
+}
+
+// closedForm is what stands for a refused object; nil for most kinds.
+func (k kind) closedForm(o *Object, content map[string]any) client.Object {
+	if k.closed == nil {
+		return nil
+	}
+	v := k.closed(content)
+	if v == nil {
+		return nil
+	}
+	v.SetNamespace(o.Key.Namespace)
+	v.SetName(o.Key.Name)
+	k.finish(v, o)
+	return v
 }
 
 // problems turns what was found in an object into problems with their lines.

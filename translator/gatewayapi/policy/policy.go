@@ -31,6 +31,9 @@ type Policy struct {
 	Generation int64
 	Created    time.Time
 	Targets    []Target
+	// Strays are those of the targets whose section names no port of a Service
+	// that exists.
+	Strays []Target
 	// Validation is what it asks of a backend; nil with a Fault.
 	Validation *upstream.Validation
 	// Fault is why it cannot be honoured, nil when it can.
@@ -60,7 +63,7 @@ func Targets(p *gatewayv1.BackendTLSPolicy) []Target {
 	var out []Target
 	for i := range p.Spec.TargetRefs {
 		t := &p.Spec.TargetRefs[i]
-		if t.Group == "" && t.Kind == kindService {
+		if (t.Group == "" || t.Group == "core") && t.Kind == kindService {
 			out = append(out, Target{
 				Service: ir.Name{Namespace: p.Namespace, Name: string(t.Name)}, Section: string(gatewayapi.Or(t.SectionName, "")),
 			})
@@ -128,14 +131,16 @@ func Read(o Objects, p *gatewayv1.BackendTLSPolicy) *Policy {
 // findTargets wants one Service, or port of one, that can speak TLS.
 func findTargets(o Objects, p *gatewayv1.BackendTLSPolicy, out *Policy, _ *upstream.Validation) *gatewayapi.Fault {
 	var first *gatewayapi.Fault
+	found := false
 	for _, t := range out.Targets {
 		f := findTarget(o, t, out)
-		if f == nil {
-			return nil
-		}
+		found = found || f == nil
 		if first == nil {
 			first = f
 		}
+	}
+	if found {
+		return nil
 	}
 	if first == nil {
 		first = &gatewayapi.Fault{Reason: reason.TargetNotFound,
@@ -164,6 +169,7 @@ func findTarget(o Objects, t Target, out *Policy) *gatewayapi.Fault {
 		return &gatewayapi.Fault{Reason: reason.Invalid,
 			Message: fmt.Sprintf("Service %q has only UDP ports here: TLS needs TCP", t.Service)}
 	case !tcp && t.Section != "":
+		out.Strays = append(out.Strays, t)
 		return &gatewayapi.Fault{Reason: reason.TargetNotFound,
 			Message: fmt.Sprintf("Service %q has no port named %q", t.Service, t.Section)}
 	}
@@ -173,8 +179,12 @@ func findTarget(o Objects, t Target, out *Policy) *gatewayapi.Fault {
 // trust gathers the bundles that can be used. One that cannot takes no part:
 // what only it would have vouched for is refused.
 func trust(o Objects, p *gatewayv1.BackendTLSPolicy, out *Policy, v *upstream.Validation) *gatewayapi.Fault {
-	w := p.Spec.Validation.WellKnownCACertificates
-	if w != nil && *w != "" && len(p.Spec.Validation.CACertificateRefs) == 0 {
+	w, refs := p.Spec.Validation.WellKnownCACertificates, p.Spec.Validation.CACertificateRefs
+	if w != nil && *w != "" {
+		if len(refs) > 0 {
+			return &gatewayapi.Fault{Reason: reason.Invalid, Message: fmt.Sprintf(
+				"spec.validation: wellKnownCACertificates is %q and caCertificateRefs names %d objects: use one of the two", *w, len(refs))}
+		}
 		if !isSystem(p) {
 			return &gatewayapi.Fault{Reason: reason.Invalid, Message: fmt.Sprintf(
 				"spec.validation.wellKnownCACertificates: %q is not supported: use %q", *w, gatewayv1.WellKnownCACertificatesSystem)}
@@ -186,8 +196,8 @@ func trust(o Objects, p *gatewayv1.BackendTLSPolicy, out *Policy, v *upstream.Va
 		v.Trust = []ir.TrustRef{ir.SystemTrust()}
 		return nil
 	}
-	for i := range p.Spec.Validation.CACertificateRefs {
-		r := &p.Spec.Validation.CACertificateRefs[i]
+	for i := range refs {
+		r := &refs[i]
 		ref, ok := trustRef(p.Namespace, r)
 		if !ok {
 			out.failRef(reason.InvalidKind, i, fmt.Sprintf(
@@ -203,7 +213,7 @@ func trust(o Objects, p *gatewayv1.BackendTLSPolicy, out *Policy, v *upstream.Va
 	if len(v.Trust) > 0 {
 		return nil
 	}
-	message := "spec.validation: no CA certificate is named"
+	message := "spec.validation: no CA certificate is named, or the document is refused for what its source says"
 	if out.RefsFault != nil {
 		message = out.RefsFault.Message
 	}
@@ -270,6 +280,9 @@ type Binding struct {
 	Whole *ir.Name
 	// Sections rule single ports, by name.
 	Sections map[string]ir.Name
+	// Stray closes the ports without a policy: it is for a section that names no
+	// port, and which one was meant is not known. Nil when there is none.
+	Stray *Policy
 }
 
 // Bind settles which policies rule a Service: for each section the oldest,
@@ -292,10 +305,20 @@ func Bind(service ir.Name, policies []*Policy) *Binding {
 				if _, taken := out.Sections[t.Section]; !taken {
 					out.Sections[t.Section] = p.Name
 				}
+				if out.Stray == nil && slices.Contains(p.Strays, t) {
+					out.Stray = stray(p.Name, t)
+				}
 			}
 		}
 	}
 	return out
+}
+
+// stray is the policy of the ports that a policy might be meant for.
+func stray(name ir.Name, t Target) *Policy {
+	return &Policy{Name: name, Fault: &gatewayapi.Fault{Reason: reason.TargetNotFound, Message: fmt.Sprintf(
+		"sectionName %q is none of the Service's ports, and which one is meant is not known: name a port, or give this one a policy of its own",
+		t.Section)}}
 }
 
 // For returns the policy that rules a port, by the port's name; nil when none

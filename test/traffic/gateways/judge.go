@@ -1,0 +1,119 @@
+package gateways
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/signetproxy/signet/test/backend"
+	"github.com/signetproxy/signet/test/load"
+)
+
+// shown is what an answer shows of the state that it was given in; the zero
+// value is an answer that no backend gave.
+type shown struct {
+	Backend string
+	// SNI is the name that the backend was asked for in its handshake.
+	SNI string
+	// Version is the route's, where it bears one.
+	Version string
+	// Leaf is the serial number of the listener's certificate, where it is asked for.
+	Leaf string
+}
+
+// ask is a request and what its answer shows in each version of the state.
+type ask struct {
+	request load.Request
+	want    func(version int) shown
+	// leaf says that the listener's certificate counts.
+	leaf bool
+}
+
+// look reads an answer. One that a backend gave without TLS, or that is neither
+// a 200 nor a refusal, is an error.
+func (a *ask) look(o *load.Outcome) (shown, error) {
+	if o.Err != nil {
+		return shown{}, o.Err
+	}
+	by := o.Header.Get("X-Backend")
+	if by == "" && o.Code >= http.StatusBadRequest {
+		return shown{}, nil
+	}
+	var seen backend.Request
+	switch err := json.Unmarshal(o.Body, &seen); {
+	case o.Code != http.StatusOK:
+		return shown{}, errors.New("want 200, or an error that no backend gave")
+	case err != nil:
+		return shown{}, fmt.Errorf("answer of a backend: %w", err)
+	case !seen.TLS:
+		return shown{}, fmt.Errorf("backend %q was reached without TLS", by)
+	case seen.Backend != by || seen.Host != o.Host:
+		return shown{}, fmt.Errorf("backend %q answers for %q and the host %q", by, seen.Backend, seen.Host)
+	}
+	out := shown{Backend: by, SNI: seen.SNI, Version: o.Header.Get("X-Version")}
+	if a.leaf {
+		if o.TLS == nil || len(o.TLS.PeerCertificates) == 0 {
+			return shown{}, errors.New("no certificate was shown")
+		}
+		out.Leaf = o.TLS.PeerCertificates[0].SerialNumber.String()
+	}
+	return out, nil
+}
+
+// epochs know when each version of a state was written and first seen in
+// traffic.
+type epochs struct {
+	mu            sync.Mutex
+	written, seen []time.Time
+}
+
+// write notes that the next version is about to be written, and returns it.
+func (e *epochs) write() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.written = append(e.written, time.Now())
+	return len(e.written) - 1
+}
+
+// saw notes that the last version is in traffic.
+func (e *epochs) saw(at time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.seen = append(e.seen, at)
+}
+
+// window returns the first and the last version that an answer may show: a
+// request that was sent after a version was seen must not get one before it.
+func (e *epochs) window(o *load.Outcome) (oldest, newest int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	newest, oldest = len(e.written)-1, len(e.seen)-1
+	for newest > 0 && e.written[newest].After(o.Done) {
+		newest--
+	}
+	for oldest > 0 && e.seen[oldest].After(o.Sent) {
+		oldest--
+	}
+	return max(oldest, 0), newest
+}
+
+// judge refuses an answer that shows no state in its window.
+func (e *epochs) judge(a *ask, o *load.Outcome) error {
+	got, err := a.look(o)
+	if err != nil {
+		return err
+	}
+	oldest, newest := e.window(o)
+	var wants []shown
+	for v := oldest; v <= newest; v++ {
+		want := a.want(v)
+		if got == want {
+			return nil
+		}
+		wants = append(wants, want)
+	}
+	return fmt.Errorf("shows %+v, and of versions %d to %d each shows one of %+v", got, oldest, newest, wants)
+}
