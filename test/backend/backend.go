@@ -47,6 +47,8 @@ type Config struct {
 	Delay time.Duration
 	// CloseEach closes each HTTP/1.1 connection after one answer.
 	CloseEach bool
+	// NeedsSNI refuses handshakes without a server name.
+	NeedsSNI bool
 	// Saw, when set, is called with each request before it is answered.
 	Saw func(*Request)
 }
@@ -77,6 +79,8 @@ type Backend struct {
 	server      *http.Server
 	certificate atomic.Pointer[tls.Certificate]
 	connections atomic.Int64
+	cleartext   atomic.Int64
+	nameless    atomic.Int64
 	done        chan struct{}
 
 	mu       sync.Mutex
@@ -111,7 +115,7 @@ func Start(cfg Config) (*Backend, error) {
 	serve := func() error { return b.server.Serve(l) }
 	if cfg.Certificate != nil {
 		b.server.TLSConfig = b.tlsConfig()
-		serve = func() error { return b.server.ServeTLS(l, "", "") }
+		serve = func() error { return b.server.ServeTLS(&watched{l, b}, "", "") }
 	}
 	go func() {
 		defer close(b.done)
@@ -139,7 +143,13 @@ func (b *Backend) tlsConfig() *tls.Config {
 	c := &tls.Config{
 		MinVersion: max(b.cfg.MinVersion, tls.VersionTLS12), MaxVersion: b.cfg.MaxVersion,
 		NextProtos: b.cfg.Protocols,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if hello.ServerName == "" {
+				b.nameless.Add(1)
+				if b.cfg.NeedsSNI {
+					return nil, errNoName
+				}
+			}
 			if b.cfg.GetCertificate != nil {
 				return b.cfg.GetCertificate()
 			}
