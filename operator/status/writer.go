@@ -68,8 +68,9 @@ type item struct {
 
 // Writer writes statuses. Its methods may be called from any goroutine.
 type Writer struct {
-	options Options
-	queue   workqueue.TypedRateLimitingInterface[item]
+	options  Options
+	queue    workqueue.TypedRateLimitingInterface[item]
+	settling settling
 }
 
 // New makes a writer; it writes nothing before Run.
@@ -80,9 +81,12 @@ func New(o Options) *Writer {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Writer{options: o, queue: workqueue.NewTypedRateLimitingQueue(
-		workqueue.NewTypedItemExponentialFailureRateLimiter[item](firstRetry, lastRetry),
-	)}
+	return &Writer{
+		options: o, settling: settling{waits: map[item]*wait{}},
+		queue: workqueue.NewTypedRateLimitingQueue(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[item](firstRetry, lastRetry),
+		),
+	}
 }
 
 // Touch has an object looked at, soon. It never blocks.
