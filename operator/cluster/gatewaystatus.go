@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/gateway-api/pkg/consts"
 
 	fleets "github.com/signetproxy/signet/operator/controller"
@@ -43,15 +44,24 @@ func eachGateway(t *translator.Translator, r *graph.Reader, to func(status.Kind,
 	}
 }
 
-// eachGatewayChange calls to for what a revision has changed.
-func eachGatewayChange(t *translator.Translator, rev *graph.Revision, to func(status.Kind, ir.Name)) {
+// eachGatewayChange calls to for what a revision has changed, and counts for that
+// of which only the numbers of attached routes have.
+func eachGatewayChange(t *translator.Translator, rev *graph.Revision, to, counts func(status.Kind, ir.Name)) {
 	for _, c := range graph.ChangesOf(rev, t.GatewayClassStatuses) {
 		to(status.GatewayClass, c.Key)
 	}
 	for _, c := range graph.ChangesOf(rev, t.GatewayStatuses) {
+		if c.HadOld && c.HasNew && countsOnly(c.Old, c.New) {
+			counts(status.Gateway, c.Key)
+			continue
+		}
 		to(status.Gateway, c.Key)
 	}
 	for _, c := range graph.ChangesOf(rev, t.ListenerSetStatuses) {
+		if c.HadOld && c.HasNew && setCountsOnly(c.Old, c.New) {
+			counts(status.ListenerSet, c.Key)
+			continue
+		}
 		to(status.ListenerSet, c.Key)
 	}
 	for _, c := range graph.ChangesOf(rev, t.RouteStatuses) {
@@ -60,6 +70,28 @@ func eachGatewayChange(t *translator.Translator, rev *graph.Revision, to func(st
 	for _, c := range graph.ChangesOf(rev, t.PolicyStatuses) {
 		to(status.BackendTLSPolicy, c.Key)
 	}
+}
+
+// countsOnly says that two statuses of a Gateway differ in numbers of routes alone.
+func countsOnly(was, is gatewayv1.GatewayStatus) bool {
+	was.Listeners, is.Listeners = slices.Clone(was.Listeners), slices.Clone(is.Listeners)
+	for _, l := range [][]gatewayv1.ListenerStatus{was.Listeners, is.Listeners} {
+		for i := range l {
+			l[i].AttachedRoutes = 0
+		}
+	}
+	return equality.Semantic.DeepEqual(was, is)
+}
+
+// setCountsOnly is countsOnly for a ListenerSet.
+func setCountsOnly(was, is gatewayv1.ListenerSetStatus) bool {
+	was.Listeners, is.Listeners = slices.Clone(was.Listeners), slices.Clone(is.Listeners)
+	for _, l := range [][]gatewayv1.ListenerEntryStatus{was.Listeners, is.Listeners} {
+		for i := range l {
+			l[i].AttachedRoutes = 0
+		}
+	}
+	return equality.Semantic.DeepEqual(was, is)
 }
 
 // ofGatewayAPI is the status of an object of the Gateway API.

@@ -86,6 +86,13 @@ func (s *statuses) touch(k status.Kind, n ir.Name) {
 	}
 }
 
+// touchCounts has an object looked at of which only numbers have changed.
+func (s *statuses) touchCounts(k status.Kind, n ir.Name) {
+	if w := s.writer.Load(); w != nil {
+		w.TouchSettled(k, n)
+	}
+}
+
 func (s *statuses) touchAll() {
 	t := s.pipeline.Translator()
 	r := t.Current().Reader()
@@ -108,7 +115,7 @@ func (s *statuses) committed(rev *graph.Revision) {
 		s.touch(status.EnvoyFleet, c.Key)
 	}
 	s.follow(rev)
-	eachGatewayChange(t, rev, s.touch)
+	eachGatewayChange(t, rev, s.touch, s.touchCounts)
 }
 
 // settled takes what became of a fleet's objects.

@@ -7,6 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
 	"github.com/signetproxy/signet/operator/controller"
@@ -79,6 +81,37 @@ func TestSupportedVersion(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if state, why, _ := tc.bundle.judge(); string(state)+" "+why != tc.want {
 				t.Errorf("%s: %s %s, want %s", tc.reason, state, why, tc.want)
+			}
+		})
+	}
+}
+
+// What a Gateway's status says of itself is written at once; what it counts can
+// wait.
+func TestCountsOnly(t *testing.T) {
+	status := func(name string, routes int32, reason string) gatewayv1.GatewayStatus {
+		return gatewayv1.GatewayStatus{Listeners: []gatewayv1.ListenerStatus{{
+			Name: gatewayv1.SectionName(name), AttachedRoutes: routes, Conditions: []metav1.Condition{{Type: "Accepted", Reason: reason}},
+		}}}
+	}
+	cases := map[string]struct {
+		reason string
+		is     gatewayv1.GatewayStatus
+		want   bool
+	}{
+		"number":    {"only the routes have changed", status("http", 2, "Accepted"), true},
+		"condition": {"a condition is news", status("http", 2, "PortUnavailable"), false},
+		"listener":  {"so is a listener", status("https", 1, "Accepted"), false},
+		"fewer":     {"and one that is gone", gatewayv1.GatewayStatus{}, false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			was := status("http", 1, "Accepted")
+			if got := countsOnly(was, tc.is); got != tc.want {
+				t.Errorf("%s: %t", tc.reason, got)
+			}
+			if was.Listeners[0].AttachedRoutes != 1 {
+				t.Error("a status that was committed was changed")
 			}
 		})
 	}

@@ -73,9 +73,10 @@ func (i item) key() client.ObjectKey {
 
 // Writer writes statuses. Its methods may be called from any goroutine.
 type Writer struct {
-	options Options
-	queue   workqueue.TypedRateLimitingInterface[item]
-	own     *writes
+	options  Options
+	queue    workqueue.TypedRateLimitingInterface[item]
+	own      *writes
+	settling settling
 }
 
 // New makes a writer; it writes nothing before Run.
@@ -86,9 +87,12 @@ func New(o Options) *Writer {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Writer{options: o, own: newWrites(), queue: workqueue.NewTypedRateLimitingQueue(
-		workqueue.NewTypedItemExponentialFailureRateLimiter[item](firstRetry, lastRetry),
-	)}
+	return &Writer{
+		options: o, own: newWrites(), settling: settling{waits: map[item]*wait{}},
+		queue: workqueue.NewTypedRateLimitingQueue(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[item](firstRetry, lastRetry),
+		),
+	}
 }
 
 // Touch has an object looked at, soon. It never blocks.

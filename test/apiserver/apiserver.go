@@ -53,8 +53,19 @@ type Server struct {
 
 var errNoBinaries = errors.New("KUBEBUILDER_ASSETS does not name a folder with etcd and kube-apiserver: run make tool-kubernetes, and the test by make unit")
 
+// Options of an API server.
+type Options struct {
+	// CRDs are files of operator/api/crds; their kinds are served when it starts.
+	CRDs []string
+	// Flags of kube-apiserver, without dashes, in place of envtest's.
+	Flags map[string]string
+}
+
 // Start starts an API server that has the named CRDs.
-func Start(crdFiles ...string) (*Server, error) {
+func Start(crdFiles ...string) (*Server, error) { return StartWith(Options{CRDs: crdFiles}) }
+
+// StartWith starts an API server.
+func StartWith(o Options) (*Server, error) {
 	if _, err := os.Stat(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kube-apiserver")); err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoBinaries, err)
 	}
@@ -67,10 +78,13 @@ func Start(crdFiles ...string) (*Server, error) {
 	server := s.env.ControlPlane.GetAPIServer()
 	server.CertDir = folder
 	server.Configure().Set("service-cluster-ip-range", "10.0.0.0/16")
+	for name, value := range o.Flags {
+		server.Configure().Set(name, value)
+	}
 	if s.Config, err = s.env.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the API server: %w", err), os.RemoveAll(folder))
 	}
-	for _, f := range crdFiles {
+	for _, f := range o.CRDs {
 		if err := s.InstallCRD(f); err != nil {
 			return nil, errors.Join(err, s.Stop())
 		}
@@ -128,6 +142,9 @@ func (s *Server) Resume() error {
 	}
 	return nil
 }
+
+// EtcdURL is where the API server's etcd answers, without TLS.
+func (s *Server) EtcdURL() string { return s.env.ControlPlane.Etcd.URL.String() }
 
 // User returns the config of a user who may do nothing yet.
 func (s *Server) User(name string) (*rest.Config, error) {

@@ -47,6 +47,8 @@ type Config struct {
 	Delay time.Duration
 	// CloseEach closes each HTTP/1.1 connection after one answer.
 	CloseEach bool
+	// NeedsSNI refuses handshakes without a server name.
+	NeedsSNI bool
 	// Saw, when set, is called with each request before it is answered.
 	Saw func(*Request)
 }
@@ -77,7 +79,8 @@ type Backend struct {
 	server      *http.Server
 	certificate atomic.Pointer[tls.Certificate]
 	connections atomic.Int64
-	plaintext   atomic.Int64
+	cleartext   atomic.Int64
+	nameless    atomic.Int64
 	done        chan struct{}
 
 	mu       sync.Mutex
@@ -109,10 +112,10 @@ func Start(cfg Config) (*Backend, error) {
 			return context.WithValue(ctx, connection{}, &accepted{c, time.Now()})
 		},
 	}
-	serve := func() error { return b.server.Serve(watched{l, b}) }
+	serve := func() error { return b.server.Serve(&watched{l, b}) }
 	if cfg.Certificate != nil {
 		b.server.TLSConfig = b.tlsConfig()
-		serve = func() error { return b.server.ServeTLS(watched{l, b}, "", "") }
+		serve = func() error { return b.server.ServeTLS(&watched{l, b}, "", "") }
 	}
 	go func() {
 		defer close(b.done)
@@ -132,45 +135,6 @@ type accepted struct {
 	at time.Time
 }
 
-// watched looks at the first byte of each connection.
-type watched struct {
-	net.Listener
-
-	b *Backend
-}
-
-// Accept implements net.Listener.
-func (w watched) Accept() (net.Conn, error) {
-	c, err := w.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &first{Conn: c, b: w.b}, nil
-}
-
-// first is a connection whose first byte is looked at.
-type first struct {
-	net.Conn
-
-	b    *Backend
-	seen bool
-}
-
-// handshakeRecord begins a TLS ClientHello (RFC 8446, section 5.1).
-const handshakeRecord = 22
-
-// Read implements net.Conn. A server reads from one goroutine at a time.
-func (c *first) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if n > 0 && !c.seen {
-		c.seen = true
-		if p[0] != handshakeRecord {
-			c.b.plaintext.Add(1)
-		}
-	}
-	return n, err
-}
-
 type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
@@ -179,7 +143,13 @@ func (b *Backend) tlsConfig() *tls.Config {
 	c := &tls.Config{
 		MinVersion: max(b.cfg.MinVersion, tls.VersionTLS12), MaxVersion: b.cfg.MaxVersion,
 		NextProtos: b.cfg.Protocols,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if hello.ServerName == "" {
+				b.nameless.Add(1)
+				if b.cfg.NeedsSNI {
+					return nil, errNoName
+				}
+			}
 			if b.cfg.GetCertificate != nil {
 				return b.cfg.GetCertificate()
 			}
@@ -256,10 +226,6 @@ func (b *Backend) Requests() []Request {
 // Connections counts the connections accepted so far, failed handshakes
 // included.
 func (b *Backend) Connections() int64 { return b.connections.Load() }
-
-// Plaintext counts the connections so far whose first byte was not that of a TLS
-// handshake: to a backend with a certificate there must be none.
-func (b *Backend) Plaintext() int64 { return b.plaintext.Load() }
 
 // CloseConnections closes every connection, so that the next request needs a
 // new handshake.

@@ -102,12 +102,13 @@ type Usage struct {
 }
 
 // Signet and Envoy return what the two processes use now; zero if unknown.
-func (p *Process) Signet() Usage { return usage(p.cmd.Process.Pid) }
+func (p *Process) Signet() Usage { return UsageOf(p.cmd.Process.Pid) }
 
 // Envoy is what signet's Envoy uses.
-func (p *Process) Envoy() Usage { return usage(envoyOf(p.cmd.Process.Pid)) }
+func (p *Process) Envoy() Usage { return UsageOf(envoyOf(p.cmd.Process.Pid)) }
 
-func usage(pid int) Usage {
+// UsageOf is what a process uses now; zero if unknown.
+func UsageOf(pid int) Usage {
 	var u Usage
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

@@ -63,11 +63,11 @@ func TestChanges(t *testing.T) {
 		})
 	}
 	for name, b := range s.backends {
-		if n := b.Plaintext(); n != 0 && name != bare {
+		if n := b.Cleartext(); n != 0 && name != bare {
 			t.Errorf("backend %s got %d connections in plaintext", name, n)
 		}
 	}
-	if s.backends[bare].Plaintext() == 0 {
+	if s.backends[bare].Cleartext() == 0 {
 		t.Error("a backend without a policy got no plaintext: would it be noticed?")
 	}
 }

@@ -1,0 +1,68 @@
+package status
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/signetproxy/signet/translator/ir"
+)
+
+// A Gateway's status was written again for nearly every route that was attached
+// to it: dozens of times while a thousand came.
+func TestALookThatCanWaitWaitsUntilChangesEnd(t *testing.T) {
+	gateway := ir.Name{Namespace: "default", Name: "gw"}
+	cases := map[string]struct {
+		reason string
+		// every says how often it is touched, and long for how long.
+		every, long time.Duration
+		// want are the looks since the first touch.
+		want []time.Duration
+	}{
+		"one":   {"one change is seen soon", time.Second, time.Second, []time.Duration{settleQuiet}},
+		"burst": {"many at once are one", 10 * time.Millisecond, time.Second, []time.Duration{990*time.Millisecond + settleQuiet}},
+		"endless": {
+			"what never ends is seen all the same", 130 * time.Millisecond, 11 * time.Second,
+			// Each wait begins with the first touch after the one before.
+			[]time.Duration{settleMost, 5070*time.Millisecond + settleMost, 10920*time.Millisecond + settleQuiet},
+		},
+		"apart": {"changes that are far apart do not wait for each other", time.Second, 2 * time.Second, []time.Duration{settleQuiet, time.Second + settleQuiet}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := New(Options{})
+				began := time.Now()
+				var got []time.Duration
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					for {
+						i, shutdown := w.queue.Get()
+						if shutdown {
+							return
+						}
+						got = append(got, time.Since(began).Round(50*time.Millisecond))
+						w.queue.Done(i)
+					}
+				}()
+				for at := time.Duration(0); at < tc.long; at += tc.every {
+					w.TouchSettled(Gateway, gateway)
+					time.Sleep(tc.every)
+				}
+				time.Sleep(2 * settleMost)
+				w.queue.ShutDown()
+				<-done
+				want := make([]time.Duration, len(tc.want))
+				for i := range tc.want {
+					want[i] = tc.want[i].Round(50 * time.Millisecond)
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("%s: looks: -want, +got:\n%s", tc.reason, diff)
+				}
+			})
+		})
+	}
+}
