@@ -92,9 +92,15 @@ func (t *Translator) computeStream(r *graph.Reader, k scopeKey) (*chain, error) 
 		x = withoutBackends(x)
 		break
 	}
-	write := envoy.StreamPart
-	if s.UDP != nil {
-		write = envoy.DatagramPart
+	log, err := t.accessLog(r, k.Fleet)
+	if err != nil {
+		return nil, err
+	}
+	write := func(x *ir.TCPRoute) (*envoy.Resource, error) {
+		if s.UDP != nil {
+			return envoy.DatagramPart(x, log)
+		}
+		return envoy.StreamPart(x, log)
 	}
 	part, err := write(x)
 	if err != nil {

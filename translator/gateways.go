@@ -245,9 +245,13 @@ func listenerKeys(fleet ir.Name, names []string) []listenerKey {
 // computePort makes the listener of a port. One without chains is not served:
 // all that it would have are withheld.
 func (t *Translator) computePort(r *graph.Reader, k listenerKey) (served, error) {
-	l, ok := t.ports.Get(r, k)
+	port, ok := t.ports.Get(r, k)
 	if !ok {
 		return served{}, unusable("listener "+k.Name, t.ports.Failure(r, k))
+	}
+	l, err := t.logged(r, k.Fleet, port)
+	if err != nil {
+		return served{}, err
 	}
 	chains, held, err := t.chainsOfPort(r, k, l)
 	if err != nil {

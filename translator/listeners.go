@@ -33,7 +33,7 @@ func (t *Translator) listener(r *graph.Reader, k listenerKey) (*ir.Listener, err
 	if i < 0 {
 		return nil, fmt.Errorf("fleet %s has no listener %q", k.Fleet, k.Name)
 	}
-	return &f.Fleet.Listeners[i], nil
+	return t.logged(r, k.Fleet, &f.Fleet.Listeners[i])
 }
 
 // chain is the filter chain of a host that cannot share its listener's.

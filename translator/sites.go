@@ -14,6 +14,7 @@ import (
 // fleet it claims a host of, and what a host serves in the end.
 type sites struct {
 	fleetStates *graph.Unit[ir.Name, *fleetState]
+	accessLogs  *graph.Unit[ir.Name, fleetLog]
 	selectors   *graph.Unit[graph.String, []httpproxy.Selector]
 	claims      *graph.Unit[ir.Name, *httpproxy.Claim]
 	documents   *graph.Unit[ir.Name, *httpproxy.Document]
@@ -38,6 +39,7 @@ func (t *Translator) declareSites() {
 	t.fleetStates = graph.NewUnit(g, graph.UnitSpec[ir.Name, *fleetState]{
 		Name: "fleet", Live: []graph.Liveness[ir.Name]{fleetNames}, Compute: t.computeFleet,
 	})
+	t.declareAccessLogs()
 	// The selectors are a unit of their own so that a fleet whose TLS settings
 	// change does not touch the claims of every proxy.
 	t.selectors = graph.NewUnit(g, graph.UnitSpec[graph.String, []httpproxy.Selector]{

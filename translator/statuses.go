@@ -148,6 +148,11 @@ func (t *Translator) computeFleetStatus(r *graph.Reader, n ir.Name) (*FleetStatu
 		return nil, t.fleetStates.Failure(r, n)
 	}
 	out := &FleetStatus{Generation: spec.Generation, Problems: slices.Clip(f.Problems)}
+	log, ok := t.accessLogs.Get(r, n)
+	if !ok {
+		return nil, t.accessLogs.Failure(r, n)
+	}
+	out.Problems = append(out.Problems, log.Problems...)
 	for _, k := range t.refusedOf.Keys(r, n) {
 		if x, ok := t.Refusals.Get(r, k); ok {
 			out.Problems = append(out.Problems, upstream.Problem{Reason: reason.RefusedByEnvoy, Message: x.Message(n)})

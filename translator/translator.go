@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/signetproxy/signet/translator/accesslog"
 	"github.com/signetproxy/signet/translator/envoy"
 	"github.com/signetproxy/signet/translator/gatewayapi/listener"
 	"github.com/signetproxy/signet/translator/graph"
@@ -29,6 +30,10 @@ type FleetSpec struct {
 	// Gateways says which Gateways the fleet serves, and where; nil serves none.
 	Gateways *listener.Hosting
 	Upstream upstream.FleetSettings
+	// AccessLog is what is asked for. FormerAccessLog takes its place where it
+	// cannot be written: what was asked for before, nil for nothing.
+	AccessLog       accesslog.Settings
+	FormerAccessLog *accesslog.Settings
 	// Failure, when not empty, is why it is not known what is asked for: TLS
 	// upstreams fail closed.
 	Failure string

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Writes the deep copies of operator/api/v1alpha1 and the CRDs: ours and
-# Contour's from their Go types, the Gateway API's (standard channel) from what
-# its module ships, all of the modules that go.mod names.
+# Writes the deep copies of operator/api/v1alpha1 and the CRDs: ours, with its
+# reference docs/envoyfleet.md, and Contour's from their Go types, the Gateway
+# API's (standard channel) from what its module ships, all of the modules that
+# go.mod names.
 # Usage: [CONTROLLER_GEN=path] operator/api/generate.sh [folder for the CRDs]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -19,6 +20,8 @@ fi
 if [[ $# -eq 0 ]]; then
   # Helm takes no file from outside of a chart.
   cp "$crds/operator.signetproxy.io_envoyfleets.yaml" charts/signet/files/
+  reference=$(go run ./operator/api/reference/cmd "$crds/operator.signetproxy.io_envoyfleets.yaml")
+  printf '%s\n' "$reference" > docs/envoyfleet.md
 fi
 
 # Other projects' CRDs serve to validate what is read: no descriptions.

@@ -33,6 +33,7 @@ func gatewaySpec(g *gatewayv1.Gateway, shape *v1alpha1.EnvoyFleet) translator.Fl
 	if shape == nil {
 		return out
 	}
+	out.AccessLog = pipeline.AccessLog(shape)
 	out.Upstream = pipeline.UpstreamTLS(shape)
 	if t := shape.Spec.UpstreamTLS; t != nil && t.ClientCertificate != nil {
 		switch c := t.ClientCertificate; {

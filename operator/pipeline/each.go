@@ -30,6 +30,7 @@ type eachFleet struct {
 	dirtyGateways map[ir.Name]struct{}
 	// made are the fleets of Gateways that there are.
 	made map[ir.Name]ir.Name
+	logs formerLogs
 }
 
 func newEachFleet(
@@ -38,7 +39,7 @@ func newEachFleet(
 	return &eachFleet{
 		base: base, objects: map[ir.Name]*v1alpha1.EnvoyFleet{}, dirty: map[ir.Name]struct{}{},
 		ofGateway: ofGateway, gateways: map[ir.Name]*gatewayv1.Gateway{}, classes: map[string]*gatewayv1.GatewayClass{},
-		dirtyGateways: map[ir.Name]struct{}{}, made: map[ir.Name]ir.Name{},
+		dirtyGateways: map[ir.Name]struct{}{}, made: map[ir.Name]ir.Name{}, logs: formerLogs{},
 	}
 }
 
@@ -98,11 +99,13 @@ func (f *eachFleet) apply(c *graph.Changes, in *translator.Inputs) {
 		o, ok := f.objects[n]
 		if !ok {
 			in.Fleets.Delete(c, n)
+			delete(f.logs, n)
 			continue
 		}
 		spec := f.base(o)
 		spec.Name, spec.Selector.Fleet = n, n
 		shape(&spec, o)
+		f.logs.follow(&spec)
 		in.Fleets.Put(c, n, &spec)
 	}
 	clear(f.dirty)
@@ -121,6 +124,7 @@ func (f *eachFleet) applyGateway(c *graph.Changes, in *translator.Inputs, n ir.N
 	if f.ofGateway == nil || class == nil || class.Spec.ControllerName != gatewayapi.ControllerName {
 		if fleet, ok := f.made[n]; ok {
 			in.Fleets.Delete(c, fleet)
+			delete(f.logs, fleet)
 			delete(f.made, n)
 		}
 		return
@@ -130,6 +134,7 @@ func (f *eachFleet) applyGateway(c *graph.Changes, in *translator.Inputs, n ir.N
 		by = f.objects[name]
 	}
 	spec := f.ofGateway(g, by)
+	f.logs.follow(&spec)
 	f.made[n] = spec.Name
 	in.Fleets.Put(c, spec.Name, &spec)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
 	"github.com/signetproxy/signet/translator"
+	"github.com/signetproxy/signet/translator/accesslog"
 	"github.com/signetproxy/signet/translator/gatewayapi"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/ir"
@@ -96,4 +97,24 @@ func TestEachGatewayIsAFleet(t *testing.T) {
 	if len(f.made) != 0 {
 		t.Errorf("made: %v, want none", slices.Collect(maps.Keys(f.made)))
 	}
+}
+
+// An access log that Envoy would refuse does not end the one before, and nothing
+// is known of those before the start.
+func TestFormerAccessLog(t *testing.T) {
+	logs := formerLogs{}
+	step := func(text string, want *accesslog.Settings) {
+		t.Helper()
+		s := translator.FleetSpec{Name: ir.Name{Namespace: "a", Name: "edge"}, AccessLog: accesslog.Settings{Text: text}}
+		logs.follow(&s)
+		if diff := cmp.Diff(want, s.FormerAccessLog); diff != "" {
+			t.Errorf("after %q (-want, +got):\n%s", text, diff)
+		}
+	}
+	step("%NOPE%", nil)
+	step("first", nil)
+	step("%NOPE%", &accesslog.Settings{Text: "first"})
+	step("%STILL%", &accesslog.Settings{Text: "first"})
+	step("second", nil)
+	step("%NOPE%", &accesslog.Settings{Text: "second"})
 }

@@ -144,10 +144,11 @@ type localFleet struct {
 	refused string
 	dirty   bool
 	shaper  ir.Name
+	logs    formerLogs
 }
 
 func newLocalFleet(base translator.FleetSpec, others []translator.FleetSpec) *localFleet {
-	return &localFleet{base: base, others: others, objects: map[ir.Name]*v1alpha1.EnvoyFleet{}, dirty: true}
+	return &localFleet{base: base, others: others, objects: map[ir.Name]*v1alpha1.EnvoyFleet{}, dirty: true, logs: formerLogs{}}
 }
 
 func (f *localFleet) put(n ir.Name, o *v1alpha1.EnvoyFleet) {
@@ -181,6 +182,7 @@ func (f *localFleet) apply(c *graph.Changes, in *translator.Inputs) {
 		// What it asks for is not known: the defaults may be weaker.
 		spec.Failure = f.refused
 	}
+	f.logs.follow(&spec)
 	in.Fleets.Put(c, spec.Name, &spec)
 	for i := range f.others {
 		in.Fleets.Put(c, f.others[i].Name, &f.others[i])
@@ -213,6 +215,7 @@ func shape(spec *translator.FleetSpec, o *v1alpha1.EnvoyFleet) {
 		spec.Selector.IngressClassNames = p.IngressClassNames
 		spec.Selector.RootNamespaces = p.RootNamespaces
 	}
+	spec.AccessLog = AccessLog(o)
 	spec.Upstream = UpstreamTLS(o)
 	if ref, ok := clientCertificate(o); ok {
 		spec.Upstream.ClientCertificate = &ref

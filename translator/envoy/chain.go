@@ -47,14 +47,14 @@ func (c *Chain) host() string {
 	return ""
 }
 
-func (c *Chain) build(http *listenerv3.Filter) (*listenerv3.FilterChain, error) {
+func (c *Chain) build(http *listenerv3.Filter, log *ir.AccessLog) (*listenerv3.FilterChain, error) {
 	if err := checkHost(c.host()); err != nil {
 		return nil, err
 	}
 	if c.https != nil {
 		return httpsChain("https/"+c.https.Host, c.https.Host, &c.https.Profile, http)
 	}
-	filter, err := tcpFilter(c.tcp)
+	filter, err := tcpFilter(c.tcp, log)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (c *Chain) build(http *listenerv3.Filter) (*listenerv3.FilterChain, error) 
 
 // tcpFilter forwards to the route's backends; without any it closes the
 // connection.
-func tcpFilter(t *ir.TCPRoute) (*listenerv3.Filter, error) {
+func tcpFilter(t *ir.TCPRoute, log *ir.AccessLog) (*listenerv3.Filter, error) {
 	if len(t.Backends) == 0 {
 		return closeConnection, nil
 	}
@@ -85,7 +85,10 @@ func tcpFilter(t *ir.TCPRoute) (*listenerv3.Filter, error) {
 	if err != nil {
 		return nil, in("backends", err)
 	}
-	out := &tcpv3.TcpProxy{StatPrefix: "tcp_" + t.Host, AccessLog: stdout}
+	out := &tcpv3.TcpProxy{StatPrefix: "tcp_" + t.Host}
+	if out.AccessLog, err = accessLog(log, true); err != nil {
+		return nil, err
+	}
 	if t.Plain {
 		out.StatPrefix = "tcp_" + t.Listener
 	}

@@ -16,7 +16,7 @@ import (
 // ChainPart is the filter chain of a host as a part of its listener. No chain
 // means that the host's connections are closed.
 func ChainPart(l *ir.Listener, c *Chain) (*Resource, error) {
-	http, err := httpFilter(l.Name, l.TLS)
+	http, err := httpFilter(l)
 	if err != nil {
 		return nil, in(l.Name, err)
 	}
@@ -27,7 +27,7 @@ func chainPart(l *ir.Listener, c *Chain, http *listenerv3.Filter) (*Resource, er
 	if !l.TLS {
 		return nil, refuse(l.Name, "chain of host %q: the listener does not speak TLS", c.host())
 	}
-	chain, err := c.build(http)
+	chain, err := c.build(http, l.AccessLog)
 	if err != nil {
 		return nil, in(l.Name, in("chain of host "+c.host(), err))
 	}

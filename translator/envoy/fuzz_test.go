@@ -185,13 +185,17 @@ func (d *dice) written(host string) ([]*envoy.Resource, []error) {
 	if d.flip() {
 		stream.Termination = &ir.Termination{Profile: modern, Certificates: many(d, 2, func() ir.CertificateRef { return *client("c") })}
 	}
-	if part, err := envoy.StreamPart(stream); err != nil {
+	var log *ir.AccessLog
+	if d.flip() {
+		log = &ir.AccessLog{Text: "%RESPONSE_CODE%\n", Only: ir.LogFilter(d.roll(3)), MinimumStatus: 400}
+	}
+	if part, err := envoy.StreamPart(stream, log); err != nil {
 		errs = append(errs, err)
 	} else {
 		l := &ir.Listener{Name: "a/gw/" + host, Address: "127.0.0.1", TLS: !stream.Plain, Chains: []ir.Chain{}}
 		keep(envoy.ComposeListener(l, []*envoy.Resource{part}))
 	}
-	if part, err := envoy.DatagramPart(stream); err != nil {
+	if part, err := envoy.DatagramPart(stream, log); err != nil {
 		errs = append(errs, err)
 	} else {
 		l := &ir.Listener{Name: "a/gw/udp/" + host, Address: "127.0.0.1", UDP: true, Chains: []ir.Chain{}}

@@ -48,14 +48,21 @@ func TestGolden(t *testing.T) {
 	}}
 	wild.Routes[0].Name = "redirect"
 	ok := must(t)
+	logged := loopback("https", true)
+	logged.AccessLog = &ir.AccessLog{
+		Stderr: true, Fields: []ir.LogField{{Name: "code", Format: "%RESPONSE_CODE%"}, {Name: "host", Format: "%UPSTREAM_HOST%"}}, Only: ir.LogErrors,
+	}
 	for name, r := range map[string]*envoy.Resource{
 		"cluster-verified": ok(envoy.Cluster(secured)),
 		"cluster-external": ok(envoy.Cluster(external)),
 		"assignment":       ok(assignment("10.0.0.1", 8443)),
 		"scope":            ok(envoy.Scope(vh)),
 		"scope-fallback":   ok(envoy.FallbackScope("https", true, []*ir.VirtualHost{wild})),
-		"listener-plain":   ok(envoy.Listener(&ir.Listener{Name: "http", Address: "::", Port: 8080}, nil)),
-		"listener-tls": ok(envoy.Listener(loopback("https", true), []envoy.Chain{
+		"listener-plain": ok(envoy.Listener(&ir.Listener{
+			Name: "http", Address: "::", Port: 8080,
+			AccessLog: &ir.AccessLog{Text: "%RESPONSE_CODE%\n", Only: ir.LogStatus, MinimumStatus: 400},
+		}, nil)),
+		"listener-tls": ok(envoy.Listener(logged, []envoy.Chain{
 			*envoy.TCPChain(&ir.TCPRoute{Host: "tcp.test", Backends: []ir.Backend{{Upstream: external}}}),
 		})),
 	} {

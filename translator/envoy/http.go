@@ -3,18 +3,18 @@ package envoy
 import (
 	"time"
 
-	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	earlyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/signetproxy/signet/translator/ir"
 )
 
 const (
@@ -51,35 +51,36 @@ var (
 	plainFilters = []*hcmv3.HttpFilter{lowercase, fallback, router}
 	tlsFilters   = []*hcmv3.HttpFilter{lowercase, fallbackTLS, router}
 	corsFilters  = []*hcmv3.HttpFilter{lowercase, fallback, cors, router}
-
-	// stdout gets Envoy's default text format.
-	stdout = []*accesslogv3.AccessLog{{
-		Name:       "envoy.access_loggers.stdout",
-		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: constant(&streamv3.StdoutAccessLog{})},
-	}}
 )
 
 // httpFilter is the connection manager of a listener, with the defaults that
 // users of HTTPProxy know.
-func httpFilter(listener string, tls bool) (*listenerv3.Filter, error) {
-	if tls {
-		return httpManager(listener, true, tlsFilters)
+func httpFilter(l *ir.Listener) (*listenerv3.Filter, error) {
+	switch {
+	case l.CORS:
+		return httpManager(l.Name, l.TLS, corsFilters, l.AccessLog)
+	case l.TLS:
+		return httpManager(l.Name, true, tlsFilters, l.AccessLog)
 	}
-	return httpManager(listener, false, plainFilters)
+	return httpManager(l.Name, false, plainFilters, l.AccessLog)
 }
 
 // httpManager looks hosts up in a scope; sni says that the key holds the SNI.
-func httpManager(listener string, sni bool, filters []*hcmv3.HttpFilter) (*listenerv3.Filter, error) {
-	mutation, err := pack(scopeMutation(listener, sni))
+func httpManager(scope string, sni bool, filters []*hcmv3.HttpFilter, log *ir.AccessLog) (*listenerv3.Filter, error) {
+	mutation, err := pack(scopeMutation(scope, sni))
+	if err != nil {
+		return nil, err
+	}
+	logs, err := accessLog(log, false)
 	if err != nil {
 		return nil, err
 	}
 	packed, err := pack(&hcmv3.HttpConnectionManager{
 		CodecType:      hcmv3.HttpConnectionManager_AUTO,
-		StatPrefix:     listener,
+		StatPrefix:     scope,
 		RouteSpecifier: scopedRoutes,
 		HttpFilters:    filters,
-		AccessLog:      stdout,
+		AccessLog:      logs,
 		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{
 			IdleTimeout: durationpb.New(connectionIdle),
 		},

@@ -55,7 +55,7 @@ func Listener(l *ir.Listener, chains []Chain) (*Resource, error) {
 		}
 		return ComposeListener(l, parts)
 	}
-	http, err := httpFilter(l.Name, l.TLS)
+	http, err := httpFilter(l)
 	if err != nil {
 		return nil, in(l.Name, err)
 	}
@@ -93,10 +93,7 @@ func listenerBase(l *ir.Listener) (*listenerv3.Listener, *listenerv3.FilterChain
 		}
 		return out, nil, nil
 	}
-	http, err := httpFilter(l.Name, l.TLS)
-	if l.CORS {
-		http, err = httpManager(l.Name, l.TLS, corsFilters)
-	}
+	http, err := httpFilter(l)
 	if err != nil {
 		return nil, nil, in(l.Name, err)
 	}

@@ -54,8 +54,9 @@ func sharesOf(t *ir.TCPRoute) ([]share, error) {
 
 // StreamPart is what a Gateway's listener does with the connections for one
 // server name, or with all of a TCP listener, as a part of the listener. A route
-// without backends closes them; it never terminates TLS for that.
-func StreamPart(t *ir.TCPRoute) (*Resource, error) {
+// without backends closes them; it never terminates TLS for that. Connections
+// are logged as log says, if at all.
+func StreamPart(t *ir.TCPRoute, log *ir.AccessLog) (*Resource, error) {
 	at := fmt.Sprintf("chain of %s on %s", t.Host, t.Listener)
 	if err := checkHost(t.Host); err != nil {
 		return nil, in(at, err)
@@ -63,7 +64,7 @@ func StreamPart(t *ir.TCPRoute) (*Resource, error) {
 	if t.Plain && (t.Host != "*" || t.Termination != nil) {
 		return nil, refuse(at, "the listener does not speak TLS")
 	}
-	filter, err := tcpFilter(t)
+	filter, err := tcpFilter(t, log)
 	if err != nil {
 		return nil, in(at, err)
 	}
@@ -82,12 +83,16 @@ func StreamPart(t *ir.TCPRoute) (*Resource, error) {
 }
 
 // DatagramPart is what a UDP listener does with its datagrams. Those of one
-// client's address and port go to one backend, until none came for a minute.
-func DatagramPart(t *ir.TCPRoute) (*Resource, error) {
-	proxy := &udpv3.UdpProxyConfig{StatPrefix: "udp_" + t.Listener, AccessLog: stdout}
+// client's address and port go to one backend, until none came for a minute:
+// such a session is logged as log says, if at all.
+func DatagramPart(t *ir.TCPRoute, log *ir.AccessLog) (*Resource, error) {
+	logs, err := accessLog(log, true)
+	if err != nil {
+		return nil, in(t.Listener, err)
+	}
+	proxy := &udpv3.UdpProxyConfig{StatPrefix: "udp_" + t.Listener, AccessLog: logs}
 	shares := []share{{nowhere, 1}}
 	if len(t.Backends) != 0 {
-		var err error
 		if shares, err = sharesOf(t); err != nil {
 			return nil, in(t.Listener, in("backends", err))
 		}

@@ -39,7 +39,7 @@ func TestStreamPartRefuses(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, err := envoy.StreamPart(tc.route)
+			_, err := envoy.StreamPart(tc.route, nil)
 			if (err != nil) != tc.refused || (err != nil && !errors.Is(err, envoy.ErrRefused)) {
 				t.Errorf("%s: %v", tc.reason, err)
 			}
@@ -52,7 +52,7 @@ func TestStreamPartRefuses(t *testing.T) {
 func TestClosedStreamDoesNotTerminate(t *testing.T) {
 	part := must(t)(envoy.StreamPart(&ir.TCPRoute{
 		Listener: "l", Host: "a.test", Termination: &ir.Termination{Certificates: []ir.CertificateRef{*client("c")}, Profile: modern},
-	}))
+	}, nil))
 	m, err := part.Message()
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +66,7 @@ func TestClosedStreamDoesNotTerminate(t *testing.T) {
 func TestDatagramListener(t *testing.T) {
 	ok := must(t)
 	l := &ir.Listener{Name: "a/gw/udp/53", Address: "127.0.0.1", Port: 5300, UDP: true, Chains: []ir.Chain{}}
-	part := ok(envoy.DatagramPart(&ir.TCPRoute{Listener: l.Name, Host: "*", Plain: true, Backends: streams(2, 3), Refused: 5}))
+	part := ok(envoy.DatagramPart(&ir.TCPRoute{Listener: l.Name, Host: "*", Plain: true, Backends: streams(2, 3), Refused: 5}, nil))
 	whole := ok(envoy.ComposeListener(l, []*envoy.Resource{part}))
 	m, err := whole.Message()
 	if err != nil {
@@ -81,11 +81,11 @@ func TestDatagramListener(t *testing.T) {
 	}
 	again := ok(envoy.ComposeListener(l, []*envoy.Resource{ok(envoy.DatagramPart(&ir.TCPRoute{
 		Listener: l.Name, Host: "*", Plain: true, Backends: streams(2, 3), Refused: 5,
-	}))}))
+	}, nil))}))
 	if diff := cmp.Diff(whole.Version, again.Version); diff != "" {
 		t.Errorf("versions: -first, +again:\n%s", diff)
 	}
-	chain := ok(envoy.StreamPart(&ir.TCPRoute{Listener: "l", Host: "*", Plain: true}))
+	chain := ok(envoy.StreamPart(&ir.TCPRoute{Listener: "l", Host: "*", Plain: true}, nil))
 	for name, parts := range map[string][]*envoy.Resource{"none": nil, "two": {part, part}, "a chain": {chain}} {
 		if _, err := envoy.ComposeListener(l, parts); !errors.Is(err, envoy.ErrRefused) {
 			t.Errorf("%s: %v", name, err)

@@ -45,6 +45,8 @@ type Listener struct {
 	Chains []Chain
 	// CORS lets routes of the listener have CORS policies.
 	CORS bool
+	// AccessLog is the fleet's; nil logs nothing.
+	AccessLog *AccessLog
 }
 
 // Chain is what a listener does with the connections for one server name: it

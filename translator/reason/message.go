@@ -132,6 +132,9 @@ const (
 	// FormatClientCertificate goes with SecretNotValid of a fleet's client
 	// certificate: the FormatSecret cause.
 	FormatClientCertificate Format = "upstreamTLS.clientCertificate %s"
+	// FormatAccessLog goes with AccessLogInvalid: what is wrong, what is written
+	// instead.
+	FormatAccessLog Format = "%s; %s"
 
 	// FormatIncludeNotFound goes with IncludeNotFound: namespace, name.
 	FormatIncludeNotFound Format = "include %s/%s not found"

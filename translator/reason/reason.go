@@ -46,6 +46,8 @@ const (
 	CiphersInvalid Reason = "CiphersInvalid"
 	// CurvesInvalid: Envoy does not know a curve.
 	CurvesInvalid Reason = "CurvesInvalid"
+	// AccessLogInvalid: Envoy would not take the format of the access log.
+	AccessLogInvalid Reason = "AccessLogInvalid"
 )
 
 // Precise causes: what is wrong with an object that an upstream or a host

@@ -52,8 +52,8 @@ type EnvoyFleetList struct {
 }
 
 // EnvoyFleetSpec is what is asked of a fleet. Without a cluster, as in `signet
-// standalone`, httpProxies and upstreamTLS count and all else has no effect;
-// nothing is issued there.
+// standalone`, httpProxies, upstreamTLS and accessLog count and all else has no
+// effect.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.service) || !has(self.listeners) || self.service.type != 'ClusterIP' || (!has(self.listeners.http.nodePort) && !has(self.listeners.https.nodePort))",message="a nodePort of a listener needs a service of type NodePort or LoadBalancer"
 type EnvoyFleetSpec struct {
@@ -88,6 +88,14 @@ type EnvoyFleetSpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	Metrics Metrics `json:"metrics,omitzero"`
+
+	// AccessLog says what the Envoys log of requests and connections. A change of
+	// it changes their listeners: see docs/accesslog.md. Default: all of them, as
+	// text, to standard output.
+	//
+	// +optional
+	// +kubebuilder:default={}
+	AccessLog AccessLog `json:"accessLog,omitzero"`
 
 	// Patches change the objects of the fleet after they are made: the last
 	// resort for what no field covers. Default: none.

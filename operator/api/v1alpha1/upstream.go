@@ -79,7 +79,11 @@ type ClientCertificate struct {
 	// +optional
 	SecretRef *SecretReference `json:"secretRef,omitempty"`
 
-	// Issued asks Signet for a certificate of its own authority.
+	// Issued asks Signet for a certificate of its own authority. In a cluster the
+	// Secret is in the fleet's namespace, and what verifies it is published in
+	// signet-client-authorities, a ConfigMap and a Secret in Signet's namespace; in
+	// `signet standalone` it is kept in files, and client-authorities.pem among
+	// them verifies it.
 	//
 	// +optional
 	Issued *IssuedCertificate `json:"issued,omitempty"`
@@ -115,11 +119,12 @@ const (
 	RSA4096   KeyType = "RSA-4096"
 )
 
-// IssuedCertificate describes a client certificate that Signet issues. It is
-// kept in a Secret of type kubernetes.io/tls in the fleet's namespace, with the
+// IssuedCertificate describes a client certificate that Signet issues. In a
+// cluster it is kept in a Secret of type kubernetes.io/tls in the fleet's namespace, with the
 // authorities to verify it in ca.crt; the same authorities are published, for
 // the owners of backends, as a ConfigMap and a Secret named
-// signet-client-authorities in Signet's own namespace.
+// signet-client-authorities in Signet's own namespace. Without a cluster both are
+// kept in files of the user's, of which `signet standalone` logs the names.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.renewBefore) || duration(self.renewBefore) < duration(self.lifetime)",message="renewBefore must be shorter than lifetime"
 // +kubebuilder:validation:XValidation:rule="duration(self.lifetime) >= duration('1h') && duration(self.lifetime) <= duration('8760h')",message="lifetime must be from 1h to 8760h"

@@ -49,6 +49,7 @@ networkPolicy: {metricsFrom: [{namespaceSelector: {matchLabels: {a: b}}}]}
 metrics: {scrapeAnnotations: false}
 patches: {deployment: {spec: {minReadySeconds: 5}}, bootstrap: {stats_flush_on_admin: true}}
 httpProxies: {ingressClassNames: [edge], rootNamespaces: [a]}
+accessLog: {output: Stderr, format: JSON, json: {code: "%RESPONSE_CODE%"}, filter: Status, minimumStatus: 400}
 upstreamTLS:
   clientCertificate: {issued: {dnsNames: [edge.example.com], uris: ["spiffe://example.com/edge"], lifetime: 24h, renewBefore: 8h, keyType: RSA-2048}}
   minimumProtocolVersion: "1.3"`, ""},
@@ -83,6 +84,13 @@ upstreamTLS:
 		"name that is none":          {"no verifier would match it", `upstreamTLS: {clientCertificate: {issued: {dnsNames: ["a b"]}}}`, "dnsNames"},
 		"URI that is none":           {"no verifier would match it", `upstreamTLS: {clientCertificate: {issued: {uris: [edge]}}}`, "uris"},
 		"versions the wrong way":     {"none would be left", `upstreamTLS: {minimumProtocolVersion: "1.3", maximumProtocolVersion: "1.2"}`, "must not be above"},
+		"no access log":              {"it may be off", `accessLog: {enabled: false}`, ""},
+		"text in JSON":               {"it would not be written", `accessLog: {format: JSON, text: a}`, "text needs format Text"},
+		"members in text":            {"they would not be written", `accessLog: {json: {a: b}}`, "json needs format JSON"},
+		"status of all":              {"it would not count", `accessLog: {minimumStatus: 400}`, "filter Status needs minimumStatus"},
+		"status without one":         {"which is not said", `accessLog: {filter: Status}`, "filter Status needs minimumStatus"},
+		"status that is none":        {"no answer has it", `accessLog: {filter: Status, minimumStatus: 600}`, "minimumStatus"},
+		"member without a name":      {"nobody could find it", `accessLog: {format: JSON, json: {"": a}}`, "a name has 1 to 128 characters"},
 		"patch that is no object":    {"there is nothing to merge", `patches: {service: [1]}`, "must be of type object"},
 	}
 	for name, tc := range cases {
@@ -155,6 +163,7 @@ workload: {kind: Deployment, drainTime: 60s, autoscaling: {minReplicas: 2, maxRe
 service: {type: LoadBalancer}
 listeners: {http: {enabled: true, port: 80}, https: {enabled: true, port: 443}}
 metrics: {scrapeAnnotations: true}
+accessLog: {enabled: true, output: Stdout, format: Text, filter: All}
 upstreamTLS: {clientCertificate: {issued: {lifetime: 2160h, keyType: ECDSA-P256}}}`)
 	if diff := cmp.Diff(fmt.Sprint(want.Object["spec"]), fmt.Sprint(f.Object["spec"])); diff != "" {
 		t.Errorf("defaults (-want, +got):\n%s", diff)
