@@ -50,7 +50,10 @@ var (
 	}
 	plainFilters = []*hcmv3.HttpFilter{lowercase, fallback, router}
 	tlsFilters   = []*hcmv3.HttpFilter{lowercase, fallbackTLS, router}
-	corsFilters  = []*hcmv3.HttpFilter{lowercase, fallback, cors, router}
+	// gatewayFilters hold a place for whatever a route of the Gateway API may
+	// ask: what one does ask is in the route. A preflight carries no
+	// credentials, so it is answered before anybody is asked.
+	gatewayFilters = []*hcmv3.HttpFilter{lowercase, fallback, cors, externalAuth, session, router}
 
 	// stdout gets Envoy's default text format.
 	stdout = []*accesslogv3.AccessLog{{

@@ -95,7 +95,7 @@ func listenerBase(l *ir.Listener) (*listenerv3.Listener, *listenerv3.FilterChain
 	}
 	http, err := httpFilter(l.Name, l.TLS)
 	if l.CORS {
-		http, err = httpManager(l.Name, l.TLS, corsFilters)
+		http, err = httpManager(l.Name, l.TLS, gatewayFilters)
 	}
 	if err != nil {
 		return nil, nil, in(l.Name, err)
