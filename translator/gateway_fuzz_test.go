@@ -38,6 +38,8 @@ func FuzzGatewayAPI(f *testing.F) {
 		`{parentRefs: [{name: gw, sectionName: http, port: 80}], hostnames: [a.example.com, "*.example.com"], rules: [{matches: [{path: {type: RegularExpression, value: "/("}}]}]}`,
 		`{parentRefs: [{name: gw}], rules: [{filters: [{type: RequestRedirect, requestRedirect: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /x}}}, {type: URLRewrite}]}]}`,
 		`{parentRefs: [{name: gw}], rules: [{retry: {attempts: -1, codes: [0]}, timeouts: {request: 1h, backendRequest: x}, backendRefs: [{name: web, port: 443, weight: -5}, {name: web}]}]}`,
+		`{parentRefs: [{name: gw}], rules: [{filters: [{type: ExternalAuth, externalAuth: {protocol: GRPC, backendRef: {name: web, port: 443}, grpc: {allowedHeaders: [A, "b c"]}, forwardBody: {maxSize: -1}}}], sessionPersistence: {type: Header, header: {name: x}}, backendRefs: [{name: web, port: 80}]}, {filters: [{type: ExternalAuth, externalAuth: {protocol: HTTP, backendRef: {name: web, port: 443}, http: {path: /p}}}, {type: RequestRedirect, requestRedirect: {hostname: x}}]}]}`,
+		`{parentRefs: [{name: gw}], rules: [{sessionPersistence: {absoluteTimeout: 1h, cookie: {path: "/;", lifetimeType: Permanent}}, backendRefs: [{name: web, port: 443}]}]}`,
 		`{parentRefs: [{name: gw}], rules: [{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: web, port: 443}, fraction: {numerator: 5, denominator: -1}}}, {type: CORS, cors: {allowOrigins: ["*"], allowCredentials: true}}]}]}`,
 	} {
 		for _, gateway := range []string{plain, secure, streams} {

@@ -141,11 +141,8 @@ func virtualHost(s *httpproxy.Site, listener string) *ir.VirtualHost {
 func (t *Translator) withoutBrokenClusters(r *graph.Reader, fleet ir.Name, v *ir.VirtualHost) (*ir.VirtualHost, []refusedRoute) {
 	var refused []refusedRoute
 	for i := range v.Routes {
-		f := v.Routes[i].Forward
-		if f == nil {
-			continue
-		}
-		for u := range f.Upstreams() {
+		x := &v.Routes[i]
+		for u := range x.Upstreams() {
 			byEnvoy, err := t.clusterState(r, resourceKey{fleet, u.Name()})
 			if err == nil && !byEnvoy {
 				continue

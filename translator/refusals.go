@@ -133,10 +133,7 @@ func usersIn(s *ir.Site, uses func(*ir.Upstream) bool) []ir.ObjectRef {
 	for i := range s.VirtualHosts {
 		for j := range s.VirtualHosts[i].Routes {
 			x := &s.VirtualHosts[i].Routes[j]
-			if x.Forward == nil {
-				continue
-			}
-			for u := range x.Forward.Upstreams() {
+			for u := range x.Upstreams() {
 				if uses(u) {
 					out = append(out, x.Origin)
 				}

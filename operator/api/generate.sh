@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Writes the deep copies of operator/api/v1alpha1 and the CRDs: ours, with its
 # reference docs/envoyfleet.md, and Contour's from their Go types, the Gateway
-# API's (standard channel) from what its module ships, all of the modules that
+# API's from what its module ships, all of the modules that
 # go.mod names.
 # Usage: [CONTROLLER_GEN=path] operator/api/generate.sh [folder for the CRDs]
 set -euo pipefail
@@ -30,17 +30,25 @@ fi
   "output:crd:dir=$crds"
 
 # What the Gateway API ships, without descriptions: blocks that are indented
-# deeper than their key. No property has the name "description".
-gateway=$(go list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)/config/crd/standard
+# deeper than their key. No property has the name "description". Routes of which
+# fields of the experimental channel are served have its schema, but for a field
+# that is not served, and for a pattern of header values that the standard
+# channel has not: what is valid there is valid here.
+gateway=$(go list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)/config/crd
 for kind in backendtlspolicies gatewayclasses gateways grpcroutes httproutes listenersets \
   referencegrants tcproutes tlsroutes udproutes; do
   file=gateway.networking.k8s.io_$kind.yaml
+  channel=standard without=descriptions
+  if [[ $kind == grpcroutes || $kind == httproutes ]]; then
+    channel=experimental without='descriptions, useDefaultGateways and the pattern of header values'
+  fi
   {
-    echo '# sigs.k8s.io/gateway-api (Apache-2.0), config/crd/standard, without descriptions.'
+    echo "# sigs.k8s.io/gateway-api (Apache-2.0), config/crd/$channel, without $without."
     awk '{ match($0, /^ */) }
       skip && ($0 ~ /^ *$/ || RLENGTH > depth) { next }
       { skip = 0 }
-      /^ *description:/ { skip = 1; depth = RLENGTH; next }
-      { print }' "$gateway/$file"
+      /^ *(description|useDefaultGateways):/ { skip = 1; depth = RLENGTH; next }
+      /^ *pattern: \^\[!-~\]/ { next }
+      { print }' "$gateway/$channel/$file"
   } > "$crds/$file"
 done

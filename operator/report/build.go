@@ -127,6 +127,11 @@ func (v view) route(listener string, r *ir.Route) Route {
 	case r.Response != nil:
 		out.Action, out.Detail = "respond", fmt.Sprint(r.Response.StatusCode)
 	}
+	if r.Auth != nil {
+		u := v.upstream(r.Auth.Upstream)
+		u.Auth = true
+		out.Upstreams = append(out.Upstreams, u)
+	}
 	return out
 }
 

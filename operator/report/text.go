@@ -105,8 +105,11 @@ func (p *printer) route(r *Route) {
 
 func (p *printer) upstream(u *Upstream) {
 	kind := ""
-	if u.Mirror {
+	switch {
+	case u.Mirror:
 		kind = "mirror "
+	case u.Auth:
+		kind = "asked first: "
 	}
 	p.line(2, "%sservice %s:%d, %s", kind, u.Service, u.Port, u.transport())
 	t := u.TLS

@@ -77,9 +77,11 @@ type Route struct {
 type Upstream struct {
 	Service string `json:"service"` // namespace/name
 	Port    int32  `json:"port"`
-	// Weight of the route's traffic; 0 with Mirror.
+	// Weight of the route's traffic; 0 with Mirror and Auth.
 	Weight uint32 `json:"weight,omitempty"`
 	Mirror bool   `json:"mirror,omitempty"`
+	// Auth is asked whether a request may go on.
+	Auth bool `json:"auth,omitempty"`
 	// Protocol is "http/1.1", "h2" or "tcp".
 	Protocol string       `json:"protocol"`
 	Cluster  string       `json:"cluster"`

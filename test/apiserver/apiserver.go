@@ -30,7 +30,7 @@ const (
 	TLSCertificateDelegations = "projectcontour.io_tlscertificatedelegations.yaml"
 )
 
-// GatewayAPI are the CRDs of the Gateway API, standard channel.
+// GatewayAPI are the CRDs of the Gateway API.
 func GatewayAPI() []string {
 	var out []string
 	for _, kind := range []string{

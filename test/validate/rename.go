@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
@@ -44,6 +45,12 @@ func (a *assembly) rename(prefix string) error {
 			}
 		case *tcpv3.TcpProxy_WeightedCluster_ClusterWeight:
 			m.Name = prefix + m.GetName()
+		case *corev3.GrpcService_EnvoyGrpc:
+			m.ClusterName = prefix + m.GetClusterName()
+		case *corev3.HttpUri:
+			if c, ok := m.GetHttpUpstreamType().(*corev3.HttpUri_Cluster); ok {
+				c.Cluster = prefix + c.Cluster
+			}
 		case *udpv3.Route:
 			m.Cluster = prefix + m.GetCluster()
 		}

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -135,6 +136,7 @@ type Answer struct {
 type Request struct {
 	Host, Path, Method string
 	Header             http.Header
+	Body               string
 	// SNI, when set, asks over TLS with that server name, trusting Roots.
 	SNI   string
 	Roots *x509.CertPool
@@ -171,7 +173,7 @@ func (w *World) Do(r Request) (*Answer, error) {
 	if method == "" {
 		method = http.MethodGet
 	}
-	req, err := http.NewRequestWithContext(w.t.Context(), method, url, http.NoBody)
+	req, err := http.NewRequestWithContext(w.t.Context(), method, url, strings.NewReader(r.Body))
 	if err != nil {
 		return nil, fmt.Errorf("request: %w", err)
 	}

@@ -50,7 +50,10 @@ var (
 	}
 	plainFilters = []*hcmv3.HttpFilter{lowercase, fallback, router}
 	tlsFilters   = []*hcmv3.HttpFilter{lowercase, fallbackTLS, router}
-	corsFilters  = []*hcmv3.HttpFilter{lowercase, fallback, cors, router}
+	// gatewayFilters hold a place for whatever a route of the Gateway API may
+	// ask: what one does ask is in the route. A preflight carries no
+	// credentials, so it is answered before anybody is asked.
+	gatewayFilters = []*hcmv3.HttpFilter{lowercase, fallback, cors, externalAuth, session, router}
 )
 
 // httpFilter is the connection manager of a listener, with the defaults that
@@ -58,7 +61,7 @@ var (
 func httpFilter(l *ir.Listener) (*listenerv3.Filter, error) {
 	switch {
 	case l.CORS:
-		return httpManager(l.Name, l.TLS, corsFilters, l.AccessLog)
+		return httpManager(l.Name, l.TLS, gatewayFilters, l.AccessLog)
 	case l.TLS:
 		return httpManager(l.Name, true, tlsFilters, l.AccessLog)
 	}

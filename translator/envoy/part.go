@@ -243,6 +243,13 @@ func ClustersOf(r *Resource) ([]string, error) {
 	for _, h := range hosts {
 		for _, x := range h.GetRoutes() {
 			out = append(out, clustersOf(x.GetRoute())...)
+			asked, err := authCluster(x)
+			if err != nil {
+				return nil, in(r.Name, err)
+			}
+			if asked != "" {
+				out = append(out, asked)
+			}
 		}
 	}
 	slices.Sort(out)

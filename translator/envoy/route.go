@@ -94,12 +94,31 @@ func route(r *ir.Route) (*routev3.Route, error) {
 		RequestHeadersToAdd: request.add, RequestHeadersToRemove: request.remove,
 		ResponseHeadersToAdd: response.add, ResponseHeadersToRemove: response.remove,
 	}
+	out.TypedPerFilterConfig, err = filterConfigs(r)
+	return out, err
+}
+
+// filterConfigs is what a route brings to the filters of its listener.
+func filterConfigs(r *ir.Route) (map[string]*anypb.Any, error) {
+	out := map[string]*anypb.Any{}
+	var err error
 	if r.CORS != nil {
-		policy, err := corsPolicy(r.CORS)
-		if err != nil {
+		if out[corsFilter], err = corsPolicy(r.CORS); err != nil {
 			return nil, in("cors", err)
 		}
-		out.TypedPerFilterConfig = map[string]*anypb.Any{corsFilter: policy}
+	}
+	if r.Auth != nil {
+		if out[authFilter], err = authPolicy(r.Auth); err != nil {
+			return nil, in("auth", err)
+		}
+	}
+	if r.Forward != nil && r.Forward.Session != nil {
+		if out[sessionFilter], err = sessionPolicy(r.Forward.Session); err != nil {
+			return nil, in("forward.session", err)
+		}
+	}
+	if len(out) == 0 {
+		return nil, nil
 	}
 	return out, nil
 }

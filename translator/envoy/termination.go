@@ -55,7 +55,7 @@ func givenChain(l *ir.Listener, c *ir.Chain) (*listenerv3.FilterChain, error) {
 		if err := checkListener(c.Scope); err != nil {
 			return nil, err
 		}
-		filter, err := httpManager(c.Scope, false, corsFilters, l.AccessLog)
+		filter, err := httpManager(c.Scope, false, gatewayFilters, l.AccessLog)
 		if err != nil {
 			return nil, err
 		}

@@ -211,7 +211,7 @@ func (s *Site) Upstreams() iter.Seq[*Upstream] {
 	return func(yield func(*Upstream) bool) {
 		for i := range s.VirtualHosts {
 			for j := range s.VirtualHosts[i].Routes {
-				if f := s.VirtualHosts[i].Routes[j].Forward; f != nil && !f.eachUpstream(yield) {
+				if !s.VirtualHosts[i].Routes[j].eachUpstream(yield) {
 					return
 				}
 			}

@@ -1,6 +1,9 @@
 package ir
 
-import "time"
+import (
+	"iter"
+	"time"
+)
 
 // VirtualHost is one host name on one listener with all its routes.
 type VirtualHost struct {
@@ -38,12 +41,27 @@ type Route struct {
 	ResponseHeaders HeaderPolicy
 	// CORS is nil for a route that leaves cross-origin requests alone.
 	CORS *CORS
+	// Auth is nil for a route that asks nobody whether a request may go on.
+	Auth *ExternalAuth
 
 	// Origin is the object that the route is written in.
 	Origin ObjectRef
 	// Failure is why the route answers with its fail-closed form; empty for a
 	// route that serves as asked.
 	Failure string
+}
+
+// Upstreams yields every upstream of a route: backends, mirrors, the server
+// that is asked whether a request may go on.
+func (r *Route) Upstreams() iter.Seq[*Upstream] {
+	return func(yield func(*Upstream) bool) { r.eachUpstream(yield) }
+}
+
+func (r *Route) eachUpstream(yield func(*Upstream) bool) bool {
+	if r.Forward != nil && !r.Forward.eachUpstream(yield) {
+		return false
+	}
+	return r.Auth == nil || yield(r.Auth.Upstream)
 }
 
 // PathKind is the kind of a path match.
@@ -119,6 +137,8 @@ type Forward struct {
 	HostFromHeader string
 	Websockets     bool
 	Hash           []HashPolicy
+	// Session is nil where each request may go to another endpoint.
+	Session *Session
 }
 
 // Backend is one weighted upstream.

@@ -58,7 +58,8 @@ func servedKinds(custom map[schema.GroupVersionKind]*customSchema) []kind {
 	}
 }
 
-// gatewayKinds are those of the Gateway API's standard channel.
+// gatewayKinds are those of the Gateway API. Routes have the schema of its
+// experimental channel.
 func gatewayKinds(custom map[schema.GroupVersionKind]*customSchema) []kind {
 	gateway := schema.GroupVersion{Group: gatewayv1.GroupVersion.Group, Version: gatewayv1.GroupVersion.Version}
 	return []kind{

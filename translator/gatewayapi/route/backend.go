@@ -55,6 +55,11 @@ func (r *reader) backend(ref *gatewayv1.BackendObjectReference) (*ir.Upstream, *
 // reach is backend, of which policies are left out where they do not rule: what
 // is passed on is then encrypted already, or datagrams.
 func (r *reader) reach(ref *gatewayv1.BackendObjectReference, ruled bool) (*ir.Upstream, *gatewayapi.Fault) {
+	return r.speak(ref, ruled, r.speech.http2)
+}
+
+// speak is reach; http2 is spoken whatever the port says.
+func (r *reader) speak(ref *gatewayv1.BackendObjectReference, ruled, http2 bool) (*ir.Upstream, *gatewayapi.Fault) {
 	service, f := r.service(ref)
 	if f != nil {
 		return nil, f
@@ -64,7 +69,7 @@ func (r *reader) reach(ref *gatewayv1.BackendObjectReference, ruled bool) (*ir.U
 		return nil, f
 	}
 	request := upstream.Request{
-		Service: service, Transport: &upstream.Transport{HTTP2: r.speech.http2}, TCP: r.speech.tcp, UDP: r.speech.udp,
+		Service: service, Transport: &upstream.Transport{HTTP2: http2}, TCP: r.speech.tcp, UDP: r.speech.udp,
 		LoadBalancer: ir.LoadBalancer{Policy: ir.RoundRobin},
 	}
 	app, stream := gatewayapi.Or(port.AppProtocol, ""), r.speech.tcp || r.speech.udp

@@ -94,11 +94,23 @@ func portOf(s *listener.Section) uint32 {
 }
 
 // finish gives the upstreams of a route what Gateway and fleet bring. The share
-// of a backend that cannot be finished is answered with 500; a mirror that
-// cannot be is left out.
+// of a backend that cannot be finished is answered with 500, and everything
+// where the server that is to be asked cannot be; a mirror that cannot be is
+// left out.
 func finish(action *ir.Route, fleet *ir.Fleet) ir.Route {
 	out := *action
-	if action.Forward == nil || !speaksTLS(action.Forward) {
+	if !speaksTLS(action) {
+		return out
+	}
+	if action.Auth != nil {
+		u, p := upstream.Finish(action.Auth.Upstream, fleet)
+		if p != nil {
+			return closed(action, p.Message, http.StatusInternalServerError)
+		}
+		auth := *action.Auth
+		auth.Upstream, out.Auth = u, &auth
+	}
+	if action.Forward == nil {
 		return out
 	}
 	f := *action.Forward
@@ -123,15 +135,20 @@ func finish(action *ir.Route, fleet *ir.Fleet) ir.Route {
 	}
 	out.Forward = &f
 	if len(f.Backends) == 0 {
-		closed := broken(out.Failure, f.RefusedStatus)
-		closed.Origin, closed.CORS = out.Origin, out.CORS
-		return closed
+		return closed(action, out.Failure, f.RefusedStatus)
 	}
 	return out
 }
 
-func speaksTLS(f *ir.Forward) bool {
-	for u := range f.Upstreams() {
+// closed is the fail-closed form of a finished action.
+func closed(action *ir.Route, failure string, code uint32) ir.Route {
+	out := broken(failure, code)
+	out.Origin, out.CORS = action.Origin, action.CORS
+	return out
+}
+
+func speaksTLS(r *ir.Route) bool {
+	for u := range r.Upstreams() {
 		if u.TLS != nil {
 			return true
 		}

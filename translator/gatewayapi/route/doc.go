@@ -11,5 +11,6 @@
 // reached as asked gets its share of the requests answered with 500: never
 // another backend, never plaintext in the place of TLS. A mirror that cannot be
 // honoured is left out, because its answers are thrown away, and named in the
-// status.
+// status. A rule whose authorization server cannot be asked as the rule says lets
+// nobody through: it answers 500.
 package route

@@ -21,6 +21,7 @@ type filters struct {
 	rewrite           *gatewayv1.HTTPURLRewriteFilter
 	mirrors           []*gatewayv1.HTTPRequestMirrorFilter
 	cors              *gatewayv1.HTTPCORSFilter
+	auth              *gatewayv1.HTTPExternalAuthFilter
 }
 
 // readFilters reads a list; a fault makes the rule one that is not supported.
@@ -48,6 +49,11 @@ func (out *filters) add(f *gatewayv1.HTTPRouteFilter) (fault string) {
 		out.mirrors = append(out.mirrors, f.RequestMirror)
 	case f.Type == gatewayv1.HTTPRouteFilterCORS && f.CORS != nil:
 		out.cors = f.CORS
+	case f.Type == gatewayv1.HTTPRouteFilterExternalAuth && f.ExternalAuth != nil:
+		if out.auth != nil {
+			return "there is more than one of type ExternalAuth"
+		}
+		out.auth = f.ExternalAuth
 	default:
 		fault = fmt.Sprintf("type %q is not supported", f.Type)
 	}

@@ -60,9 +60,6 @@ func (r *reader) rule(i int, in *gatewayv1.HTTPRouteRule, m []ir.Match, faults [
 	var why []string
 	d.filters, why = readFilters(in.Filters)
 	d.faults = append(d.faults, why...)
-	if in.SessionPersistence != nil { //nolint:staticcheck // the experimental channel still has it
-		d.faults = append(d.faults, "sessionPersistence is not supported")
-	}
 	d.out.Action = ir.Route{RequestHeaders: d.filters.request, ResponseHeaders: d.filters.response}
 	if d.filters.cors != nil {
 		cors, why := crossOrigin(d.filters.cors)
@@ -73,6 +70,9 @@ func (r *reader) rule(i int, in *gatewayv1.HTTPRouteRule, m []ir.Match, faults [
 		d.redirect()
 	} else {
 		d.send()
+	}
+	if d.filters.auth != nil {
+		d.authorize(d.filters.auth)
 	}
 	if len(d.faults) > 0 {
 		message := d.at + ": " + strings.Join(d.faults, ", ")
@@ -117,6 +117,7 @@ func (d *ruleReader) send() {
 		d.backendRef(i)
 	}
 	d.settleHeaders()
+	d.session()
 	switch {
 	case len(d.forward.Backends) > 0:
 		d.out.Action.Forward = d.forward
@@ -130,10 +131,15 @@ func (d *ruleReader) send() {
 		if len(d.refused) > 0 {
 			failure = strings.Join(d.refused, "; ")
 		}
-		d.out.Action = ir.Route{
-			ResponseHeaders: d.out.Action.ResponseHeaders, CORS: d.out.Action.CORS,
-			Failure: failure, Response: &ir.DirectResponse{StatusCode: d.speech.failure()},
-		}
+		d.fail(failure)
+	}
+}
+
+// fail answers in the place of what the rule asks for.
+func (d *ruleReader) fail(failure string) {
+	d.out.Action = ir.Route{
+		ResponseHeaders: d.out.Action.ResponseHeaders, CORS: d.out.Action.CORS,
+		Failure: failure, Response: &ir.DirectResponse{StatusCode: d.speech.failure()},
 	}
 }
 
@@ -199,7 +205,7 @@ func (d *ruleReader) backendRef(i int) {
 func (d *ruleReader) backendFilters(i int, own *filters, out *ir.Backend) {
 	alone := len(d.in.BackendRefs) == 1
 	switch {
-	case own.redirect != nil || own.cors != nil || (len(own.mirrors) > 0 && !alone):
+	case own.redirect != nil || own.cors != nil || own.auth != nil || (len(own.mirrors) > 0 && !alone):
 		d.fault(fmt.Sprintf("backendRefs[%d].filters: a backend can have header modifiers and a URLRewrite", i))
 	case own.rewrite != nil && own.rewrite.Path != nil && !alone:
 		d.fault(fmt.Sprintf("backendRefs[%d].filters: urlRewrite.path needs a rule with one backend", i))
