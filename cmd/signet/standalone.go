@@ -53,6 +53,8 @@ func newStandalone(log *logOptions) *cobra.Command {
 	f.IntVar(&cfg.HTTPPort, "http-port", 8080, "port for HTTP")
 	f.IntVar(&cfg.HTTPSPort, "https-port", 8443, "port for HTTPS")
 	f.StringVar(&cfg.Envoy, "envoy", "", "path of the Envoy binary; default: $"+host.EnvoyVariable+", the tools cache, $PATH")
+	f.StringVar(&cfg.StateRoot, "state", "",
+		"folder that keeps the authority of issued client certificates; default: $XDG_STATE_HOME/signet, ~/.local/state/signet")
 	f.Uint32Var(&cfg.Concurrency, "concurrency", 0, "worker threads of Envoy; 0 is one per processor")
 	f.DurationVar(&cfg.DrainTimeout, "drain-timeout", 0, "how long open requests may take at the end; 0 is 5s")
 	f.StringVar(&cfg.MetricsAddress, "metrics-address", "",

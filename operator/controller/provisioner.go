@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +19,6 @@ import (
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
 	"github.com/signetproxy/signet/provisioner/certificate"
 	"github.com/signetproxy/signet/provisioner/kubernetes"
-	"github.com/signetproxy/signet/translator/ir"
 )
 
 // Provisioner brings a cluster to the objects of a fleet.
@@ -121,7 +119,7 @@ func (r *Provisioner) certify(ctx context.Context, f *kubernetes.Fleet, secret s
 	if err != nil {
 		return time.Time{}, err
 	}
-	request, policy, now := Request(f.Identity, issued), certificate.ClientPolicy(), r.Now()
+	request, policy, now := certificate.Requested(f.Identity, issued), certificate.ClientPolicy(), r.Now()
 	if why := certificate.ClientDue(pair, request, s.Signing, now, policy); why != "" {
 		if pair, err = s.Signing.Client(request, now, policy); err != nil {
 			return time.Time{}, fmt.Errorf("upstreamTLS.clientCertificate.issued: %w", err)
@@ -152,28 +150,6 @@ func (r *Provisioner) stored(ctx context.Context, namespace, name string, owner 
 		return nil, nil
 	}
 	return pair, nil
-}
-
-// Request is the client certificate that is asked for a fleet, with the
-// defaults that follow from its name.
-func Request(fleet ir.Name, i *v1alpha1.IssuedCertificate) certificate.ClientRequest {
-	const longestCommonName = 64 // RFC 5280, ub-common-name
-	out := certificate.ClientRequest{
-		CommonName: i.CommonName, DNSNames: i.DNSNames, URIs: i.URIs,
-		Lifetime: cmp.Or(i.Lifetime.Duration, 90*24*time.Hour), KeyType: certificate.KeyType(i.KeyType),
-	}
-	if i.RenewBefore != nil {
-		out.RenewBefore = i.RenewBefore.Duration
-	}
-	if len(out.DNSNames) == 0 && len(out.URIs) == 0 {
-		out.URIs = []string{"spiffe://" + certificate.TrustDomain + "/client/" + fleet.String()}
-	}
-	if out.CommonName == "" {
-		if first := slices.Concat(out.DNSNames, out.URIs)[0]; len(first) <= longestCommonName {
-			out.CommonName = first
-		}
-	}
-	return out
 }
 
 // addresses reads where clients reach a Service.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -75,6 +76,9 @@ type FleetObject struct {
 	Fleet ir.Name
 	// Chosen is the EnvoyFleet that was.
 	Chosen ir.Name
+	// ClientRenewal is when the client certificate is replaced; zero for none of
+	// Signet's.
+	ClientRenewal time.Time
 }
 
 // FleetStatus is what translation and delivery know of an EnvoyFleet.
@@ -156,6 +160,9 @@ func (v view) fleetStatus(o FleetObject) v1alpha1.EnvoyFleetStatus {
 		notAfter := metav1.NewTime(k.NotAfter)
 		out.ClientCertificate = &v1alpha1.ClientCertificateStatus{
 			Secret: k.Ref.String(), Fingerprint: k.Fingerprint, NotAfter: &notAfter,
+		}
+		if !o.ClientRenewal.IsZero() {
+			out.ClientCertificate.RenewalTime = new(metav1.NewTime(o.ClientRenewal))
 		}
 	}
 	return out

@@ -22,6 +22,7 @@ import (
 	"github.com/signetproxy/signet/operator/xds"
 	"github.com/signetproxy/signet/provisioner/certificate"
 	"github.com/signetproxy/signet/provisioner/host"
+	"github.com/signetproxy/signet/provisioner/issuer"
 	"github.com/signetproxy/signet/translator"
 	"github.com/signetproxy/signet/translator/envoy"
 	"github.com/signetproxy/signet/translator/gatewayapi/listener"
@@ -52,6 +53,10 @@ type Config struct {
 	Envoy string
 	// RuntimeRoot is where the private folder is made; empty is the user's.
 	RuntimeRoot string
+	// StateRoot is where the authority of client certificates and what it has
+	// issued are kept from run to run; empty is $XDG_STATE_HOME/signet, else
+	// ~/.local/state/signet. It is touched if an EnvoyFleet asks for one alone.
+	StateRoot string
 	// Concurrency is Envoy's number of worker threads; 0 is one per processor.
 	Concurrency uint32
 	// DrainTimeout bounds the wait for open requests at the end; 0 is 5 s.
@@ -79,6 +84,7 @@ type Standalone struct {
 	rollout  *rollout.Tracker
 	held     *quarantine.Quarantine
 	pipeline *pipeline.Pipeline
+	issuing  *issuing
 	// process is the Envoy that was started last; nil before the first.
 	process atomic.Pointer[host.Process]
 
@@ -102,8 +108,10 @@ func New(cfg Config) (*Standalone, error) {
 		Log: cfg.Log.WithName("xds"), Identity: certificate.ParseFleetURI, Trust: keeper.Authorities,
 		Observer: xds.Observers{s.held, s.rollout},
 	})
+	s.issuing = newIssuing(folder.New(cfg.Manifests, folder.Options{Log: cfg.Log.WithName("folder")}),
+		issuer.New(issuer.Config{Folder: clientFolder(cfg.StateRoot), Log: cfg.Log.WithName("issuer")}))
 	s.pipeline = pipeline.New(pipeline.Options{
-		Source: folder.New(cfg.Manifests, folder.Options{Log: cfg.Log.WithName("folder")}),
+		Source: s.issuing,
 		XDS:    s.xds, Fleet: FleetSpec(cfg.Address, cfg.HTTPPort, cfg.HTTPSPort),
 		SystemTrust: source.SystemTrust(),
 		Log:         cfg.Log.WithName("pipeline"), Committed: cfg.Committed,
@@ -135,7 +143,11 @@ func (s *Standalone) Ready() <-chan struct{} { return s.ready }
 // Report says what is served now.
 func (s *Standalone) Report() *report.Report {
 	t := s.pipeline.Translator()
-	r := report.Builder{Translator: t, Fleets: s.pipeline.Fleets(), Envoys: s.xds.State(), Rollout: s.rollout}.Build(t.Current())
+	fleets := s.pipeline.Fleets()
+	for i := range fleets {
+		fleets[i].ClientRenewal = s.issuing.renewal(ir.Name{Namespace: fleets[i].Object.Namespace, Name: fleets[i].Object.Name})
+	}
+	r := report.Builder{Translator: t, Fleets: fleets, Envoys: s.xds.State(), Rollout: s.rollout}.Build(t.Current())
 	r.AddProblems(s.pipeline.Problems())
 	return r
 }

@@ -65,7 +65,7 @@ func Start(t TB, log logr.Logger, files map[string]string, settings ...func(*sta
 	var err error
 	cfg := standalone.Config{
 		Manifests: w.dir, Address: "127.0.0.1", HTTPPort: w.HTTPPort, HTTPSPort: w.HTTPSPort,
-		RuntimeRoot: shortTempDir(t), Log: log, Concurrency: 1, MetricsAddress: w.Metrics,
+		RuntimeRoot: shortTempDir(t), StateRoot: t.TempDir(), Log: log, Concurrency: 1, MetricsAddress: w.Metrics,
 	}
 	for _, set := range settings {
 		set(&cfg)

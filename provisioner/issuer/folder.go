@@ -1,0 +1,111 @@
+package issuer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+const (
+	folderMode  fs.FileMode = 0o700
+	privateMode fs.FileMode = 0o600
+	publicMode  fs.FileMode = 0o644
+
+	lockFile = "lock"
+)
+
+// ErrFolder says that the folder, or a file of it, is not what it should be.
+var ErrFolder = errors.New("folder of issued certificates")
+
+// folder is locked from open to close.
+type folder struct {
+	path string
+	lock *os.File
+}
+
+func open(path string) (*folder, error) {
+	if path == "" {
+		return nil, fmt.Errorf("%w: no folder is given", ErrFolder)
+	}
+	if err := os.MkdirAll(path, folderMode); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFolder, err)
+	}
+	// It may have been made by another hand.
+	if err := os.Chmod(path, folderMode); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFolder, err)
+	}
+	f := &folder{path: path}
+	var err error
+	if f.lock, err = os.OpenFile(f.file(lockFile), os.O_CREATE|os.O_RDWR, privateMode); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFolder, err)
+	}
+	if err := lock(f.lock); err != nil {
+		return nil, errors.Join(fmt.Errorf("%w: %w", ErrFolder, err), f.lock.Close())
+	}
+	return f, nil
+}
+
+// close lets others in and returns what went wrong before, or now.
+func (f *folder) close(before error) error {
+	if err := f.lock.Close(); err != nil {
+		return errors.Join(before, fmt.Errorf("%w: %w", ErrFolder, err))
+	}
+	return before
+}
+
+func (f *folder) file(name string) string { return filepath.Join(f.path, name) }
+
+// text returns a file; nil for one that does not exist.
+func (f *folder) text(name string) ([]byte, error) {
+	b, err := os.ReadFile(f.file(name))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrFolder, err)
+	}
+	return b, nil
+}
+
+// read returns what write wrote; nil for a file that does not exist.
+func (f *folder) read(name string) (map[string][]byte, error) {
+	b, err := f.text(name)
+	if err != nil || b == nil {
+		return nil, err
+	}
+	var out map[string][]byte
+	if err := json.Unmarshal(b, &out); err != nil {
+		// The error of a decoder may quote what it reads: a private key.
+		return nil, fmt.Errorf("%w: %s is not JSON of PEM documents: restore it, or remove it to begin anew", ErrFolder, f.file(name))
+	}
+	return out, nil
+}
+
+func (f *folder) write(name string, data map[string][]byte) error {
+	b, err := json.MarshalIndent(data, "", "  ")
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrFolder, name, err)
+	}
+	return f.replace(name, append(b, '\n'), privateMode)
+}
+
+// replace writes a file as a whole, and onto the disk: an authority that is lost
+// is trusted by backends all the same.
+func (f *folder) replace(name string, content []byte, mode fs.FileMode) error {
+	temp, err := os.CreateTemp(f.path, ".new-") // mode 0600
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrFolder, err)
+	}
+	_, err = temp.Write(content)
+	err = errors.Join(err, temp.Chmod(mode), temp.Sync(), temp.Close())
+	if err == nil {
+		err = os.Rename(temp.Name(), f.file(name))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("%w: write %s: %w", ErrFolder, name, err), os.Remove(temp.Name()))
+	}
+	return nil
+}

@@ -1,0 +1,154 @@
+package issuer
+
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/signetproxy/signet/provisioner/certificate"
+	"github.com/signetproxy/signet/translator/ir"
+)
+
+// Config is what an issuer needs.
+type Config struct {
+	// Folder is the issuer's own: it is made when it is first needed, and made
+	// private (0700) whatever it was.
+	Folder string
+	// Policy of the authority; the zero one is certificate.ClientPolicy.
+	Policy certificate.Policy
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	Log logr.Logger
+}
+
+// Issuer issues client certificates.
+type Issuer struct{ cfg Config }
+
+// Client is a client certificate that is valid now.
+type Client struct {
+	KeyPair *certificate.KeyPair
+	// AuthoritiesPEM are what verifies it; in a rotation old and new together.
+	AuthoritiesPEM []byte
+	// Renewal is when it is replaced.
+	Renewal time.Time
+}
+
+// Files in the folder.
+const (
+	authorityFile = "client-authority.json"
+	// AuthoritiesFile holds, as PEM, what verifies the client certificates.
+	AuthoritiesFile = "client-authorities.pem"
+)
+
+// New makes an issuer; nothing is read or written before Client.
+func New(cfg Config) *Issuer {
+	if cfg.Policy == (certificate.Policy{}) {
+		cfg.Policy = certificate.ClientPolicy()
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Issuer{cfg: cfg}
+}
+
+// Authorities is the path of the file that owners of backends need to verify
+// client certificates; it is there once Client has returned one.
+func (i *Issuer) Authorities() string { return filepath.Join(i.cfg.Folder, AuthoritiesFile) }
+
+// Client returns the certificate of a Secret: the stored one, or one that is
+// issued now because that is due. It does what is due for the authority too, so
+// it is to be asked now and again, at [Client.Renewal] at the latest.
+func (i *Issuer) Client(secret ir.Name, r certificate.ClientRequest) (out Client, err error) {
+	f, err := open(i.cfg.Folder)
+	if err != nil {
+		return Client{}, err
+	}
+	defer func() { err = f.close(err) }()
+	s, err := i.authority(f)
+	if err != nil {
+		return Client{}, err
+	}
+	pair, err := i.pair(f, secret, r, &s)
+	if err != nil {
+		return Client{}, err
+	}
+	return Client{KeyPair: pair, AuthoritiesPEM: s.TrustPEM(), Renewal: certificate.ClientRenewal(pair, r)}, nil
+}
+
+// authority returns the authority, after what is due for it, and publishes what
+// verifies certificates.
+func (i *Issuer) authority(f *folder) (certificate.State, error) {
+	data, err := f.read(authorityFile)
+	if err != nil {
+		return certificate.State{}, err
+	}
+	s, err := certificate.Decode(data)
+	if err != nil {
+		return s, fmt.Errorf("%w: %s: %w", ErrFolder, f.file(authorityFile), err)
+	}
+	next, done, err := certificate.SettleAuthority(s, i.cfg.Now(), i.cfg.Policy)
+	if err != nil {
+		return s, fmt.Errorf("the authority in %s: %w", f.file(authorityFile), err)
+	}
+	if len(done) > 0 {
+		if data, err = certificate.Encode(next); err != nil {
+			return s, fmt.Errorf("the authority in %s: %w", f.file(authorityFile), err)
+		}
+		if err := f.write(authorityFile, data); err != nil {
+			return s, err
+		}
+	}
+	for _, d := range done {
+		i.cfg.Log.Info("client authority", "action", d.Kind.String(), "reason", d.Reason)
+	}
+	return next, i.publish(f, next.TrustPEM())
+}
+
+func (i *Issuer) publish(f *folder, authorities []byte) error {
+	have, err := f.text(AuthoritiesFile)
+	if err != nil || bytes.Equal(have, authorities) {
+		return err
+	}
+	if err := f.replace(AuthoritiesFile, authorities, publicMode); err != nil {
+		return err
+	}
+	i.cfg.Log.Info("backends that verify the client certificate need these authorities", "file", i.Authorities())
+	return nil
+}
+
+// pair returns the stored key pair, or a new one. What cannot be read is no loss:
+// nothing else was signed by it.
+func (i *Issuer) pair(f *folder, secret ir.Name, r certificate.ClientRequest, s *certificate.State) (*certificate.KeyPair, error) {
+	// A namespace has no dot.
+	name := "client." + secret.Namespace + "." + secret.Name + ".json"
+	data, err := f.read(name)
+	if err != nil {
+		i.cfg.Log.Info("a client certificate is issued anew: what is stored cannot be read", "file", f.file(name), "error", err.Error())
+	}
+	pair, err := certificate.ParseKeyPair(data[corev1.TLSCertKey], data[corev1.TLSPrivateKeyKey])
+	if err != nil {
+		pair = nil
+	}
+	now := i.cfg.Now()
+	why := certificate.ClientDue(pair, r, s.Signing, now, i.cfg.Policy)
+	if why == "" {
+		return pair, nil
+	}
+	if pair, err = s.Signing.Client(r, now, i.cfg.Policy); err != nil {
+		return nil, fmt.Errorf("issue: %w", err)
+	}
+	key, err := pair.KeyPEM()
+	if err != nil {
+		return nil, fmt.Errorf("issue: %w", err)
+	}
+	if err := f.write(name, map[string][]byte{corev1.TLSCertKey: pair.CertificatePEM(), corev1.TLSPrivateKeyKey: key}); err != nil {
+		return nil, err
+	}
+	i.cfg.Log.Info("client certificate issued", "secret", secret.String(), "reason", why, "certificate", pair.String(),
+		"authorities", i.Authorities())
+	return pair, nil
+}
