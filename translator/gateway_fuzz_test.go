@@ -2,6 +2,7 @@ package translator
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -70,6 +71,15 @@ func FuzzGatewayAPI(f *testing.F) {
 		tr.TLSRoutes.Put(c, ir.Name{Namespace: "a", Name: "r"}, tls)
 		tr.TCPRoutes.Put(c, ir.Name{Namespace: "a", Name: "r"}, tcp)
 		tr.UDPRoutes.Put(c, ir.Name{Namespace: "a", Name: "r"}, udp)
+		grpc := &gatewayv1.GRPCRoute{Namespace: "a", Name: "r"}
+		if yaml.Unmarshal(route, &grpc.Spec) == nil { // its matches are others
+			tr.GRPCRoutes.Put(c, ir.Name{Namespace: "a", Name: "r"}, grpc)
+		}
+		set := &gatewayv1.ListenerSet{Namespace: "a", Name: "set"}
+		if yaml.Unmarshal(gateway, &set.Spec) == nil {
+			set.Spec.ParentRef.Name = "gw"
+			tr.ListenerSets.Put(c, ir.Name{Namespace: "a", Name: "set"}, set)
+		}
 		tr.Policies.Put(c, ir.Name{Namespace: "a", Name: "p"}, p)
 		rev := tr.Commit(c)
 		for _, fail := range rev.Failures() {
@@ -80,7 +90,9 @@ func FuzzGatewayAPI(f *testing.F) {
 		ruled := false
 		for i := range p.Spec.TargetRefs {
 			target := &p.Spec.TargetRefs[i]
-			ruled = ruled || (target.Group == "" && target.Kind == "Service" && target.Name == "web" && target.SectionName == nil)
+			// One with a section rules its port, and closes the others where it names none.
+			ruled = ruled || (target.Group == "" && target.Kind == "Service" && target.Name == "web" &&
+				(target.SectionName == nil || !slices.Contains([]string{"", "https", "h2c", "udp"}, string(*target.SectionName))))
 		}
 		for _, x := range tr.Resources(rev) {
 			m, err := x.Message()
