@@ -50,9 +50,9 @@ func TestALookThatCanWaitWaitsUntilChangesEnd(t *testing.T) {
 				}()
 				for at := time.Duration(0); at < tc.long; at += tc.every {
 					w.TouchSettled(Gateway, gateway)
-					time.Sleep(tc.every)
+					time.Sleep(tc.every) //nolint:forbidigo // in a synctest bubble
 				}
-				time.Sleep(2 * settleMost)
+				time.Sleep(2 * settleMost) //nolint:forbidigo // in a synctest bubble
 				w.queue.ShutDown()
 				<-done
 				want := make([]time.Duration, len(tc.want))

@@ -77,6 +77,10 @@ func (a *asked) answer(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/x-asked")
 	w.Header().Set("X-User", "bob")
 	w.Header().Set("X-Other", "1")
+	w.Header().Set("Content-Language", "tlh")
+	w.Header().Set("Host", "asked.test")
+	w.Header().Set("Te", "asked")
+	w.Header().Set("X-Envoy-Retry-On", "5xx")
 	switch r.Header.Get("Authorization") {
 	case "good":
 		w.WriteHeader(http.StatusOK)
@@ -85,7 +89,7 @@ func (a *asked) answer(w http.ResponseWriter, r *http.Request) {
 	case "ill":
 		w.WriteHeader(http.StatusInternalServerError)
 	default:
-		w.Header().Set("Www-Authenticate", "Bearer")
+		w.Header().Set("WWW-Authenticate", "Bearer")
 		w.WriteHeader(http.StatusUnauthorized)
 		_, _ = io.WriteString(w, "who are you?") // the client may be gone
 	}

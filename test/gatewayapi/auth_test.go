@@ -144,18 +144,24 @@ func TestExternalAuth(t *testing.T) {
 	if a := get("/copy"); a.Seen == nil || a.Seen.Header.Get("X-Other") != "" {
 		t.Errorf("a header that is not named was copied: %+v", a.Seen)
 	}
-	if a := get("/http"); a.Seen == nil || a.Seen.Header.Get("X-Other") != "1" || httpServer.last().path != "/check/http" {
-		t.Errorf("%+v, asked for %q", a.Seen, httpServer.last().path)
+	a := get("/http")
+	if a.Seen == nil || a.Seen.Header.Get("X-Other") != "1" || httpServer.last().path != "/check/http" {
+		t.Fatalf("%+v, asked for %q", a.Seen, httpServer.last().path)
+	}
+	for _, own := range []string{"Content-Language", "Te", "X-Envoy-Retry-On", "X-Envoy-Upstream-Service-Time"} {
+		if v := a.Seen.Header.Get(own); v != "" {
+			t.Errorf("%s: %s of the answer was copied", own, v)
+		}
 	}
 	if h := httpServer.last().header; h.Get("X-A") != "1" || h.Get("X-B") != "" || h.Get("Cookie") != "" || h.Get("X-Signet-Scope") != "" {
 		t.Errorf("the server was sent %v", h)
 	}
 	get("/grpc")
-	if h := grpcServer.last().header; h["x-a"] == nil || h["x-b"] == nil || h["cookie"] == nil || h["x-signet-scope"] != nil {
+	if h := map[string][]string(grpcServer.last().header); h["x-a"] == nil || h["x-b"] == nil || h["cookie"] == nil || h["x-signet-scope"] != nil {
 		t.Errorf("the server was sent %v, want all of the client's", h)
 	}
 	get("/few")
-	if h := grpcServer.last().header; h["x-a"] == nil || h["x-b"] != nil || h["cookie"] != nil {
+	if h := map[string][]string(grpcServer.last().header); h["x-a"] == nil || h["x-b"] != nil || h["cookie"] != nil {
 		t.Errorf("the server was sent %v, want two", h)
 	}
 

@@ -144,7 +144,8 @@ func (r *Rig) startEnvoy(ctx context.Context, fleet ir.Name, secret, address str
 	r.envoys = append(r.envoys, e)
 	e.HTTP = address
 	e.Open()
-	return e, e.await(ctx, "readiness of Envoy", answers(plain, "http://"+status+"/ready"))
+	err = e.await(ctx, "readiness of Envoy", answers(plain, "http://"+status+"/ready"))
+	return e, err
 }
 
 // Stop ends it and the connections to it.

@@ -104,7 +104,7 @@ func (b *bench) attachedAfter(last time.Time, gateways, routes *rig.Watcher, bef
 func (b *bench) attachedNow() (int32, error) {
 	g := &gatewayv1.Gateway{}
 	if err := b.Client.Get(b.ctx, client.ObjectKey{Namespace: rig.Namespace, Name: rig.GatewayName}, g); err != nil {
-		return 0, fmt.Errorf("Gateway: %w", err)
+		return 0, fmt.Errorf("the Gateway: %w", err)
 	}
 	return attached(g), nil
 }

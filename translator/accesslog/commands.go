@@ -19,9 +19,9 @@ type syntax struct {
 	example string
 }
 
-// token is the name of a header (RFC 9110, section 5.1) that Envoy's commands
+// headerName is the name of a header (RFC 9110, section 5.1) that Envoy's commands
 // can name.
-const token = "[!#$&'*+.^_`|~0-9A-Za-z-]+"
+const headerName = "[!#$&'*+.^_`|~0-9A-Za-z-]+"
 
 // points are the moments of a request or connection.
 const points = "(DS_RX_BEG|DS_RX_END|US_CX_BEG|US_CX_END|US_HS_END|US_TX_BEG|US_TX_END|" +
@@ -32,7 +32,7 @@ var (
 	// header is a header's name, and after a question mark the one that is taken
 	// where the first is absent.
 	header = &syntax{
-		argument: regexp.MustCompile("^:?" + token + `(\?:?` + token + ")?$"), required: true, cut: true,
+		argument: regexp.MustCompile("^:?" + headerName + `(\?:?` + headerName + ")?$"), required: true, cut: true,
 		wants: "the name of a header, as (USER-AGENT), or two with a question mark between", example: ":PATH?X-PATH",
 	}
 	// moment is a time in the form of strftime, with %f for fractions of a second.

@@ -82,7 +82,7 @@ func Judge(s Settings) (log *ir.AccessLog, faults []string) {
 	}
 	out := &ir.AccessLog{Stderr: s.Stderr, Only: s.Only}
 	if s.Only == ir.LogStatus {
-		out.MinimumStatus = uint32(max(s.MinimumStatus, 0)) //nolint:gosec // not negative
+		out.MinimumStatus = uint32(max(s.MinimumStatus, 0))
 	}
 	if s.JSON {
 		out.Fields, faults = fields(s.Fields)

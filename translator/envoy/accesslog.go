@@ -45,8 +45,7 @@ func logFormat(l *ir.AccessLog) *corev3.SubstitutionFormatString {
 		fields[f.Name] = structpb.NewStringValue(f.Format)
 	}
 	return &corev3.SubstitutionFormatString{
-		Format:            &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: &structpb.Struct{Fields: fields}},
-		JsonFormatOptions: &corev3.JsonFormatOptions{SortProperties: true},
+		Format: &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: &structpb.Struct{Fields: fields}},
 	}
 }
 

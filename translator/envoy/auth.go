@@ -2,14 +2,12 @@ package envoy
 
 import (
 	"fmt"
-	"maps"
-	"regexp"
-	"slices"
 	"strings"
 	"time"
 
 	xdscorev3 "github.com/cncf/xds/go/xds/core/v3"
 	xdsmatcherv3 "github.com/cncf/xds/go/xds/type/matcher/v3"
+	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	compositev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/composite/v3"
@@ -19,6 +17,7 @@ import (
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/signetproxy/signet/translator/ir"
 )
@@ -92,11 +91,12 @@ func authorization(a *ir.ExternalAuth) (*authzv3.ExtAuthz, error) {
 	if p := a.HTTP.PathPrefix; p != "" && (!strings.HasPrefix(p, "/") || strings.ContainsAny(p, "?#")) {
 		return nil, refuse("pathPrefix", "%q is no path", p)
 	}
-	answer := &authzv3.AuthorizationResponse{AllowedUpstreamHeaders: copyable}
-	if len(a.HTTP.Copied) > 0 {
-		if answer.AllowedUpstreamHeaders, err = exactNames(a.HTTP.Copied); err != nil {
-			return nil, in("copied", err)
-		}
+	answer := &authzv3.AuthorizationResponse{}
+	if answer.AllowedUpstreamHeaders, err = exactNames(a.HTTP.Copied); err != nil {
+		return nil, in("copied", err)
+	}
+	if len(a.HTTP.Copied) == 0 {
+		answer.AllowedUpstreamHeaders, out.DecoderHeaderMutationRules = anything, butItsFrame
 	}
 	scheme := "http"
 	if a.Upstream.TLS != nil {
@@ -131,48 +131,18 @@ func exactNames(names []string) (*matcherv3.ListStringMatcher, error) {
 	return out, nil
 }
 
-// copyable matches what a request goes on with of an answer from which all is to
-// be copied: neither what is about the answer itself, or its body, nor what
-// Envoy adds to answers.
-var copyable = &matcherv3.ListStringMatcher{Patterns: []*matcherv3.StringMatcher{{
-	MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{
-		Regex: noneOf(append(ir.MessageFields(), ":*", "content-*", "x-envoy-*")),
-	}},
-}}}
-
-// noneOf is an expression for all names but some, and but those that begin as
-// one that ends in an asterisk says. RE2 has no negation.
-func noneOf(names []string) string {
-	if slices.Contains(names, "*") {
-		return ""
+// Of an answer from which all is to be copied a request goes on with anything
+// but what is about the answer itself, or its body, and what Envoy adds to
+// answers: its rules leave out host, x-envoy-* and, here, pseudo-headers.
+var (
+	anything = &matcherv3.ListStringMatcher{Patterns: []*matcherv3.StringMatcher{{
+		MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: ".*"}},
+	}}}
+	butItsFrame = &mutationv3.HeaderMutationRules{
+		DisallowSystem:     wrapperspb.Bool(true),
+		DisallowExpression: &matcherv3.RegexMatcher{Regex: "content-.*|" + strings.Join(ir.MessageFields(), "|")},
 	}
-	rest, ends := map[byte][]string{}, false
-	for _, n := range names {
-		if n == "" {
-			ends = true
-			continue
-		}
-		rest[n[0]] = append(rest[n[0]], n[1:])
-	}
-	if len(rest) == 0 {
-		return ".+" // longer than the one that ends here
-	}
-	begin := slices.Sorted(maps.Keys(rest))
-	class := ""
-	for _, c := range begin {
-		class += strings.ReplaceAll(regexp.QuoteMeta(string(c)), "-", `\-`)
-	}
-	alternatives := []string{"[^" + class + "].*"}
-	if !ends {
-		alternatives = append(alternatives, "")
-	}
-	for _, c := range begin {
-		if tail := noneOf(rest[c]); tail != "" {
-			alternatives = append(alternatives, regexp.QuoteMeta(string(c))+tail)
-		}
-	}
-	return "(?:" + strings.Join(alternatives, "|") + ")"
-}
+)
 
 // authCluster is the cluster of the server that a route asks; "" for none.
 func authCluster(r *routev3.Route) (string, error) {

@@ -3,6 +3,3 @@ package envoy
 // FormatCommands are the commands that header values may hold; true stands for
 // one that needs an argument.
 var FormatCommands = formatCommands
-
-// NoneOf is an expression for all names but some.
-var NoneOf = noneOf

@@ -268,7 +268,7 @@ func (e *indexEdit[IK, K, P]) own(entry Entry[IK, P]) *head[IK, K, P] {
 		key = bytes.Clone(key)
 	}
 	h.edit = e.id
-	e.heads.Insert(key, unsafe.Pointer(h))
+	e.heads.Insert(key, unsafe.Pointer(h)) //nolint:gosec // see tree
 	e.touched = append(e.touched, touched[IK, K, P]{before, h})
 	return h
 }

@@ -170,9 +170,9 @@ func (t *table[K, V]) write(d *draft, k K, enc []byte, c *keyed[K, row[K, V]], o
 		e.txn.Delete(enc)
 	case old == nil: // the tree keeps the key
 		enc = bytes.Clone(enc)
-		e.txn.Insert(enc, unsafe.Pointer(now))
+		e.txn.Insert(enc, unsafe.Pointer(now)) //nolint:gosec // see tree
 	default:
-		e.txn.Insert(enc, unsafe.Pointer(now))
+		e.txn.Insert(enc, unsafe.Pointer(now)) //nolint:gosec // see tree
 	}
 	d.wrote = true
 	t.report(d, k, enc, old.reason(), now.reason())

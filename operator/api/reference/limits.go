@@ -65,7 +65,7 @@ func held(p *apiextensionsv1.JSONSchemaProps) []*apiextensionsv1.JSONSchemaProps
 }
 
 func bounds(low, high, unit string) string {
-	text := ""
+	var text string
 	switch {
 	case low != "" && high != "":
 		text = low + " to " + high

@@ -34,9 +34,9 @@ func (d *ruleReader) authorize(in *gatewayv1.HTTPExternalAuthFilter) {
 func externalAuth(in *gatewayv1.HTTPExternalAuthFilter) (*ir.ExternalAuth, string) {
 	out := &ir.ExternalAuth{}
 	if in.ForwardBody != nil {
-		out.MaxBody = uint32(max(0, in.ForwardBody.MaxSize)) //nolint:gosec // not negative
+		out.MaxBody = uint32(max(0, in.ForwardBody.MaxSize))
 	}
-	why := ""
+	var why string
 	switch in.ExternalAuthProtocol {
 	case gatewayv1.HTTPRouteExternalAuthGRPCProtocol:
 		c := gatewayapi.Or(in.GRPCAuthConfig, gatewayv1.GRPCAuthConfig{})

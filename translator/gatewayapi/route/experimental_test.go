@@ -1,6 +1,7 @@
 package route
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -132,7 +133,7 @@ func TestExternalAuthFailsClosed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := readRule(t, authRule(tc.filter))
 			a := d.Rules[0].Action
-			if a.Forward != nil || a.Response == nil || a.Response.StatusCode != 500 || !strings.Contains(a.Failure, tc.says) {
+			if a.Forward != nil || a.Response == nil || a.Response.StatusCode != http.StatusInternalServerError || !strings.Contains(a.Failure, tc.says) {
 				t.Errorf("%s: %+v, want 500 for %q", tc.why, a, tc.says)
 			}
 			fault := d.Fault

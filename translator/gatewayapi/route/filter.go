@@ -49,15 +49,24 @@ func (out *filters) add(f *gatewayv1.HTTPRouteFilter) (fault string) {
 		out.mirrors = append(out.mirrors, f.RequestMirror)
 	case f.Type == gatewayv1.HTTPRouteFilterCORS && f.CORS != nil:
 		out.cors = f.CORS
-	case f.Type == gatewayv1.HTTPRouteFilterExternalAuth && f.ExternalAuth != nil:
-		if out.auth != nil {
-			return "there is more than one of type ExternalAuth"
-		}
-		out.auth = f.ExternalAuth
+	case f.Type == gatewayv1.HTTPRouteFilterExternalAuth:
+		fault = out.ask(f.ExternalAuth)
 	default:
 		fault = fmt.Sprintf("type %q is not supported", f.Type)
 	}
 	return fault
+}
+
+// ask adds the one server that may be asked.
+func (out *filters) ask(a *gatewayv1.HTTPExternalAuthFilter) (fault string) {
+	switch {
+	case a == nil:
+		return "type ExternalAuth has no externalAuth"
+	case out.auth != nil:
+		return "there is more than one of type ExternalAuth"
+	}
+	out.auth = a
+	return ""
 }
 
 // headers reads a modifier. Values are literal: Envoy's commands have no

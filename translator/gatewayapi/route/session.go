@@ -31,7 +31,7 @@ func (d *ruleReader) session() {
 		return
 	}
 	out := &ir.Session{}
-	why := ""
+	var why string
 	switch t := gatewayapi.Or(in.Type, gatewayv1.CookieBasedSessionPersistence); t {
 	case gatewayv1.CookieBasedSessionPersistence:
 		out.Cookie, why = d.cookie(in)
@@ -94,7 +94,8 @@ func cookiePath(path string) (fault string) {
 func lifetime(in *gatewayv1.Duration) (out time.Duration, fault string) {
 	out, err := time.ParseDuration(string(gatewayapi.Or(in, "")))
 	if err != nil || out < time.Second || out%time.Second != 0 {
-		return 0, fmt.Sprintf("absoluteTimeout: %q is not supported: a permanent cookie needs one in whole seconds", clip(string(gatewayapi.Or(in, ""))))
+		return 0, fmt.Sprintf("absoluteTimeout: %q is not supported: a permanent cookie needs one in whole seconds",
+			clip(string(gatewayapi.Or(in, ""))))
 	}
 	return out, ""
 }
@@ -102,10 +103,10 @@ func lifetime(in *gatewayv1.Duration) (out time.Duration, fault string) {
 // sessionName is the name of a cookie that the user leaves open: one for each
 // route, named rule and backend, whatever the rule's place.
 func (d *ruleReader) sessionName() string {
-	id := d.doc.Ref.String() + "\n" + d.out.Name
+	parts := []string{d.doc.Ref.String(), d.out.Name}
 	for i := range d.forward.Backends {
-		id += "\n" + d.forward.Backends[i].Upstream.Service.String()
+		parts = append(parts, d.forward.Backends[i].Upstream.Service.String())
 	}
-	sum := sha256.Sum256([]byte(id))
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\n")))
 	return "signet-session-" + hex.EncodeToString(sum[:8])
 }
