@@ -42,7 +42,9 @@ func (c *Cluster) report(ctx context.Context) error {
 // reports what its Envoys would get. It writes nothing. Namespaces are those to
 // read; none is all.
 func Translate(ctx context.Context, config *rest.Config, namespaces []string, log logr.Logger) (*report.Report, error) {
-	s, err := kubernetes.New(kubernetes.Options{Config: config, Namespaces: namespaces, References: references, Log: log})
+	s, err := kubernetes.New(kubernetes.Options{
+		Config: config, Namespaces: namespaces, References: references, Uses: pipeline.Uses, Targets: pipeline.Targets, Log: log,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("source: %w", err)
 	}

@@ -49,6 +49,8 @@ type Server struct {
 
 	env    *envtest.Environment
 	folder string
+	// log is kept open for an API server that is started again.
+	log *os.File
 }
 
 var errNoBinaries = errors.New("KUBEBUILDER_ASSETS does not name a folder with etcd and kube-apiserver: run make tool-kubernetes, and the test by make unit")
@@ -81,8 +83,12 @@ func StartWith(o Options) (*Server, error) {
 	for name, value := range o.Flags {
 		server.Configure().Set(name, value)
 	}
+	if s.log, err = os.Create(filepath.Join(folder, "log")); err != nil {
+		return nil, errors.Join(fmt.Errorf("log of the API server: %w", err), os.RemoveAll(folder))
+	}
+	server.Out, server.Err = s.log, s.log
 	if s.Config, err = s.env.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("start the API server: %w", err), os.RemoveAll(folder))
+		return nil, errors.Join(fmt.Errorf("start the API server: %w; its log ends:\n%s", err, tail(s.log.Name())), s.log.Close(), os.RemoveAll(folder))
 	}
 	for _, f := range o.CRDs {
 		if err := s.InstallCRD(f); err != nil {
@@ -92,9 +98,18 @@ func StartWith(o Options) (*Server, error) {
 	return s, nil
 }
 
+// tail is the end of a file.
+func tail(file string) []byte {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return b[max(0, len(b)-2000):]
+}
+
 // Stop ends it for good.
 func (s *Server) Stop() error {
-	if err := errors.Join(s.env.Stop(), os.RemoveAll(s.folder)); err != nil {
+	if err := errors.Join(s.env.Stop(), s.log.Close(), os.RemoveAll(s.folder)); err != nil {
 		return fmt.Errorf("stop the API server: %w", err)
 	}
 	return nil

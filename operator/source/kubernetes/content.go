@@ -32,6 +32,9 @@ type contents struct {
 
 	holders map[source.Key]*holder
 	known   map[source.Key]*content
+	fences  fences
+	// complete says that the first list was handed on.
+	complete bool
 	// waiting counts the objects that wait for a content.
 	waiting int
 	// out is the next batch: nil is a deletion.
@@ -62,6 +65,9 @@ type content struct {
 	stale bool
 	// version is that of what was delivered; empty when nothing was.
 	version string
+	// missing are the policies that a fence waits for, with the oldest version
+	// that will do.
+	missing map[source.Key]string
 }
 
 // fetch is the outcome of one read; no object and no error is: not there.
@@ -69,7 +75,9 @@ type fetch struct {
 	key    source.Key
 	of     *content
 	object client.Object
-	err    error
+	// versions are those of a list of policies, for a fence.
+	versions map[source.Key]string
+	err      error
 }
 
 func newContents(ctx context.Context, s *Source) *contents {
@@ -77,7 +85,7 @@ func newContents(ctx context.Context, s *Source) *contents {
 		source: s, ctx: ctx, objects: map[schema.GroupVersionKind]*kind{},
 		slots: make(chan struct{}, fetchers), fetched: make(chan fetch, fetchers),
 		holders: map[source.Key]*holder{}, known: map[source.Key]*content{},
-		out: map[source.Key]client.Object{}, refused: map[source.Key]string{},
+		out: map[source.Key]client.Object{}, refused: map[source.Key]string{}, fences: newFences(),
 	}
 	for _, k := range s.kinds {
 		if k.onDemand {
@@ -90,10 +98,11 @@ func newContents(ctx context.Context, s *Source) *contents {
 // arrive takes a new version of an object. It is delivered when all that it
 // refers to is settled; until then the version before it serves.
 func (c *contents) arrive(key source.Key, o client.Object) {
-	wants := c.source.options.References(o)
 	h, held := c.holders[key]
+	wants := append(c.source.options.References(o), c.fence(h, key, o)...)
 	if !held && len(wants) == 0 {
 		c.out[key] = o
+		c.passed(key, o)
 		return
 	}
 	if !held {
@@ -129,25 +138,25 @@ func (c *contents) deliver(key source.Key, h *holder) {
 		return
 	}
 	c.waiting--
-	c.out[key] = h.pending
-	was := h.delivered
-	h.delivered, h.pending, h.wants = h.wants, nil, nil
+	o, was := h.pending, append(h.delivered, fencesOf(h.wants)...)
+	c.out[key] = o
+	h.delivered, h.pending, h.wants = slices.DeleteFunc(h.wants, isFence), nil, nil
 	c.release(was)
 	if len(h.delivered) == 0 {
 		delete(c.holders, key)
 	}
+	c.passed(key, o)
 }
 
 // depart takes the end of an object.
 func (c *contents) depart(key source.Key) {
 	c.out[key] = nil
-	h, ok := c.holders[key]
-	if !ok {
-		return
+	if h, ok := c.holders[key]; ok {
+		delete(c.holders, key)
+		c.release(c.suspend(h))
+		c.release(h.delivered)
 	}
-	delete(c.holders, key)
-	c.release(c.suspend(h))
-	c.release(h.delivered)
+	c.left(key)
 }
 
 func (c *contents) acquire(key source.Key) *content {
@@ -169,6 +178,7 @@ func (c *contents) release(keys []source.Key) {
 			continue
 		}
 		delete(c.known, key)
+		delete(c.fences.open, key)
 		c.admit(key)
 		if x.version != "" {
 			c.out[key] = nil
@@ -195,6 +205,10 @@ func (c *contents) settle(f fetch) {
 		return // nobody refers to it any more
 	}
 	x.fetching = false
+	if f.key.GroupVersionKind == fenceKind {
+		c.settleFence(&f)
+		return
+	}
 	switch {
 	case f.err != nil:
 		c.refuse(f.key, f.err)
@@ -215,6 +229,11 @@ func (c *contents) settle(f fetch) {
 		x.stale = false
 		c.read(f.key, x)
 	}
+	c.settled(x)
+}
+
+// settled lets those go on who wait for a content.
+func (c *contents) settled(x *content) {
 	if x.settled {
 		return
 	}
@@ -255,7 +274,7 @@ func (c *contents) admit(key source.Key) {
 func (c *contents) refresh() {
 	for key, x := range c.known {
 		_, refused := c.refused[key]
-		if !x.fetching && (refused || !c.source.watches(key.Namespace)) {
+		if !x.fetching && !isFence(key) && (refused || !c.source.watches(key.Namespace)) {
 			c.read(key, x)
 		}
 	}
@@ -283,13 +302,19 @@ func (c *contents) batch() source.Batch {
 }
 
 // read starts to read a content.
-func (c *contents) read(key source.Key, x *content) {
+func (c *contents) read(key source.Key, x *content) { c.readAfter(0, key, x) }
+
+// readAfter starts to read a content after a pause.
+func (c *contents) readAfter(pause time.Duration, key source.Key, x *content) {
 	x.fetching = true
 	go func() {
 		f := fetch{key: key, of: x}
+		if pause > 0 && !rest(c.ctx, pause) {
+			return
+		}
 		select {
 		case c.slots <- struct{}{}:
-			f.object, f.err = c.get(key)
+			f.object, f.versions, f.err = c.get(key)
 			<-c.slots
 		case <-c.ctx.Done():
 			return
@@ -303,13 +328,20 @@ func (c *contents) read(key source.Key, x *content) {
 
 // get reads a content as it is now. It waits out an API server that is away,
 // and returns an error only if reading is not allowed.
-func (c *contents) get(key source.Key) (client.Object, error) {
+func (c *contents) get(key source.Key) (o client.Object, versions map[source.Key]string, err error) {
+	again := func(err error) bool { return passes(err) && !apierrors.IsForbidden(err) }
+	if key.GroupVersionKind == fenceKind {
+		versions, err = persist(c.ctx, c.source.log, again, func() (map[source.Key]string, error) {
+			return c.source.list(c.ctx, key.Namespace)
+		})
+		return nil, versions, err
+	}
 	k := c.objects[key.GroupVersionKind]
 	if k == nil {
-		return nil, errors.New("contents of this kind are not read")
+		return nil, nil, errors.New("contents of this kind are not read")
 	}
-	again := func(err error) bool { return passes(err) && !apierrors.IsForbidden(err) }
-	return persist(c.ctx, c.source.log, again, func() (client.Object, error) { return c.source.getOnce(c.ctx, k, key) })
+	o, err = persist(c.ctx, c.source.log, again, func() (client.Object, error) { return c.source.getOnce(c.ctx, k, key) })
+	return o, nil, err
 }
 
 func (s *Source) getOnce(ctx context.Context, k *kind, key source.Key) (client.Object, error) {

@@ -15,6 +15,10 @@
 //     for those that a delivered object refers to ([Options.References]), and
 //     never of a type of Secret that cannot be used. An object is delivered
 //     with what it refers to, not before.
+//   - A route, and a Service and endpoints that routes send to, are delivered no
+//     sooner than the BackendTLSPolicies that were there before them, with what
+//     these refer to: no route leads in cleartext to a Service for want of a policy
+//     that is on its way ([Options.Uses]).
 //   - An API server that was away costs seconds: requests are repeated within
 //     [maxPause], not with client-go's back-off of up to a minute.
 //

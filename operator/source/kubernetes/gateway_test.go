@@ -2,9 +2,12 @@ package kubernetes_test
 
 import (
 	"context"
+	"fmt"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -44,6 +47,15 @@ func policy(namespace, name, configMap string) *gatewayv1.BackendTLSPolicy {
 	p.Spec.Validation.Hostname = "s.test"
 	p.Spec.Validation.CACertificateRefs = []gatewayv1.LocalObjectReference{{Kind: "ConfigMap", Name: gatewayv1.ObjectName(configMap)}}
 	return p
+}
+
+// routeTo is a route to a Service.
+func routeTo(namespace, name, service string) *gatewayv1.HTTPRoute {
+	r := &gatewayv1.HTTPRoute{ObjectMeta: meta(namespace, name)}
+	to := gatewayv1.HTTPBackendRef{}
+	to.Name, to.Port = gatewayv1.ObjectName(service), new(gatewayv1.PortNumber(443))
+	r.Spec.Rules = []gatewayv1.HTTPRouteRule{{BackendRefs: []gatewayv1.HTTPBackendRef{to}}}
+	return r
 }
 
 func permit(namespace, name string) *gatewayv1.ReferenceGrant {
@@ -103,6 +115,52 @@ var _ = Describe("the Gateway API", func() {
 		Eventually(w.has(n)).Should(Equal([]string{"ReferenceGrant b"}))
 		Eventually(func() error { return admin.Create(ctx, permit(n, "c")) }).Should(Succeed())
 		Eventually(w.has(n)).Should(Equal([]string{"ReferenceGrant b", "ReferenceGrant c"}))
+	})
+
+	// A route came before its policy, or before the ConfigMap that the policy
+	// refers to was read, and a backend that speaks TLS got requests in cleartext.
+	It("has no route, and no Service of one, before the policies that were there when it came", func(ctx context.Context) {
+		n := namespace(ctx)
+		gatewayAPI(ctx)
+		write := func(writer, count int) error {
+			for i := range count {
+				name := fmt.Sprintf("%s%d-%d", policed, writer, i)
+				p := policy(n, name, name)
+				p.Spec.TargetRefs[0].Name = gatewayv1.ObjectName(name)
+				ca := &corev1.ConfigMap{ObjectMeta: meta(n, name), Data: map[string]string{"ca.crt": "one"}}
+				objects := []client.Object{ca, p, routeTo(n, name, name)}
+				if i%2 == 1 {
+					// The Service is what opens the way.
+					objects = []client.Object{routeTo(n, "to-"+name, name), ca, p, service(n, name)}
+				}
+				for _, o := range objects {
+					if err := admin.Create(ctx, o); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		}
+		const writers, each = 8, 10
+		Expect(write(writers, each)).To(Succeed(), "what is there at the start is in the same order")
+		w := start(kubernetes.Options{})
+		var g errgroup.Group
+		for k := range writers {
+			g.Go(func() error { return write(k, each) })
+		}
+		Expect(g.Wait()).To(Succeed())
+		Eventually(w.has(n)).Should(HaveLen((writers + 1) * (3*each + each/2)))
+
+		By("delivering routes of Services without policies, edits, and what waits for a policy that goes")
+		goes := policy(n, "goes", "missing")
+		create(ctx, routeTo(n, "cleartext", "cleartext"), goes)
+		Eventually(w.has(n)).Should(ContainElements("HTTPRoute cleartext", "BackendTLSPolicy goes"))
+		Expect(admin.Delete(ctx, goes)).To(Succeed())
+		r := routeTo(n, "again", "s")
+		create(ctx, r)
+		r.Spec.Hostnames = []gatewayv1.Hostname{"again.test"}
+		Expect(admin.Update(ctx, r)).To(Succeed())
+		Eventually(w.has(n)).Should(ContainElement("HTTPRoute again"))
 	})
 
 	It("keeps nothing else from being served where it may not be read, and is read from when it may", func(ctx context.Context) {

@@ -79,13 +79,14 @@ func gatewayKinds() []*kind {
 	return []*kind{
 		of("Gateway", "gateways", func() client.Object { return &gatewayv1.Gateway{} }),
 		class, grant, namespaces, bundles,
+		// Before the routes, which wait for it.
+		of("BackendTLSPolicy", "backendtlspolicies", func() client.Object { return &gatewayv1.BackendTLSPolicy{} }),
 		of("ListenerSet", "listenersets", func() client.Object { return &gatewayv1.ListenerSet{} }),
 		of("HTTPRoute", "httproutes", func() client.Object { return &gatewayv1.HTTPRoute{} }),
 		of("GRPCRoute", "grpcroutes", func() client.Object { return &gatewayv1.GRPCRoute{} }),
 		of("TLSRoute", "tlsroutes", func() client.Object { return &gatewayv1.TLSRoute{} }),
 		of("TCPRoute", "tcproutes", func() client.Object { return &gatewayv1.TCPRoute{} }),
 		of("UDPRoute", "udproutes", func() client.Object { return &gatewayv1.UDPRoute{} }),
-		of("BackendTLSPolicy", "backendtlspolicies", func() client.Object { return &gatewayv1.BackendTLSPolicy{} }),
 	}
 }
 

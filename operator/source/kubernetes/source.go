@@ -31,6 +31,12 @@ type Options struct {
 	// batches reads for an object. It must depend on the object alone. Nil is
 	// none.
 	References func(client.Object) []source.Key
+	// Uses lists the Services that an object opens a way to: those that a route
+	// sends to, a Service itself, that of an EndpointSlice. Targets lists those that
+	// a BackendTLSPolicy is about. The former are not delivered before the policies
+	// that were there when they came. Both must depend on the object alone. Nil is
+	// none.
+	Uses, Targets func(client.Object) []source.Key
 	// ProbeInterval is the time between two looks for CRDs; 0 is 3 s.
 	ProbeInterval time.Duration
 	Log           logr.Logger
@@ -56,8 +62,10 @@ const letGoAfter = time.Minute
 // New makes a source; it reads nothing before Run.
 func New(o Options) (*Source, error) {
 	o.ProbeInterval = cmp.Or(o.ProbeInterval, 3*time.Second)
-	if o.References == nil {
-		o.References = func(client.Object) []source.Key { return nil }
+	for _, f := range []*func(client.Object) []source.Key{&o.References, &o.Uses, &o.Targets} {
+		if *f == nil {
+			*f = func(client.Object) []source.Key { return nil }
+		}
 	}
 	if o.Log.GetSink() == nil {
 		o.Log = logr.Discard()
@@ -259,6 +267,7 @@ func (r *run) end(ctx context.Context, w *watching) error {
 // step takes what has come and delivers what is ready.
 func (r *run) step() {
 	synced := r.known
+	r.contents.fences.epoch++
 	for _, k := range r.source.kinds {
 		w, ok := r.watches[k]
 		if !ok {
@@ -279,7 +288,7 @@ func (r *run) step() {
 	}
 	b := r.contents.batch()
 	if !r.complete && synced && r.contents.waiting == 0 {
-		r.complete = true
+		r.complete, r.contents.complete = true, true
 	} else if len(b.Changed) == 0 && len(b.Deleted) == 0 && b.Problems == nil {
 		return
 	}

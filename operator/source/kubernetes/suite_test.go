@@ -17,6 +17,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -86,10 +87,31 @@ func (w *world) Apply(b source.Batch) {
 	if b.Problems != nil {
 		w.problems = b.Problems
 	}
+	for k := range w.objects {
+		if w.opens(k) && w.objects[gatewayKey("BackendTLSPolicy", k.Namespace, k.Name)] == nil {
+			w.breach = k.String() + " is delivered without the BackendTLSPolicy of its name, which was there before it"
+		}
+	}
 	if w.complete && !b.Complete {
 		w.breach = "a batch after the first complete one is not complete"
 	}
 	w.complete = b.Complete
+}
+
+// policed begins the names of routes, and of Services that the route to-<name>
+// sends to, that must not be seen without the policy of their name.
+const policed = "policed-"
+
+// opens says that an object opens a way to a Service of which there is a policy.
+func (w *world) opens(k source.Key) bool {
+	if !strings.HasPrefix(k.Name, policed) {
+		return false
+	}
+	return k.Kind == "HTTPRoute" || k.Kind == "Service" && w.objects[gatewayKey("HTTPRoute", k.Namespace, "to-"+k.Name)] != nil
+}
+
+func gatewayKey(kind, namespace, name string) source.Key {
+	return source.Key{GroupVersionKind: schema.GroupVersion(gatewayv1.GroupVersion).WithKind(kind), Namespace: namespace, Name: name}
 }
 
 // has lists the objects of a namespace, as "Kind name".
@@ -145,6 +167,7 @@ func start(o kubernetes.Options) *world {
 		o.Config = server.Config
 	}
 	o.References, o.ProbeInterval = pipeline.References, 200*time.Millisecond
+	o.Uses, o.Targets = pipeline.Uses, pipeline.Targets
 	o.Log = GinkgoLogr
 	s, err := kubernetes.New(o)
 	Expect(err).NotTo(HaveOccurred())

@@ -1,0 +1,117 @@
+package pipeline
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/signetproxy/signet/operator/source"
+	"github.com/signetproxy/signet/translator/gatewayapi"
+	"github.com/signetproxy/signet/translator/gatewayapi/policy"
+)
+
+// serviceKind is what a BackendTLSPolicy is about.
+var serviceKind = corev1.SchemeGroupVersion.WithKind("Service")
+
+// Uses lists the Services that an object opens a way to, each once, of which a
+// BackendTLSPolicy may say that they speak TLS: those that a route of the Gateway
+// API sends to, a Service itself, that of an EndpointSlice. Of other objects it is
+// empty.
+func Uses(o client.Object) []source.Key {
+	var out []source.Key
+	add := func(b *gatewayv1.BackendObjectReference) {
+		if gatewayapi.Or(b.Group, "") != "" || gatewayapi.Or(b.Kind, "Service") != "Service" {
+			return
+		}
+		k := source.Key{
+			GroupVersionKind: serviceKind, Namespace: string(gatewayapi.Or(b.Namespace, gatewayv1.Namespace(o.GetNamespace()))), Name: string(b.Name),
+		}
+		if !slices.Contains(out, k) {
+			out = append(out, k)
+		}
+	}
+	switch o := o.(type) {
+	case *corev1.Service:
+		return []source.Key{{GroupVersionKind: serviceKind, Namespace: o.Namespace, Name: o.Name}}
+	case *discoveryv1.EndpointSlice:
+		if name := o.Labels[discoveryv1.LabelServiceName]; name != "" {
+			return []source.Key{{GroupVersionKind: serviceKind, Namespace: o.Namespace, Name: name}}
+		}
+	case *gatewayv1.HTTPRoute:
+		for i := range o.Spec.Rules {
+			usesOfHTTP(&o.Spec.Rules[i], add)
+		}
+	case *gatewayv1.GRPCRoute:
+		for i := range o.Spec.Rules {
+			usesOfGRPC(&o.Spec.Rules[i], add)
+		}
+	case *gatewayv1.TLSRoute:
+		for i := range o.Spec.Rules {
+			usesOf(o.Spec.Rules[i].BackendRefs, add)
+		}
+	case *gatewayv1.TCPRoute:
+		for i := range o.Spec.Rules {
+			usesOf(o.Spec.Rules[i].BackendRefs, add)
+		}
+	}
+	return out
+}
+
+func usesOf(refs []gatewayv1.BackendRef, add func(*gatewayv1.BackendObjectReference)) {
+	for i := range refs {
+		add(&refs[i].BackendObjectReference)
+	}
+}
+
+func usesOfHTTP(rule *gatewayv1.HTTPRouteRule, add func(*gatewayv1.BackendObjectReference)) {
+	mirrors := func(filters []gatewayv1.HTTPRouteFilter) {
+		for i := range filters {
+			if m := filters[i].RequestMirror; m != nil {
+				add(&m.BackendRef)
+			}
+			if a := filters[i].ExternalAuth; a != nil {
+				add(&a.BackendRef)
+			}
+		}
+	}
+	mirrors(rule.Filters)
+	for i := range rule.BackendRefs {
+		add(&rule.BackendRefs[i].BackendObjectReference)
+		mirrors(rule.BackendRefs[i].Filters)
+	}
+}
+
+func usesOfGRPC(rule *gatewayv1.GRPCRouteRule, add func(*gatewayv1.BackendObjectReference)) {
+	mirrors := func(filters []gatewayv1.GRPCRouteFilter) {
+		for i := range filters {
+			if m := filters[i].RequestMirror; m != nil {
+				add(&m.BackendRef)
+			}
+		}
+	}
+	mirrors(rule.Filters)
+	for i := range rule.BackendRefs {
+		add(&rule.BackendRefs[i].BackendObjectReference)
+		mirrors(rule.BackendRefs[i].Filters)
+	}
+}
+
+// Targets lists the Services that a BackendTLSPolicy is about, each once. Of other
+// objects it is empty.
+func Targets(o client.Object) []source.Key {
+	p, ok := o.(*gatewayv1.BackendTLSPolicy)
+	if !ok {
+		return nil
+	}
+	var out []source.Key
+	for _, t := range policy.Targets(p) {
+		k := source.Key{GroupVersionKind: serviceKind, Namespace: t.Service.Namespace, Name: t.Service.Name}
+		if !slices.Contains(out, k) {
+			out = append(out, k)
+		}
+	}
+	return out
+}
