@@ -68,6 +68,8 @@ var serverFlags = map[string]string{
 	"enable-priority-and-fairness":   "false",
 	"max-requests-inflight":          "0",
 	"max-mutating-requests-inflight": "0",
+	// There is no default route to find one by.
+	"advertise-address": Address,
 }
 
 // New starts the API server and the backends. The rig must be closed.
