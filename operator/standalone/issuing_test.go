@@ -3,6 +3,8 @@ package standalone
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,7 +26,7 @@ type office struct {
 	t      *testing.T
 	state  certificate.State
 	pairs  map[ir.Name]*certificate.KeyPair
-	issued int
+	issued atomic.Int32
 	fail   error
 }
 
@@ -48,7 +50,7 @@ func (o *office) Client(n ir.Name, r certificate.ClientRequest) (issuer.Client, 
 			o.t.Fatal(err)
 		}
 		o.pairs[n] = pair
-		o.issued++
+		o.issued.Add(1)
 	}
 	return issuer.Client{
 		KeyPair: o.pairs[n], AuthoritiesPEM: o.state.TrustPEM(), Renewal: certificate.ClientRenewal(o.pairs[n], r),
@@ -166,14 +168,28 @@ func TestCertificateIsRenewedByTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOffice(t)
 		s := newIssuing(silent{source.Batch{Changed: []client.Object{asking("edge", "")}, Complete: true}}, o)
-		var got []source.Batch
+		var (
+			mu  sync.Mutex
+			got []source.Batch
+		)
+		seen := func() ([]source.Batch, int) {
+			mu.Lock()
+			defer mu.Unlock()
+			return got, int(o.issued.Load())
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- s.Run(ctx, source.SinkFunc(func(b source.Batch) { got = append(got, b) })) }()
+		go func() {
+			done <- s.Run(ctx, source.SinkFunc(func(b source.Batch) {
+				mu.Lock()
+				defer mu.Unlock()
+				got = append(got, b)
+			}))
+		}()
 		time.Sleep(35 * time.Minute) //nolint:forbidigo // the time of the bubble
 		synctest.Wait()
-		if len(got) != 1 || o.issued != 1 {
-			t.Errorf("after 35 minutes: %d batches, %d certificates, want one of each", len(got), o.issued)
+		if got, issued := seen(); len(got) != 1 || issued != 1 {
+			t.Errorf("after 35 minutes: %d batches, %d certificates, want one of each", len(got), issued)
 		}
 		time.Sleep(90 * time.Minute) //nolint:forbidigo // the time of the bubble
 		synctest.Wait()
@@ -181,8 +197,8 @@ func TestCertificateIsRenewedByTime(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if len(got) != 4 || o.issued != 4 {
-			t.Errorf("after two hours: %d batches, %d certificates, want 4 of each", len(got), o.issued)
+		if len(got) != 4 || o.issued.Load() != 4 {
+			t.Errorf("after two hours: %d batches, %d certificates, want 4 of each", len(got), o.issued.Load())
 		}
 		for _, b := range got {
 			if !b.Complete {
