@@ -27,7 +27,8 @@ func Uses(o client.Object) []source.Key {
 			return
 		}
 		k := source.Key{
-			GroupVersionKind: serviceKind, Namespace: string(gatewayapi.Or(b.Namespace, gatewayv1.Namespace(o.GetNamespace()))), Name: string(b.Name),
+			GroupVersionKind: serviceKind, Name: string(b.Name),
+			Namespace: string(gatewayapi.Or(b.Namespace, gatewayv1.Namespace(o.GetNamespace()))),
 		}
 		if !slices.Contains(out, k) {
 			out = append(out, k)

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
@@ -103,7 +102,7 @@ func (s *issuing) Run(ctx context.Context, sink source.Sink) error {
 	for {
 		select {
 		case err := <-ended:
-			return err //nolint:wrapcheck // it is the inner source's
+			return err
 		case b := <-batches:
 			sink.Apply(s.extend(b))
 		case <-timer.C():
@@ -169,7 +168,7 @@ func (s *issuing) note(b source.Batch) bool {
 
 // join lays a later batch over an earlier one: no object is in both lists.
 func join(b, more source.Batch) source.Batch {
-	in := func(list []source.Key, k source.Key) bool { return slices.Contains(list, k) }
+	in := slices.Contains[[]source.Key]
 	var changed []source.Key
 	for _, o := range more.Changed {
 		changed = append(changed, source.KeyOf(o))
@@ -227,7 +226,9 @@ func (s *issuing) differ(secret *corev1.Secret, ours []source.Problem) (source.B
 
 // problems are all; not nil, which would mean that they are as before.
 func (s *issuing) problems() []source.Problem {
-	return append(append([]source.Problem{}, s.read...), s.ours...)
+	out := make([]source.Problem, 0, len(s.read)+len(s.ours))
+	out = append(out, s.read...)
+	return append(out, s.ours...)
 }
 
 // wanted is the EnvoyFleet that shapes the folder's fleet, the first by namespace
@@ -260,7 +261,7 @@ func (s *issuing) issue(fleet, secret ir.Name) (*corev1.Secret, time.Time, error
 	}
 	c, err := s.issuer.Client(secret, certificate.Requested(fleet, issuedBy(s.fleets[fleet])))
 	if err != nil {
-		return before, time.Time{}, err //nolint:wrapcheck // it says what it is about
+		return before, time.Time{}, err
 	}
 	if before != nil && bytes.Equal(before.Data[corev1.TLSCertKey], c.KeyPair.CertificatePEM()) &&
 		bytes.Equal(before.Data[corev1.ServiceAccountRootCAKey], c.AuthoritiesPEM) {
@@ -268,12 +269,12 @@ func (s *issuing) issue(fleet, secret ir.Name) (*corev1.Secret, time.Time, error
 	}
 	key, err := c.KeyPair.KeyPEM()
 	if err != nil {
-		return before, time.Time{}, err //nolint:wrapcheck // it says what it is about
+		return before, time.Time{}, err
 	}
 	return &corev1.Secret{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: secret.Namespace, Name: secret.Name},
-		Type:       corev1.SecretTypeTLS,
+		APIVersion: "v1", Kind: "Secret",
+		Namespace: secret.Namespace, Name: secret.Name,
+		Type: corev1.SecretTypeTLS,
 		Data: map[string][]byte{
 			corev1.TLSCertKey: c.KeyPair.CertificatePEM(), corev1.TLSPrivateKeyKey: key, corev1.ServiceAccountRootCAKey: c.AuthoritiesPEM,
 		},

@@ -59,8 +59,8 @@ func (o *office) Client(n ir.Name, r certificate.ClientRequest) (issuer.Client, 
 
 func asking(name, secret string) *v1alpha1.EnvoyFleet {
 	return &v1alpha1.EnvoyFleet{
-		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "EnvoyFleet"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name},
+		APIVersion: v1alpha1.GroupVersion.String(), Kind: "EnvoyFleet",
+		Namespace: "default", Name: name,
 		Spec: v1alpha1.EnvoyFleetSpec{UpstreamTLS: &v1alpha1.UpstreamTLS{ClientCertificate: &v1alpha1.ClientCertificate{
 			Issued: &v1alpha1.IssuedCertificate{SecretName: secret, Lifetime: metav1.Duration{Duration: time.Hour}},
 		}}},
@@ -69,8 +69,8 @@ func asking(name, secret string) *v1alpha1.EnvoyFleet {
 
 func folderSecret(name string) *corev1.Secret {
 	return &corev1.Secret{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name},
+		APIVersion: "v1", Kind: "Secret",
+		Namespace: "default", Name: name,
 	}
 }
 

@@ -65,7 +65,7 @@ func (d *desk) verify(c *certificate.KeyPair) error {
 	_, err = c.Certificate().Verify(x509.VerifyOptions{
 		Roots: roots, CurrentTime: d.now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
-	return err //nolint:wrapcheck // the test wants to know whether there is one
+	return err
 }
 
 // What is issued lives on, over a restart too, until something makes it due.

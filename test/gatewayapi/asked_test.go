@@ -79,7 +79,7 @@ func (a *asked) answer(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Other", "1")
 	w.Header().Set("Content-Language", "tlh")
 	w.Header().Set("Host", "asked.test")
-	w.Header().Set("Te", "asked")
+	w.Header().Set("TE", "asked")
 	w.Header().Set("X-Envoy-Retry-On", "5xx")
 	switch r.Header.Get("Authorization") {
 	case "good":

@@ -65,7 +65,9 @@ func refused(t *testing.T, w *world.World, r world.Request) {
 }
 
 func closed(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
+		// What Go's client says when that was before it had sent anything.
+		(err != nil && strings.Contains(err.Error(), "server closed idle connection"))
 }
 
 // Which backend gets a connection, by SNI, whether TLS is passed through or

@@ -75,7 +75,7 @@ func gatewayObjects(gateway, set, route, policy, grant []byte) []client.Object {
 	http, grpc := &gatewayv1.HTTPRoute{ObjectMeta: inDefault("http")}, &gatewayv1.GRPCRoute{ObjectMeta: inDefault("grpc")}
 	tls, tcp, udp := &gatewayv1.TLSRoute{ObjectMeta: inDefault("tls")}, &gatewayv1.TCPRoute{ObjectMeta: inDefault("tcp")}, &gatewayv1.UDPRoute{ObjectMeta: inDefault("udp")}
 	p := &gatewayv1.BackendTLSPolicy{ObjectMeta: inDefault("tls")}
-	to := &gatewayv1.ReferenceGrant{ObjectMeta: metav1.ObjectMeta{Namespace: "other", Name: "to", Generation: 1}}
+	to := &gatewayv1.ReferenceGrant{Namespace: "other", Name: "to", Generation: 1}
 	var out []client.Object
 	for _, x := range []struct {
 		object client.Object
@@ -97,11 +97,11 @@ func gatewayObjects(gateway, set, route, policy, grant []byte) []client.Object {
 func gatewaySurroundings(tb testing.TB) []client.Object {
 	tb.Helper()
 	pem := read(tb, golden+"/pki", ".pem")
-	class := &gatewayv1.GatewayClass{ObjectMeta: metav1.ObjectMeta{Name: "signet"}}
+	class := &gatewayv1.GatewayClass{Name: "signet"}
 	class.Spec.ControllerName = "signetproxy.io/gateway-controller"
 	h2c := "kubernetes.io/h2c"
 	service := func(namespace, name string, ports ...corev1.ServicePort) client.Object {
-		return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: corev1.ServiceSpec{Ports: ports}}
+		return &corev1.Service{Namespace: namespace, Name: name, Spec: corev1.ServiceSpec{Ports: ports}}
 	}
 	web := []corev1.ServicePort{
 		{Name: "https", Port: 443}, {Name: "plain", Port: 80, AppProtocol: &h2c}, {Name: "alt", Port: 8443},
@@ -112,7 +112,7 @@ func gatewaySurroundings(tb testing.TB) []client.Object {
 	return []client.Object{
 		class, service("default", "web", web...), service("default", "other", web...), service("other", "granted", web...),
 		service("default", "dns", corev1.ServicePort{Port: 53, Protocol: corev1.ProtocolUDP}),
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default", Labels: map[string]string{"team": "a"}}},
+		&corev1.Namespace{Name: "default", Labels: map[string]string{"team": "a"}},
 		&corev1.Secret{ObjectMeta: inDefault("cert"), Type: corev1.SecretTypeTLS, Data: pair},
 		&corev1.Secret{ObjectMeta: inDefault("client"), Type: corev1.SecretTypeTLS, Data: map[string][]byte{
 			corev1.TLSCertKey: []byte(pem["client-cert"]), corev1.TLSPrivateKeyKey: []byte(pem["client-key"]),
@@ -120,7 +120,7 @@ func gatewaySurroundings(tb testing.TB) []client.Object {
 		&corev1.Secret{ObjectMeta: inDefault("ca"), Data: map[string][]byte{"ca.crt": []byte(pem["ca"])}},
 		&corev1.ConfigMap{ObjectMeta: inDefault("ca"), Data: map[string]string{"ca.crt": pem["ca"]}},
 		&discoveryv1.EndpointSlice{
-			ObjectMeta:  metav1.ObjectMeta{Namespace: "default", Name: "web-1", Labels: map[string]string{discoveryv1.LabelServiceName: "web"}},
+			Namespace: "default", Name: "web-1", Labels: map[string]string{discoveryv1.LabelServiceName: "web"},
 			AddressType: discoveryv1.AddressTypeIPv4, Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"10.0.0.1"}}},
 			Ports: []discoveryv1.EndpointPort{{Name: &portName, Port: &port, Protocol: &protocol}},
 		},

@@ -138,7 +138,7 @@ func (c *contents) deliver(key source.Key, h *holder) {
 		return
 	}
 	c.waiting--
-	o, was := h.pending, append(h.delivered, fencesOf(h.wants)...)
+	o, was := h.pending, slices.Concat(h.delivered, fencesOf(h.wants))
 	c.out[key] = o
 	h.delivered, h.pending, h.wants = slices.DeleteFunc(h.wants, isFence), nil, nil
 	c.release(was)

@@ -124,7 +124,8 @@ func isRoute(key source.Key) bool { return key.Group == gatewayv1.GroupName }
 // send notes which Services a route sends to.
 func (f *fences) send(route source.Key, services []source.Key) {
 	for _, s := range f.routes[route] {
-		if f.sent[s]--; f.sent[s] == 0 {
+		f.sent[s]--
+		if f.sent[s] == 0 {
 			delete(f.sent, s)
 		}
 	}
@@ -152,7 +153,8 @@ func (c *contents) left(key source.Key) {
 
 func (c *contents) unpoliced(key source.Key) {
 	for _, s := range c.fences.delivered[key].targets {
-		if c.fences.about[s]--; c.fences.about[s] == 0 {
+		c.fences.about[s]--
+		if c.fences.about[s] == 0 {
 			delete(c.fences.about, s)
 		}
 	}
