@@ -131,3 +131,62 @@ func TestUsersOfAuth(t *testing.T) {
 		t.Errorf("users: %v", got)
 	}
 }
+
+// The last good form of a route that has just been given an authorization server
+// would let in everybody: where Envoy refuses the new form it is closed. One that
+// asked a server before is the last good one.
+func TestLastGoodRouteThatAsksNobody(t *testing.T) {
+	tr := securedGateway(t)
+	scopes := func() map[RefusalKey]*envoy.Resource {
+		out := map[RefusalKey]*envoy.Resource{}
+		for fleet, x := range tr.Resources(tr.Current()) {
+			if x.Type != envoy.ScopeType {
+				continue
+			}
+			parts, err := envoy.Parts(x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range parts {
+				out[RefusalKey{Fleet: fleet, Type: x.Type, Name: x.Name, Part: p.Name}] = p
+			}
+			out[RefusalKey{Fleet: fleet, Type: x.Type, Name: x.Name}] = x
+		}
+		return out
+	}
+	before := scopes()
+	guard(tr)
+	after, guarded := scopes(), 0
+	leads := func(rev *graph.Revision, k RefusalKey) bool {
+		now := tr.Served(rev, k.Fleet, after[k.Whole()])
+		names, err := envoy.ClustersOf(orEmpty(now))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(names) > 0
+	}
+	for k, x := range after {
+		asks, err := envoy.ClustersOf(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(asks, func(c string) bool { return strings.HasPrefix(c, "a/asked/") }) || before[k] == nil {
+			continue
+		}
+		guarded++
+		for name, last := range map[string]*envoy.Resource{"asked nobody": before[k], "asked": x} {
+			c := graph.NewChanges()
+			tr.Quarantine.Put(c, k, &Refusal{Version: x.Version, Message: "no", LastGood: last})
+			rev := tr.Commit(c)
+			if served := leads(rev, k); served != (name == "asked") {
+				t.Errorf("%v, whose last good form %s: it is served: %t", k, name, served)
+			}
+			c = graph.NewChanges()
+			tr.Quarantine.Delete(c, k)
+			tr.Commit(c)
+		}
+	}
+	if guarded == 0 {
+		t.Fatal("nothing asks")
+	}
+}

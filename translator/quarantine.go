@@ -45,8 +45,9 @@ type Refusal struct {
 	Version string
 	// Message is Envoy's, without key material.
 	Message string
-	// LastGood is sent instead. Where it is nil the fail-closed form is: routes
-	// answer 503, a secret is withheld, a chain closes its connections.
+	// LastGood is sent instead. Where it is nil, or asks no authorization server
+	// that is asked now, the fail-closed form is: routes answer 503, a secret is
+	// withheld, a chain closes its connections.
 	LastGood *envoy.Resource
 	// Narrower are the parts of the last good whole that took requests which
 	// without them would have come to this one. With one of them gone LastGood
@@ -177,7 +178,7 @@ func (t *Translator) judgePart(
 	case q.Elsewhere != "":
 		out.Resource = x
 	case q.Withheld:
-	case q.LastGood != nil && allStand(q.Narrower, stands) && t.reachable(r, key.Fleet, q.LastGood):
+	case q.LastGood != nil && allStand(q.Narrower, stands) && asksAlike(x, q.LastGood) && t.reachable(r, key.Fleet, q.LastGood):
 		out.Resource = q.LastGood
 	default:
 		out.Resource, err = closed()
@@ -192,6 +193,18 @@ func allStand(parts []string, stands func(string) bool) bool {
 		}
 	}
 	return true
+}
+
+// asksAlike says whether each route that asks an authorization server now did so
+// in the last good form too: else that lets everybody in whom the server is there
+// to keep out.
+func asksAlike(now, lastGood *envoy.Resource) bool {
+	asks, err := envoy.Guarded(now)
+	if err != nil || len(asks) == 0 {
+		return err == nil
+	}
+	asked, err := envoy.Guarded(lastGood)
+	return err == nil && !slices.ContainsFunc(asks, func(route string) bool { return !slices.Contains(asked, route) })
 }
 
 // reachable says whether the clusters that last good routes lead to are still

@@ -223,37 +223,62 @@ func firstField(body []byte, field protowire.Number) (string, error) {
 // ClustersOf lists the clusters that the routes of a scope, or of a part of
 // one, lead to, sorted.
 func ClustersOf(r *Resource) ([]string, error) {
+	var out []string
+	err := eachRoute(r, func(x *routev3.Route) error {
+		out = append(out, clustersOf(x.GetRoute())...)
+		asked, err := authCluster(x)
+		if asked != "" {
+			out = append(out, asked)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+// Guarded lists the routes of a scope, or of a part of one, that ask an
+// authorization server, by name.
+func Guarded(r *Resource) ([]string, error) {
+	var out []string
+	err := eachRoute(r, func(x *routev3.Route) error {
+		if x.GetTypedPerFilterConfig()[authFilter] != nil {
+			out = append(out, x.GetName())
+		}
+		return nil
+	})
+	return out, err
+}
+
+// eachRoute calls to for the routes of a scope, or of a part of one, until it
+// returns an error.
+func eachRoute(r *Resource, to func(*routev3.Route) error) error {
 	var hosts []*routev3.VirtualHost
 	switch r.Type {
 	case ScopeType:
 		var scope routev3.ScopedRouteConfiguration
 		if err := proto.Unmarshal(r.Body, &scope); err != nil {
-			return nil, fmt.Errorf("scope %s: %w", r.Name, err)
+			return fmt.Errorf("scope %s: %w", r.Name, err)
 		}
 		hosts = scope.GetRouteConfiguration().GetVirtualHosts()
 	case HostType:
 		hosts = []*routev3.VirtualHost{{}}
 		if err := proto.Unmarshal(r.Body, hosts[0]); err != nil {
-			return nil, fmt.Errorf("part %s of a scope: %w", r.Name, err)
+			return fmt.Errorf("part %s of a scope: %w", r.Name, err)
 		}
 	default:
-		return nil, nil
+		return nil
 	}
-	var out []string
 	for _, h := range hosts {
 		for _, x := range h.GetRoutes() {
-			out = append(out, clustersOf(x.GetRoute())...)
-			asked, err := authCluster(x)
-			if err != nil {
-				return nil, in(r.Name, err)
-			}
-			if asked != "" {
-				out = append(out, asked)
+			if err := to(x); err != nil {
+				return in(r.Name, err)
 			}
 		}
 	}
-	slices.Sort(out)
-	return slices.Compact(out), nil
+	return nil
 }
 
 func clustersOf(a *routev3.RouteAction) []string {
