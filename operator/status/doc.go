@@ -7,9 +7,10 @@
 // the fields that are Signet's, of the kinds of the Gateway API, whose lists of
 // entries are atomic, over the version that was read. The entries, conditions and
 // fields of others stay as they are. Many are written at the same time; an object
-// that fails is tried again, later and later, and delays no other. What was
-// written is compared with no cache that does not show it yet. A look that can
-// wait ([Writer.TouchSettled]) waits until what causes it has stopped.
+// that fails is tried again, later and later, and delays no other; thousands of
+// routes delay no Gateway. What was written is compared with no cache that does not
+// show it yet. A look that can wait ([Writer.TouchSettled]) waits until what causes
+// it has stopped.
 //
 // It runs on the leader alone, never delays translation or delivery, and on
 // taking over rewrites nothing that is right.

@@ -1,11 +1,13 @@
 package status
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
 
 	"github.com/signetproxy/signet/translator/ir"
 )
@@ -40,12 +42,12 @@ func TestALookThatCanWaitWaitsUntilChangesEnd(t *testing.T) {
 				go func() {
 					defer close(done)
 					for {
-						i, shutdown := w.queue.Get()
+						i, shutdown := w.few.Get()
 						if shutdown {
 							return
 						}
 						got = append(got, time.Since(began).Round(50*time.Millisecond))
-						w.queue.Done(i)
+						w.few.Done(i)
 					}
 				}()
 				for at := time.Duration(0); at < tc.long; at += tc.every {
@@ -53,7 +55,8 @@ func TestALookThatCanWaitWaitsUntilChangesEnd(t *testing.T) {
 					time.Sleep(tc.every) //nolint:forbidigo // in a synctest bubble
 				}
 				time.Sleep(2 * settleMost) //nolint:forbidigo // in a synctest bubble
-				w.queue.ShutDown()
+				w.many.ShutDown()
+				w.few.ShutDown()
 				<-done
 				want := make([]time.Duration, len(tc.want))
 				for i := range tc.want {
@@ -65,4 +68,38 @@ func TestALookThatCanWaitWaitsUntilChangesEnd(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A Gateway that a thousand routes came to told their number seconds late: its
+// status stood behind all of theirs.
+func TestFewDoNotStandBehindMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		held, looked := make(chan struct{}), make(chan struct{}, 1)
+		w := New(Options{
+			Workers:   1,
+			HTTPProxy: func(ir.Name) (contourv1.HTTPProxyStatus, bool) { <-held; return contourv1.HTTPProxyStatus{}, false },
+			Gateway: func(Kind, ir.Name) (any, bool) {
+				looked <- struct{}{}
+				return nil, false
+			},
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- w.Run(ctx) }()
+		for i := range 3 {
+			w.Touch(HTTPProxy, name(i))
+		}
+		w.Touch(Gateway, ir.Name{Namespace: "default", Name: "gw"})
+		synctest.Wait()
+		select {
+		case <-looked:
+		default:
+			t.Error("the Gateway waits for other objects")
+		}
+		cancel()
+		close(held)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }

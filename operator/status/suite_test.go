@@ -241,7 +241,8 @@ func run(t *testing.T, c client.Client, want *wanted, touch func(*Writer)) {
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
 	// A queue that shuts down by draining ends when all that was taken is done.
-	w.queue.ShutDownWithDrain()
+	w.many.ShutDownWithDrain()
+	w.few.ShutDownWithDrain()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}

@@ -26,6 +26,7 @@ const Manager = "signet-status"
 
 const (
 	defaultWorkers = 16
+	fewWorkers     = 4
 	firstRetry     = 50 * time.Millisecond
 	lastRetry      = 30 * time.Second
 )
@@ -45,7 +46,8 @@ type Options struct {
 	// pointer to the type of the kind's status, or to a gatewayv1.RouteStatus.
 	// Nil writes none.
 	Gateway func(Kind, ir.Name) (any, bool)
-	// Workers write at the same time; 0 is 16.
+	// Workers write at the same time, beside four at most for the kinds of which
+	// there are few; 0 is 16.
 	Workers int
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
@@ -73,10 +75,12 @@ func (i item) key() client.ObjectKey {
 
 // Writer writes statuses. Its methods may be called from any goroutine.
 type Writer struct {
-	options  Options
-	queue    workqueue.TypedRateLimitingInterface[item]
-	own      *writes
-	settling settling
+	options Options
+	// many is for routes and the like; few is for those that tell of them, which
+	// would stand behind all of them in one line.
+	many, few queue
+	own       *writes
+	settling  settling
 }
 
 // New makes a writer; it writes nothing before Run.
@@ -88,48 +92,70 @@ func New(o Options) *Writer {
 		o.Now = time.Now
 	}
 	return &Writer{
-		options: o, own: newWrites(), settling: settling{waits: map[item]*wait{}},
-		queue: workqueue.NewTypedRateLimitingQueue(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[item](firstRetry, lastRetry),
-		),
+		options: o, many: newQueue(), few: newQueue(), own: newWrites(), settling: settling{waits: map[item]*wait{}},
 	}
 }
 
 // Touch has an object looked at, soon. It never blocks.
-func (w *Writer) Touch(k Kind, n ir.Name) { w.queue.Add(item{k, n}) }
+func (w *Writer) Touch(k Kind, n ir.Name) {
+	i := item{k, n}
+	w.queueOf(i).Add(i)
+}
+
+type queue = workqueue.TypedRateLimitingInterface[item]
+
+func newQueue() queue {
+	return workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[item](firstRetry, lastRetry))
+}
+
+func (w *Writer) queueOf(i item) queue {
+	switch i.kind {
+	case GatewayClass, Gateway, ListenerSet, EnvoyFleet:
+		return w.few
+	default:
+		return w.many
+	}
+}
 
 // Run writes until ctx ends. It runs once.
 func (w *Writer) Run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, w.queue.ShutDown)
+	stop := context.AfterFunc(ctx, func() {
+		w.many.ShutDown()
+		w.few.ShutDown()
+	})
 	defer stop()
 	var workers sync.WaitGroup
-	for range w.options.Workers {
-		workers.Go(func() {
-			for w.next(ctx) {
-			}
-		})
+	work := func(q queue, n int) {
+		for range n {
+			workers.Go(func() {
+				for w.next(ctx, q) {
+				}
+			})
+		}
 	}
+	work(w.many, w.options.Workers)
+	work(w.few, min(w.options.Workers, fewWorkers))
 	workers.Wait()
 	return nil
 }
 
-func (w *Writer) next(ctx context.Context) bool {
-	i, shutdown := w.queue.Get()
+func (w *Writer) next(ctx context.Context, q queue) bool {
+	i, shutdown := q.Get()
 	if shutdown {
 		return false
 	}
-	defer w.queue.Done(i)
+	defer q.Done(i)
 	switch err := w.write(ctx, i); {
 	case err == nil || ctx.Err() != nil:
-		w.queue.Forget(i)
+		q.Forget(i)
 	case errors.Is(err, errBehind):
-		w.queue.AddAfter(i, untilShown)
+		q.AddAfter(i, untilShown)
 	default:
 		// Another version of the object is nothing to tell of: it is read again.
 		if !apierrors.IsConflict(err) {
 			w.options.Log.Error(err, "a status cannot be written: it is tried again", "kind", i.kind, "object", i.name.String())
 		}
-		w.queue.AddRateLimited(i)
+		q.AddRateLimited(i)
 	}
 	return true
 }
@@ -183,7 +209,7 @@ func (w *Writer) read(ctx context.Context, i item, o client.Object) (bool, error
 // wrote notes a write, and has the object looked at once the cache shows it.
 func (w *Writer) wrote(i item, o client.Object) {
 	w.own.wrote(i, o.GetResourceVersion())
-	w.queue.AddAfter(i, lookAgain)
+	w.queueOf(i).AddAfter(i, lookAgain)
 }
 
 // apply writes the status of that very object: of another with its name it
