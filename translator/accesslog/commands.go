@@ -71,7 +71,8 @@ var (
 )
 
 // commands are those of Envoy 1.40 that say something in the access log of a
-// fleet (its documentation of substitution formatters). Left out on purpose: FILE_CONTENT, which writes any file of the pod, its private key too;
+// fleet (its documentation of substitution formatters). Left out on purpose:
+// FILE_CONTENT, which writes any file of the pod, its private key too;
 // ENVIRONMENT, for the like of it; CEL and COALESCE, whose arguments Envoy alone
 // can judge; and what reads metadata and state that Signet never sets.
 var commands = join(
