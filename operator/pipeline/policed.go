@@ -100,8 +100,9 @@ func usesOfGRPC(rule *gatewayv1.GRPCRouteRule, add func(*gatewayv1.BackendObject
 	}
 }
 
-// Targets lists the Services that a BackendTLSPolicy is about, each once. Of other
-// objects it is empty.
+// Targets lists the Services that a BackendTLSPolicy is about as a whole, each once:
+// where it names a port, another policy may say of the others that they speak TLS.
+// Of other objects it is empty.
 func Targets(o client.Object) []source.Key {
 	p, ok := o.(*gatewayv1.BackendTLSPolicy)
 	if !ok {
@@ -109,6 +110,9 @@ func Targets(o client.Object) []source.Key {
 	}
 	var out []source.Key
 	for _, t := range policy.Targets(p) {
+		if t.Section != "" {
+			continue
+		}
 		k := source.Key{GroupVersionKind: serviceKind, Namespace: t.Service.Namespace, Name: t.Service.Name}
 		if !slices.Contains(out, k) {
 			out = append(out, k)

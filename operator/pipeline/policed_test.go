@@ -55,12 +55,13 @@ rules: [{backendRefs: [{name: web, port: 1}], filters: [{type: RequestMirror, re
 			"a policy is about Services alone", &gatewayv1.HTTPRoute{}, `rules: [{backendRefs: [{group: example.com, kind: Bucket, name: web}]}]`, nil, nil,
 		},
 		"BackendTLSPolicy": {
-			"each Service once, whichever port", &gatewayv1.BackendTLSPolicy{}, `
+			"each Service once, and not where it is about a port alone", &gatewayv1.BackendTLSPolicy{}, `
 targetRefs:
 - {group: "", kind: Service, name: web, sectionName: one}
+- {group: "", kind: Service, name: web}
 - {group: "", kind: Service, name: web, sectionName: two}
-- {group: "", kind: Service, name: db}
-`, nil, []string{"Service a/web", "Service a/db"},
+- {group: "", kind: Service, name: db, sectionName: one}
+`, nil, []string{"Service a/web"},
 		},
 	}
 	for name, tc := range cases {

@@ -53,5 +53,5 @@ func (w *Writer) settle(i item) {
 		return
 	}
 	delete(w.settling.waits, i)
-	w.queueOf(i).Add(i)
+	w.look(i)
 }

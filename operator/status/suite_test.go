@@ -65,7 +65,7 @@ func TestWriter(t *testing.T) {
 	lead := func(touch func(w *Writer)) { run(t, c, want, touch) }
 	all := func(w *Writer) {
 		for i := range many {
-			w.Touch(HTTPProxy, name(i))
+			w.look(item{HTTPProxy, name(i)})
 		}
 	}
 	for i := range many {
@@ -137,7 +137,7 @@ func TestWriter(t *testing.T) {
 func flipWhileTheCacheIsBehind(t *testing.T, c client.Client, want *wanted) {
 	t.Helper()
 	want.put(name(5), valid("one"))
-	run(t, c, want, func(w *Writer) { w.Touch(HTTPProxy, name(5)) })
+	run(t, c, want, func(w *Writer) { w.look(item{HTTPProxy, name(5)}) })
 	behind := &frozen{Reader: c, proxy: read(t, c, 5)}
 	w := New(Options{Client: c, Reader: behind, HTTPProxy: want.get, Log: testr.New(t)})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -215,7 +215,7 @@ func fleetLosesItsCertificate(t *testing.T, c client.Client, want *wanted) {
 	bare.ClientCertificate, bare.Addresses = nil, nil
 	for _, s := range []v1alpha1.EnvoyFleetStatus{full, bare, full} {
 		want.fleet = &s
-		run(t, c, want, func(w *Writer) { w.Touch(EnvoyFleet, ir.Name{Namespace: "default", Name: "edge"}) })
+		run(t, c, want, func(w *Writer) { w.look(item{EnvoyFleet, ir.Name{Namespace: "default", Name: "edge"}}) })
 		if err := c.Get(t.Context(), client.ObjectKeyFromObject(f), f); err != nil {
 			t.Fatal(err)
 		}

@@ -27,8 +27,12 @@ const Manager = "signet-status"
 const (
 	defaultWorkers = 16
 	fewWorkers     = 4
-	firstRetry     = 50 * time.Millisecond
-	lastRetry      = 30 * time.Second
+	// aside is how long a look stands aside for the change itself, which the same
+	// processors and the same API server bring to traffic; what comes in a row to
+	// one object becomes one write.
+	aside      = 20 * time.Millisecond
+	firstRetry = 50 * time.Millisecond
+	lastRetry  = 30 * time.Second
 )
 
 // Options make a Writer. Client, Reader and the two functions are required.
@@ -99,8 +103,11 @@ func New(o Options) *Writer {
 // Touch has an object looked at, soon. It never blocks.
 func (w *Writer) Touch(k Kind, n ir.Name) {
 	i := item{k, n}
-	w.queueOf(i).Add(i)
+	w.queueOf(i).AddAfter(i, aside)
 }
+
+// look has an object looked at as soon as a worker is free.
+func (w *Writer) look(i item) { w.queueOf(i).Add(i) }
 
 type queue = workqueue.TypedRateLimitingInterface[item]
 

@@ -1,14 +1,23 @@
 package rig
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
+	toolswatch "k8s.io/client-go/tools/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
+
+var errNoReason = errors.New("nobody says why")
 
 // Watcher follows the objects of a kind in Namespace, by a watch of its own.
 type Watcher struct {
@@ -21,21 +30,47 @@ type Watcher struct {
 	writes  map[string]int
 	last    time.Time
 	changed chan struct{}
+	ended   error // what the API server said when it ended the watch for good
 }
 
 // Watch begins to follow a kind; judge says of each version of an object whether
-// it is as it should be. Whoever calls it calls Stop.
+// it is as it should be. Whoever calls it calls Stop. An API server that ends the
+// watch, as it does with one that is slow, is asked to go on from there: no write
+// is missed.
 func (r *Rig) Watch(ctx context.Context, list client.ObjectList, judge func(client.Object) bool) (*Watcher, error) {
-	w, err := r.Client.Watch(ctx, list, client.InNamespace(Namespace))
+	if err := r.Client.List(ctx, list, client.InNamespace(Namespace)); err != nil {
+		return nil, fmt.Errorf("list %T: %w", list, err)
+	}
+	out := &Watcher{
+		judge: judge, done: make(chan struct{}), last: time.Now(),
+		good: map[string]bool{}, writes: map[string]int{}, changed: make(chan struct{}),
+	}
+	if err := meta.EachListItem(list, func(o runtime.Object) error {
+		if o, ok := o.(client.Object); ok && judge(o) {
+			out.good[o.GetName()] = true
+		}
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("list %T: %w", list, err)
+	}
+	var err error
+	out.watch, err = toolswatch.NewRetryWatcherWithContext(ctx, list.GetResourceVersion(), from{r.Client, list})
 	if err != nil {
 		return nil, fmt.Errorf("watch %T: %w", list, err)
 	}
-	out := &Watcher{
-		watch: w, judge: judge, done: make(chan struct{}), last: time.Now(),
-		good: map[string]bool{}, writes: map[string]int{}, changed: make(chan struct{}),
-	}
 	go out.run()
 	return out, nil
+}
+
+// from watches a kind from a version on.
+type from struct {
+	client client.WithWatch
+	list   client.ObjectList
+}
+
+// WatchWithContext implements cache.WatcherWithContext.
+func (f from) WatchWithContext(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+	return f.client.Watch(ctx, f.list, &client.ListOptions{Namespace: Namespace, Raw: &o})
 }
 
 func (w *Watcher) run() {
@@ -43,6 +78,9 @@ func (w *Watcher) run() {
 	for e := range w.watch.ResultChan() {
 		o, ok := e.Object.(client.Object)
 		if !ok {
+			w.mu.Lock()
+			w.ended = apierrors.FromObject(e.Object)
+			w.mu.Unlock()
 			continue
 		}
 		is := e.Type != watch.Deleted && w.judge(o)
@@ -81,7 +119,9 @@ func (w *Watcher) Good(ctx context.Context, n int) (time.Time, error) {
 		case <-ctx.Done():
 			return last, fmt.Errorf("%d of %d objects are as they should be: %w", has, n, ctx.Err())
 		case <-w.done:
-			return last, fmt.Errorf("%d of %d objects are as they should be, and the watch has ended", has, n)
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return last, fmt.Errorf("%d of %d objects are as they should be, and the watch has ended: %w", has, n, cmp.Or(w.ended, errNoReason))
 		case <-changed:
 		}
 	}

@@ -49,9 +49,22 @@ type contents struct {
 type holder struct {
 	// delivered are the references of the version that was delivered.
 	delivered []source.Key
-	// pending is a newer version that waits, and what it refers to.
+	// pending is a newer version that waits, what it refers to, and the fences that
+	// it waits for, by Service.
 	pending client.Object
 	wants   []source.Key
+	fences  map[source.Key]source.Key
+}
+
+// waitsFor are the contents that a version waits for.
+func (h *holder) waitsFor() []source.Key {
+	out := slices.Clone(h.wants)
+	for _, f := range h.fences {
+		if !slices.Contains(out, f) {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // content is a Secret or ConfigMap that something refers to.
@@ -68,6 +81,8 @@ type content struct {
 	// missing are the policies that a fence waits for, with the oldest version
 	// that will do.
 	missing map[source.Key]string
+	// cancel ends a read that is under way.
+	cancel context.CancelFunc
 }
 
 // fetch is the outcome of one read; no object and no error is: not there.
@@ -99,8 +114,8 @@ func newContents(ctx context.Context, s *Source) *contents {
 // refers to is settled; until then the version before it serves.
 func (c *contents) arrive(key source.Key, o client.Object) {
 	h, held := c.holders[key]
-	wants := append(c.source.options.References(o), c.fence(h, key, o)...)
-	if !held && len(wants) == 0 {
+	wants, fences := c.source.options.References(o), c.fence(h, key, o)
+	if !held && len(wants)+len(fences) == 0 {
 		c.out[key] = o
 		c.passed(key, o)
 		return
@@ -109,9 +124,10 @@ func (c *contents) arrive(key source.Key, o client.Object) {
 		h = &holder{}
 		c.holders[key] = h
 	}
-	was := c.suspend(h)
-	h.pending, h.wants = o, wants
-	for _, w := range wants {
+	was := c.suspend(key, h)
+	h.pending, h.wants, h.fences = o, wants, fences
+	c.fences.wait(key, fences)
+	for _, w := range h.waitsFor() {
 		if x := c.acquire(w); !x.settled {
 			x.waiters = append(x.waiters, key)
 		}
@@ -121,26 +137,33 @@ func (c *contents) arrive(key source.Key, o client.Object) {
 	c.deliver(key, h)
 }
 
-// suspend takes back a version that waits, and returns what it refers to.
-func (c *contents) suspend(h *holder) []source.Key {
+// suspend takes back a version that waits, and returns what it waited for.
+func (c *contents) suspend(key source.Key, h *holder) []source.Key {
 	if h.pending == nil {
 		return nil
 	}
-	was := h.wants
-	h.pending, h.wants = nil, nil
+	was := h.waitsFor()
+	c.fences.pass(key, h.fences)
+	h.pending, h.wants, h.fences = nil, nil, nil
 	c.waiting--
 	return was
 }
 
 // deliver hands on the version that waits, if it need not wait any more.
 func (c *contents) deliver(key source.Key, h *holder) {
-	if h.pending == nil || slices.ContainsFunc(h.wants, func(w source.Key) bool { return !c.known[w].settled }) {
+	if h.pending == nil || slices.ContainsFunc(h.waitsFor(), func(w source.Key) bool { return !c.known[w].settled }) {
 		return
 	}
 	c.waiting--
-	o, was := h.pending, slices.Concat(h.delivered, fencesOf(h.wants))
+	c.fences.pass(key, h.fences)
+	o, was := h.pending, h.delivered
+	for _, w := range h.waitsFor() {
+		if isFence(w) {
+			was = append(was, w)
+		}
+	}
 	c.out[key] = o
-	h.delivered, h.pending, h.wants = slices.DeleteFunc(h.wants, isFence), nil, nil
+	h.delivered, h.pending, h.wants, h.fences = h.wants, nil, nil, nil
 	c.release(was)
 	if len(h.delivered) == 0 {
 		delete(c.holders, key)
@@ -153,7 +176,7 @@ func (c *contents) depart(key source.Key) {
 	c.out[key] = nil
 	if h, ok := c.holders[key]; ok {
 		delete(c.holders, key)
-		c.release(c.suspend(h))
+		c.release(c.suspend(key, h))
 		c.release(h.delivered)
 	}
 	c.left(key)
@@ -164,7 +187,11 @@ func (c *contents) acquire(key source.Key) *content {
 	if !ok {
 		x = &content{}
 		c.known[key] = x
-		c.read(key, x)
+		if isFence(key) {
+			c.readAfter(2*fenceFirst, key, x) // a pause is half as long at least
+		} else {
+			c.read(key, x)
+		}
 	}
 	x.references++
 	return x
@@ -179,6 +206,7 @@ func (c *contents) release(keys []source.Key) {
 		}
 		delete(c.known, key)
 		delete(c.fences.open, key)
+		x.cancel()
 		c.admit(key)
 		if x.version != "" {
 			c.out[key] = nil
@@ -307,32 +335,35 @@ func (c *contents) read(key source.Key, x *content) { c.readAfter(0, key, x) }
 // readAfter starts to read a content after a pause.
 func (c *contents) readAfter(pause time.Duration, key source.Key, x *content) {
 	x.fetching = true
+	ctx, cancel := context.WithCancel(c.ctx)
+	x.cancel = cancel
 	go func() {
+		defer cancel()
 		f := fetch{key: key, of: x}
-		if pause > 0 && !rest(c.ctx, pause) {
+		if pause > 0 && !rest(ctx, pause) {
 			return
 		}
 		select {
 		case c.slots <- struct{}{}:
-			f.object, f.versions, f.err = c.get(key)
+			f.object, f.versions, f.err = c.get(ctx, key)
 			<-c.slots
-		case <-c.ctx.Done():
+		case <-ctx.Done():
 			return
 		}
 		select {
 		case c.fetched <- f:
-		case <-c.ctx.Done():
+		case <-ctx.Done():
 		}
 	}()
 }
 
 // get reads a content as it is now. It waits out an API server that is away,
 // and returns an error only if reading is not allowed.
-func (c *contents) get(key source.Key) (o client.Object, versions map[source.Key]string, err error) {
+func (c *contents) get(ctx context.Context, key source.Key) (o client.Object, versions map[source.Key]string, err error) {
 	again := func(err error) bool { return passes(err) && !apierrors.IsForbidden(err) }
 	if key.GroupVersionKind == fenceKind {
-		versions, err = persist(c.ctx, c.source.log, again, func() (map[source.Key]string, error) {
-			return c.source.list(c.ctx, key.Namespace)
+		versions, err = persist(ctx, c.source.log, again, func() (map[source.Key]string, error) {
+			return c.source.list(ctx, key.Namespace)
 		})
 		return nil, versions, err
 	}
@@ -340,7 +371,7 @@ func (c *contents) get(key source.Key) (o client.Object, versions map[source.Key
 	if k == nil {
 		return nil, nil, errors.New("contents of this kind are not read")
 	}
-	o, err = persist(c.ctx, c.source.log, again, func() (client.Object, error) { return c.source.getOnce(c.ctx, k, key) })
+	o, err = persist(ctx, c.source.log, again, func() (client.Object, error) { return c.source.getOnce(ctx, k, key) })
 	return o, nil, err
 }
 

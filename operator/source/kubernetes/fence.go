@@ -2,6 +2,7 @@ package kubernetes
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -22,8 +23,13 @@ import (
 // policy that was written before it, and then a Service that speaks TLS looks as if
 // it spoke cleartext. So the policies are listed once more, after the object has
 // come, and it waits for those of the list. No fence is needed where a policy of
-// the Service is delivered, where no route sends to it, or where the object was
-// delivered with it before: what an edit costs stays as it is.
+// the whole Service is delivered, be it while the object waits, where no route
+// sends to the Service, or where the object was delivered with it before: what an
+// edit costs stays as it is.
+//
+// A list costs what there is in the namespace. It is not begun before the policy
+// had the time to come by itself, and then the object goes on without it; what
+// comes meanwhile shares it.
 //
 // A fence is a content that nobody holds: those who want it wait until it is
 // settled.
@@ -34,16 +40,23 @@ var policyKind = schema.GroupVersion(gatewayv1.GroupVersion).WithKind("BackendTL
 // fenceKind stands for the list of policies of a namespace, at a time.
 var fenceKind = schema.GroupVersion(gatewayv1.GroupVersion).WithKind("BackendTLSPolicyList")
 
-// fenceAgain is the time after which the policies are listed again that a fence
-// still waits for: they may have gone.
-const fenceAgain = 500 * time.Millisecond
+const (
+	// fenceFirst is the time before which the policies are not listed: mostly a
+	// watch is behind another by less.
+	fenceFirst = 2 * time.Millisecond
+	// fenceAgain is the time after which the policies are listed again that a fence
+	// still waits for: they may have gone.
+	fenceAgain = 500 * time.Millisecond
+)
 
 // fences is what is known of policies and of those who wait for them.
 type fences struct {
-	// epoch numbers the steps: what comes in one shares fences.
-	epoch int
+	// last numbers the fences, and joined are those, by namespace, that what comes
+	// now may still share.
+	last   int
+	joined map[string]joinable
 	// delivered are the versions of the policies that were, and about how many of
-	// them a Service has.
+	// them are about the whole of a Service.
 	delivered map[source.Key]policed
 	about     map[source.Key]int
 	// uses are those of the objects that were delivered, as far as a fence is about
@@ -51,8 +64,16 @@ type fences struct {
 	// that send to a Service.
 	uses, routes map[source.Key][]source.Key
 	sent         map[source.Key]int
-	// open are the fences that wait for policies.
-	open map[source.Key]*content
+	// open are the fences that wait for policies, and waiting, by Service, the
+	// objects that wait at a fence for its sake.
+	open    map[source.Key]*content
+	waiting map[source.Key]map[source.Key]struct{}
+}
+
+// joinable is a fence whose list has not begun before a time.
+type joinable struct {
+	fence source.Key
+	until time.Time
 }
 
 // policed is a policy that was delivered.
@@ -63,39 +84,85 @@ type policed struct {
 
 func newFences() fences {
 	return fences{
-		delivered: map[source.Key]policed{}, about: map[source.Key]int{},
-		uses: map[source.Key][]source.Key{}, routes: map[source.Key][]source.Key{}, sent: map[source.Key]int{}, open: map[source.Key]*content{},
+		joined: map[string]joinable{}, delivered: map[source.Key]policed{}, about: map[source.Key]int{},
+		uses: map[source.Key][]source.Key{}, routes: map[source.Key][]source.Key{}, sent: map[source.Key]int{},
+		open: map[source.Key]*content{}, waiting: map[source.Key]map[source.Key]struct{}{},
 	}
 }
 
-// fence lists the fences that an object must wait for. One that waits already
-// goes on to wait for the same, however often it is changed.
-func (c *contents) fence(h *holder, key source.Key, o client.Object) []source.Key {
+// fence returns the fences that an object must wait for, by Service. It goes on to
+// wait for the same for a Service for which it waits already, however often it is
+// changed.
+func (c *contents) fence(h *holder, key source.Key, o client.Object) map[source.Key]source.Key {
 	uses := c.source.options.Uses(o)
 	if isRoute(key) {
 		c.fences.send(key, uses)
 	}
-	var out []source.Key
+	var out map[source.Key]source.Key
 	for _, s := range uses {
 		if c.fences.sent[s] == 0 || c.fences.about[s] > 0 || slices.Contains(c.fences.uses[key], s) || !c.source.watches(s.Namespace) {
 			continue
 		}
-		f := source.Key{GroupVersionKind: fenceKind, Namespace: s.Namespace, Name: strconv.Itoa(c.fences.epoch)}
+		if out == nil {
+			out = map[source.Key]source.Key{}
+		}
+		if h != nil && h.fences[s].Kind != "" {
+			out[s] = h.fences[s]
+			continue
+		}
+		namespace := s.Namespace
 		if !c.complete && len(c.source.options.Namespaces) == 0 {
-			f.Namespace = metav1.NamespaceAll // one list for all that there is at the start
+			namespace = metav1.NamespaceAll // one list for all that there is at the start
 		}
-		if h != nil {
-			for _, w := range h.wants {
-				if w.GroupVersionKind == fenceKind && (w.Namespace == f.Namespace || w.Namespace == metav1.NamespaceAll) {
-					f = w
-				}
-			}
-		}
-		if !slices.Contains(out, f) {
-			out = append(out, f)
-		}
+		out[s] = c.fences.join(namespace, time.Now())
 	}
 	return out
+}
+
+// join returns a fence whose list begins after now.
+func (f *fences) join(namespace string, now time.Time) source.Key {
+	j := f.joined[namespace]
+	if !now.Before(j.until) {
+		f.last++
+		j = joinable{
+			fence: source.Key{GroupVersionKind: fenceKind, Namespace: namespace, Name: strconv.Itoa(f.last)},
+			until: now.Add(fenceFirst),
+		}
+		f.joined[namespace] = j
+	}
+	return j.fence
+}
+
+// wait notes the Services for whose sake an object waits.
+func (f *fences) wait(key source.Key, fences map[source.Key]source.Key) {
+	for s := range fences {
+		if f.waiting[s] == nil {
+			f.waiting[s] = map[source.Key]struct{}{}
+		}
+		f.waiting[s][key] = struct{}{}
+	}
+}
+
+// pass notes that an object waits no more.
+func (f *fences) pass(key source.Key, fences map[source.Key]source.Key) {
+	for s := range fences {
+		delete(f.waiting[s], key)
+		if len(f.waiting[s]) == 0 {
+			delete(f.waiting, s)
+		}
+	}
+}
+
+// policed lets those go on who wait for the sake of Services that have a policy
+// now.
+func (c *contents) policed(services []source.Key) {
+	for _, s := range services {
+		for key := range maps.Clone(c.fences.waiting[s]) {
+			if h := c.holders[key]; h != nil && h.pending != nil {
+				c.arrive(key, h.pending)
+			}
+		}
+	}
 }
 
 // passed notes that an object is delivered.
@@ -107,6 +174,7 @@ func (c *contents) passed(key source.Key, o client.Object) {
 		for _, s := range p.targets {
 			c.fences.about[s]++
 		}
+		c.policed(p.targets)
 		c.unfence(key)
 		return
 	}
@@ -188,16 +256,6 @@ func (c *contents) isOlder(key source.Key, version string) bool {
 }
 
 func isFence(key source.Key) bool { return key.GroupVersionKind == fenceKind }
-
-func fencesOf(keys []source.Key) []source.Key {
-	var out []source.Key
-	for _, k := range keys {
-		if isFence(k) {
-			out = append(out, k)
-		}
-	}
-	return out
-}
 
 // settleFence takes a list of policies. Whoever may not list them watches nothing
 // of the Gateway API either: then there is none.

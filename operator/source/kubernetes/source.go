@@ -33,7 +33,7 @@ type Options struct {
 	References func(client.Object) []source.Key
 	// Uses lists the Services that an object opens a way to: those that a route
 	// sends to, a Service itself, that of an EndpointSlice. Targets lists those that
-	// a BackendTLSPolicy is about. The former are not delivered before the policies
+	// a BackendTLSPolicy is about, as a whole: with every port. The former are not delivered before the policies
 	// that were there when they came. Both must depend on the object alone. Nil is
 	// none.
 	Uses, Targets func(client.Object) []source.Key
@@ -267,7 +267,6 @@ func (r *run) end(ctx context.Context, w *watching) error {
 // step takes what has come and delivers what is ready.
 func (r *run) step() {
 	synced := r.known
-	r.contents.fences.epoch++
 	for _, k := range r.source.kinds {
 		w, ok := r.watches[k]
 		if !ok {
