@@ -29,6 +29,11 @@ import (
 // the status of fleets.
 const lookAtEnvoys = time.Second
 
+// reconnecting is how long, from the begin of a term, Envoys that the status counts
+// and that no replica sees are taken to be on their way back: those of a replica
+// that has ended try again within seconds.
+const reconnecting = 15 * time.Second
+
 // statuses joins what translation, delivery and provisioning know of an object
 // to the status that is written.
 type statuses struct {
@@ -44,6 +49,8 @@ type statuses struct {
 	gateways map[ir.Name]*fleets.Outcome
 	progress map[ir.Name]*progress
 	bundle   atomic.Pointer[bundle]
+	// term is when this replica began to lead.
+	term atomic.Pointer[time.Time]
 	// writer is that of the term in which this replica leads; nil in between.
 	writer atomic.Pointer[status.Writer]
 }
@@ -66,6 +73,7 @@ func (s *statuses) serve(p *pipeline.Pipeline, x *xds.Server, others *peers) {
 // looked at: nothing is written that is right.
 func (s *statuses) run(ctx context.Context) error {
 	w := status.New(s.options)
+	s.term.Store(new(time.Now()))
 	if now := s.readBundle(ctx); now.err == nil {
 		s.bundle.Store(&now)
 	}
@@ -160,16 +168,20 @@ func (s *statuses) watchEnvoys(ctx context.Context) {
 	last := map[ir.Name]envoyCount{}
 	ticker := time.NewTicker(lookAtEnvoys)
 	defer ticker.Stop()
+	over := time.After(reconnecting)
 	for {
+		all := false
 		select {
 		case <-ctx.Done():
 			return
+		case <-over:
+			all = true
 		case <-ticker.C:
 		}
 		s.touchWaiting()
 		s.peers.refresh(ctx)
 		for _, f := range s.pipeline.Fleets() {
-			if now := s.envoys(f.Fleet); last[f.Fleet] != now {
+			if now := s.envoys(f.Fleet); all || last[f.Fleet] != now {
 				last[f.Fleet] = now
 				s.touch(status.EnvoyFleet, f.Fleet)
 			}
@@ -226,10 +238,33 @@ func (s *statuses) fleet(n ir.Name) (v1alpha1.EnvoyFleetStatus, bool) {
 	for _, f := range s.pipeline.Fleets() {
 		if f.Fleet == n {
 			b := report.Builder{Translator: s.pipeline.Translator(), Envoys: s.xds.State()}
-			return join(b.FleetStatus(b.Translator.Current(), f), o, s.envoys(n)), true
+			count := s.envoys(n)
+			if term := s.term.Load(); term != nil {
+				count = counted(count, s.written(n), time.Since(*term))
+			}
+			return join(b.FleetStatus(b.Translator.Current(), f), o, count), true
 		}
 	}
 	return v1alpha1.EnvoyFleetStatus{}, false
+}
+
+// written is the count in the status of a fleet as it is in the API server.
+func (s *statuses) written(n ir.Name) envoyCount {
+	have := &v1alpha1.EnvoyFleet{}
+	err := s.options.Reader.Get(context.Background(), client.ObjectKey{Namespace: n.Namespace, Name: n.Name}, have)
+	if err != nil || have.Status.Envoys == nil {
+		return envoyCount{} // the writer reads it again, and says why it cannot
+	}
+	return envoyCount{have.Status.Envoys.Connected, have.Status.Envoys.Acknowledged}
+}
+
+// counted is what a status says of the Envoys that are seen: no less than is
+// written, as long as those may be on their way back. A restart writes nothing.
+func counted(seen, written envoyCount, term time.Duration) envoyCount {
+	if term >= reconnecting {
+		return seen
+	}
+	return envoyCount{max(seen.Connected, written.Connected), max(seen.Acknowledged, written.Acknowledged)}
 }
 
 // join adds what provisioning knows to what translation and delivery know.

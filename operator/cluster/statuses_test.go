@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -29,6 +30,30 @@ func TestALookThatFailsKeepsWhatWasSeen(t *testing.T) {
 	want.Generation, want.Err = 2, failure
 	if diff := cmp.Diff(&want, unknown(&controller.Outcome{Generation: 2, Err: failure}, before), cmpopts.EquateErrors()); diff != "" {
 		t.Errorf("outcome (-want, +got):\n%s", diff)
+	}
+}
+
+// A restart with 5,000 hosts wrote a fleet's status twice: without its Envoys, and
+// with them when they were back.
+func TestEnvoysThatMayComeBackAreCounted(t *testing.T) {
+	cases := map[string]struct {
+		reason        string
+		seen, written envoyCount
+		term          time.Duration
+		want          envoyCount
+	}{
+		"restart":         {"the Envoys have not come back yet", envoyCount{}, envoyCount{3, 3}, time.Second, envoyCount{3, 3}},
+		"on the way":      {"one is back, and has acknowledged nothing", envoyCount{1, 0}, envoyCount{3, 3}, time.Second, envoyCount{3, 3}},
+		"more than were":  {"what is seen is told at once", envoyCount{4, 4}, envoyCount{3, 2}, time.Second, envoyCount{4, 4}},
+		"never come back": {"they had their time", envoyCount{1, 1}, envoyCount{3, 3}, reconnecting, envoyCount{1, 1}},
+		"in the term":     {"an Envoy that goes later is missed at once", envoyCount{2, 2}, envoyCount{3, 3}, time.Hour, envoyCount{2, 2}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := counted(tc.seen, tc.written, tc.term); got != tc.want {
+				t.Errorf("%s: %v, want %v", tc.reason, got, tc.want)
+			}
+		})
 	}
 }
 

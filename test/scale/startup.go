@@ -130,10 +130,6 @@ func (b *bench) restart(f *front, first int) error {
 				n, some = n+1, name
 			}
 		}
-		if kind == kindFleet {
-			b.value("EnvoyFleets written by a restart", float64(n), one, nil)
-			continue
-		}
 		b.value(kind+" written by a restart", float64(n), one, atMost(0))
 		if n > 0 {
 			wrong = errors.Join(wrong, fmt.Errorf("the restart wrote %d %s, %s for one", n, kind, some))
@@ -146,13 +142,11 @@ func (b *bench) restart(f *front, first int) error {
 	return wrong
 }
 
-const kindFleet = "EnvoyFleets"
-
 // versions are the resource versions of what has a status.
 func (b *bench) versions() (map[string]map[string]string, error) {
 	out := map[string]map[string]string{}
 	for kind, list := range map[string]client.ObjectList{
-		"HTTPProxies": &contourv1.HTTPProxyList{}, kindFleet: &v1alpha1.EnvoyFleetList{},
+		"HTTPProxies": &contourv1.HTTPProxyList{}, "EnvoyFleets": &v1alpha1.EnvoyFleetList{},
 	} {
 		versions, err := b.Versions(b.ctx, list)
 		if err != nil {

@@ -20,7 +20,10 @@
 //     these refer to: no route leads in cleartext to a Service for want of a policy
 //     that is on its way ([Options.Uses]).
 //   - An API server that was away costs seconds: requests are repeated within
-//     [maxPause], not with client-go's back-off of up to a minute.
+//     [maxPause], not with client-go's back-off of up to a minute. One that has
+//     forgotten what a watch has seen last (410) is asked for all again after
+//     client-go's own pause: a second, and longer if it happens again within two
+//     minutes.
 //
 // It writes nothing, and decides nothing about what an object means.
 package kubernetes
