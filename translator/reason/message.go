@@ -60,8 +60,8 @@ const (
 
 // What Envoys have in place of what they refuse; part of FormatRefused.
 const (
-	// MessageLastGood: the version before.
-	MessageLastGood Message = "the last version that it took is served"
+	// MessageLastGood: the version before, as far as it is as strict.
+	MessageLastGood Message = "the last version that it took is served, or 503 where that one would let in or reach what this one does not"
 	// MessageFailsClosed: there is none.
 	MessageFailsClosed Message = "it fails closed"
 	// MessageSetAside: it may be innocent.
