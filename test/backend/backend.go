@@ -45,7 +45,8 @@ type Config struct {
 	Protocols []string
 	// Delay holds each answer back.
 	Delay time.Duration
-	// CloseEach closes each HTTP/1.1 connection after one answer.
+	// CloseEach closes each HTTP/1.1 connection after one answer; the query ?close
+	// closes that which it comes by.
 	CloseEach bool
 	// NeedsSNI refuses handshakes without a server name.
 	NeedsSNI bool
@@ -193,7 +194,7 @@ func (b *Backend) serve(w http.ResponseWriter, r *http.Request) {
 	if b.cfg.Saw != nil {
 		b.cfg.Saw(&req)
 	}
-	if b.cfg.CloseEach && r.ProtoMajor == 1 { // over HTTP/2 it would be a GOAWAY, and refuse requests behind it
+	if r.ProtoMajor == 1 && (b.cfg.CloseEach || r.URL.Query().Has("close")) { // over HTTP/2 it would be a GOAWAY, and refuse requests behind it
 		w.Header().Set("Connection", "close")
 	}
 	if b.cfg.Delay > 0 {

@@ -223,8 +223,8 @@ var _ = Describe("under traffic, no answer is unexpected", Ordered, ContinueOnFa
 			i := f.Spec.UpstreamTLS.ClientCertificate.Issued
 			i.Lifetime, i.RenewBefore = metav1.Duration{Duration: time.Hour}, &metav1.Duration{Duration: time.Hour - 30*time.Second}
 		})
-		// Kept connections show the certificate that they were made with: backends
-		// see some, the Secret has all.
+		// Kept connections show the certificate that they were made with, so each
+		// that is asked is closed.
 		issued, seen := map[string]bool{}, map[string]bool{}
 		loss(where, func() {
 			Eventually(func() int {
@@ -232,13 +232,13 @@ var _ = Describe("under traffic, no answer is unexpected", Ordered, ContinueOnFa
 				if c.Get(ctx, client.ObjectKey{Namespace: shop, Name: "edge-client"}, s) == nil {
 					issued[string(s.Data[corev1.TLSCertKey])] = true
 				}
-				a, err := ask(ctx, where, host, "/who")
+				a, err := ask(ctx, where, host, "/who?close")
 				if err == nil && a.Seen != nil {
 					seen[string(a.Seen.ClientCertificate)] = true
 				}
 				return len(issued)
 			}, "7m", "200ms").Should(BeNumerically(">=", 11), "ten rotations")
-			Expect(seen).NotTo(Or(BeEmpty(), HaveLen(1)), "backends must see another one")
+			Expect(len(seen)).To(BeNumerically(">=", 6), "backends must see most of them")
 		})
 		change(ctx, shop, fleet, &v1alpha1.EnvoyFleet{}, func(f *v1alpha1.EnvoyFleet) {
 			i := f.Spec.UpstreamTLS.ClientCertificate.Issued

@@ -75,7 +75,7 @@ func (r *rules) validation() {
 		})
 		answers(w, "s7.test", "/", 503)
 		becomes(w, "s7", "p", "invalid")
-		Expect(errorsOf(w, "s7", "p")).To(ContainSubstring("is not configured for certificate delegation"))
+		Eventually(func() string { return errorsOf(w, "s7", "p") }).Should(ContainSubstring("is not configured for certificate delegation"))
 		for _, to := range []string{"s7", "*"} {
 			w.Write("delegation", delegation("s7-secrets", "ca", to))
 			answers(w, "s7.test", "/", 200)
@@ -98,7 +98,8 @@ func (r *rules) validation() {
 		})
 		answers(w, "s8.test", "/", 503)
 		becomes(w, "s8", "p", "invalid")
-		Expect(errorsOf(w, "s8", "p")).To(And(ContainSubstring("projectcontour.io/upstream-protocol.tls"), ContainSubstring("protocol")))
+		Eventually(func() string { return errorsOf(w, "s8", "p") }).
+			Should(And(ContainSubstring("projectcontour.io/upstream-protocol.tls"), ContainSubstring("protocol")))
 		Expect(plain.Connections()).To(BeZero())
 	})
 
