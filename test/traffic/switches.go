@@ -8,6 +8,7 @@ import (
 
 	"github.com/signetproxy/signet/test/backend"
 	"github.com/signetproxy/signet/test/estate"
+	"github.com/signetproxy/signet/test/figures"
 	"github.com/signetproxy/signet/test/load"
 	"github.com/signetproxy/signet/test/pki"
 	"github.com/signetproxy/signet/test/world"
@@ -177,10 +178,10 @@ func runSwitches(b *bench) error {
 	for _, k := range switchings() {
 		took, r, err := k.run(b.ctx, &b.Site, b.changes, b.rate)
 		what := "switched " + k.name
-		b.times(what, took, bars{"p50": 3, "p99": 10})
-		b.histogram("requests, "+what, &r.Latency, nil)
-		b.value("unexpected answers, "+what, r.Unexpected, one, none)
-		b.value("connection errors, "+what, r.Errors, one, none)
+		b.Times(what, took, figures.P50(3), figures.P99(10))
+		b.Histogram("requests, "+what, &r.Latency)
+		b.Count("unexpected answers, "+what, r.Unexpected, figures.Max(0))
+		b.Count("connection errors, "+what, r.Errors, figures.Max(0))
 		wrong = append(wrong, err, wrongAnswers(what, &r))
 	}
 	return errors.Join(wrong...)
