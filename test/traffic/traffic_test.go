@@ -184,14 +184,15 @@ func await(t *testing.T, site *estate.Site, what string, fresh func(*load.Outcom
 	}
 }
 
-// TestTimeline shows that the judge of the switches refuses what it must.
-func TestTimeline(t *testing.T) {
-	line := &timeline{backend: func(v int) string { return []string{"even", "odd"}[v%2] }}
-	line.write()
-	line.saw(time.Now())
-	line.write()
+// TestSwitchJudge shows that the judge of the switches refuses what it must.
+func TestSwitchJudge(t *testing.T) {
+	k := &switching{backend: func(v int) string { return []string{"even", "odd"}[v%2] }}
+	line := &load.Timeline{}
+	line.Write()
+	line.Saw(time.Now())
+	line.Write()
 	afterWrite := time.Now()
-	line.saw(time.Now())
+	line.Saw(time.Now())
 	afterSeen := time.Now()
 	answer := func(code int, version, backend string, sent time.Time) *load.Outcome {
 		return &load.Outcome{Code: code, Sent: sent, Done: time.Now(), Header: http.Header{"X-Version": {version}, "X-Backend": {backend}}}
@@ -206,12 +207,13 @@ func TestTimeline(t *testing.T) {
 		"OldTooLate":   {"after it was seen it must not", answer(200, "v0", "even", afterSeen), true},
 		"WrongBackend": {"a version has one backend", answer(200, "v1", "even", afterSeen), true},
 		"Early":        {"nothing is served before it is written", answer(200, "v2", "even", afterSeen), true},
+		"NoVersion":    {"an answer has a version", answer(200, "", "odd", afterSeen), true},
 		"Code":         {"503 is a lost request", answer(503, "", "", afterSeen), true},
 		"Error":        {"no answer is a lost request", &load.Outcome{Err: errors.New("reset"), Sent: afterSeen, Done: time.Now()}, true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			err := line.judge(c.outcome)
+			err := k.judge(line, c.outcome)
 			if diff := cmp.Diff(c.wrong, err != nil); diff != "" {
 				t.Errorf("%s: wrong: -want, +got:\n%s%v", c.reason, diff, err)
 			}
