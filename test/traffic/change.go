@@ -288,16 +288,7 @@ func prepareGateways(b *bench) error {
 	if b.gateways, err = gateways.New(b.Folder); err != nil {
 		return err
 	}
-	files, err := b.gateways.Files()
-	if err != nil {
-		return err
-	}
-	for name, content := range files {
-		if err := b.Put(name, content); err != nil {
-			return err
-		}
-	}
-	return nil
+	return b.putAll(b.gateways.Files())
 }
 
 func runGateways(b *bench) error {

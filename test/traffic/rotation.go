@@ -227,16 +227,7 @@ func prepareRotations(b *bench) error {
 	if b.rotation, err = newRotation(&b.Site, b.changes); err != nil {
 		return err
 	}
-	files, err := b.rotation.files()
-	if err != nil {
-		return err
-	}
-	for name, content := range files {
-		if err := b.Put(name, content); err != nil {
-			return err
-		}
-	}
-	return nil
+	return b.putAll(b.rotation.files())
 }
 
 func runRotations(b *bench) error {

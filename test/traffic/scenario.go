@@ -131,6 +131,20 @@ func (s *scenario) once(ctx context.Context, run *figures.Run, o estate.Options)
 	return b.noise("after")
 }
 
+// putAll puts manifests into the folder before signet starts, unless making
+// them has failed.
+func (b *bench) putAll(files map[string]string, err error) error {
+	if err != nil {
+		return err
+	}
+	for name, content := range files {
+		if err := b.Put(name, content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // lightLoad asks for the same hosts all over the folder, each of which must
 // answer 200 whatever changes.
 func (b *bench) lightLoad() *load.Load {

@@ -82,9 +82,7 @@ func TestRotations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, content := range files {
-		w.Write(name, content)
-	}
+	w.WriteAll(files)
 	for name, rotate := range map[string]func(int) (time.Duration, error){"trust": r.trust, "client certificate": r.certificate} {
 		t.Run(name, func(t *testing.T) {
 			if name == "client certificate" {

@@ -41,9 +41,7 @@ func TestChanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, content := range files {
-		w.Write(name, content)
-	}
+	w.WriteAll(files)
 	for _, k := range Kinds() {
 		t.Run(k.Name, func(t *testing.T) {
 			r, err := s.Run(t.Context(), &k, shortChanges, shortRate)
