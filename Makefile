@@ -40,7 +40,7 @@ ONCE ?=
 SCENARIO ?=
 HOSTS ?=
 CHANGES ?=
-RUNS ?= 3
+RUNS ?=
 JSON ?=
 OBJECTS ?=
 SECRETS ?=
@@ -149,11 +149,11 @@ bench: tool-envoy ## Benchmarks (PACKAGES=./translator/graph BENCH=pattern).
 
 .PHONY: bench-traffic
 bench-traffic: tool-envoy build ## Changes under traffic, with a real Envoy (SCENARIO=D1,D3 HOSTS=1000 CHANGES=100 RUNS=3 JSON=file).
-	go run ./test/traffic --signet bin/signet --scenario '$(SCENARIO)' --hosts '$(HOSTS)' $(if $(CHANGES),--changes '$(CHANGES)') --runs '$(RUNS)' --json '$(or $(JSON),bin/traffic.json)'
+	go run ./test/traffic --signet bin/signet --scenario '$(SCENARIO)' --hosts '$(HOSTS)' $(if $(CHANGES),--changes '$(CHANGES)') $(if $(RUNS),--runs '$(RUNS)') --json '$(or $(JSON),bin/traffic.json)'
 
 .PHONY: bench-cluster
-bench-cluster: tool-envoy tool-kubernetes build ## Thousands of objects in a real API server (SCENARIO=S1,S2 OBJECTS=5000 SECRETS=20000 CHANGES=100 JSON=file).
-	go run ./test/scale --signet bin/signet --scenario '$(SCENARIO)' $(if $(OBJECTS),--objects '$(OBJECTS)') $(if $(SECRETS),--secrets '$(SECRETS)') $(if $(CHANGES),--changes '$(CHANGES)') --json '$(or $(JSON),bin/cluster.json)'
+bench-cluster: tool-envoy tool-kubernetes build ## Thousands of objects in a real API server (SCENARIO=S1,S2 OBJECTS=5000 SECRETS=20000 CHANGES=100 RUNS=3 JSON=file).
+	go run ./test/scale --signet bin/signet --scenario '$(SCENARIO)' $(if $(OBJECTS),--objects '$(OBJECTS)') $(if $(SECRETS),--secrets '$(SECRETS)') $(if $(CHANGES),--changes '$(CHANGES)') $(if $(RUNS),--runs '$(RUNS)') --json '$(or $(JSON),bin/cluster.json)'
 
 .PHONY: fuzz
 fuzz: tool-envoy ## Each fuzz target in turn (FUZZTIME=5m PACKAGES=...).

@@ -18,6 +18,9 @@
 //	r.Failures        // the first of them: when, which host, what came
 //	r.Latency.At(0.99)
 //
+// A Timeline tells which versions of something that changes meanwhile an answer
+// may show.
+//
 // It promises:
 //   - Expect is called once for each request that was due, with the answer or
 //     with why there was none; what it refuses is counted and, up to

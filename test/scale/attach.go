@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"github.com/signetproxy/signet/test/figures"
 	"github.com/signetproxy/signet/test/rig"
 )
 
@@ -58,7 +59,7 @@ func runAttach(b *bench) error {
 		return err
 	}
 	last := time.Now()
-	b.value("creation of all HTTPRoutes", since(last, began), seconds, nil)
+	b.Value("creation of all HTTPRoutes", since(last, began), figures.Seconds)
 	return b.attachedAfter(last, gateways, routes, before[rig.GatewayName], int(want))
 }
 
@@ -71,12 +72,12 @@ func (b *bench) attachedAfter(last time.Time, gateways, routes *rig.Watcher, bef
 		n, _ := b.attachedNow()
 		return fmt.Errorf("attachedRoutes is %d, want %d: %w", n, want, err)
 	}
-	b.value("attachedRoutes right after the last creation", max(0, since(right, last)), seconds, atMost(2))
+	b.Value("attachedRoutes right after the last creation", max(0, since(right, last)), figures.Seconds, figures.Max(2))
 	written, err := routes.Good(ctx, want)
 	if err != nil {
 		return fmt.Errorf("HTTPRoutes that are accepted: %w", err)
 	}
-	b.value("every HTTPRoute accepted after the last creation", max(0, since(written, last)), seconds, nil)
+	b.Value("every HTTPRoute accepted after the last creation", max(0, since(written, last)), figures.Seconds)
 	for _, w := range []*rig.Watcher{gateways, routes} {
 		if err := w.Quiet(ctx, quiet); err != nil {
 			return err
@@ -90,14 +91,14 @@ func (b *bench) attachedAfter(last time.Time, gateways, routes *rig.Watcher, bef
 		return fmt.Errorf("attachedRoutes became %d, want %d", n, want)
 	}
 	each, _ := gateways.Writes()
-	b.value("status writes of the Gateway", float64(each[rig.GatewayName]-before), one, atMost(mostWrites))
+	b.Count("status writes of the Gateway", each[rig.GatewayName]-before, figures.Max(mostWrites))
 	each, all := routes.Writes()
 	most := 0
 	for _, n := range each {
 		most = max(most, n)
 	}
-	b.value("status writes of HTTPRoutes, all", float64(all), one, nil)
-	b.value("status writes of one HTTPRoute, at most", float64(most), one, atMost(mostWrites))
+	b.Count("status writes of HTTPRoutes, all", all)
+	b.Count("status writes of one HTTPRoute, at most", most, figures.Max(mostWrites))
 	return nil
 }
 

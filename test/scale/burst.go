@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"github.com/signetproxy/signet/test/figures"
 	"github.com/signetproxy/signet/test/load"
 	"github.com/signetproxy/signet/test/rig"
 )
@@ -161,14 +162,14 @@ func (x *burst) report() {
 		refused += l.refused
 		with += min(1, l.refused)
 	}
-	x.b.times(x.f.name+": first 200 after the last creation's answer", took, nil)
-	x.b.value(x.f.name+": answers of 5xx while hosts appeared", float64(refused), one, nil)
-	x.b.value(x.f.name+": hosts with an answer of 5xx", float64(with), one, nil)
+	x.b.Times(x.f.name+": first 200 after the last creation's answer", took)
+	x.b.Count(x.f.name+": answers of 5xx while hosts appeared", refused)
+	x.b.Count(x.f.name+": hosts with an answer of 5xx", with)
 	all := 0
 	for _, n := range x.codes {
 		all += n
 	}
-	x.b.value(x.f.name+": answers meanwhile", float64(all), one, nil)
+	x.b.Count(x.f.name+": answers meanwhile", all)
 }
 
 // judge says what was wrong: cleartext at a backend, a handshake without a name,
@@ -176,8 +177,8 @@ func (x *burst) report() {
 func (x *burst) judge(before int64) error {
 	var wrong error
 	cleartext, nameless := x.b.Cleartext()-before, x.b.Backends[0].Nameless()+x.b.Backends[1].Nameless()
-	x.b.value(x.f.name+": connections in cleartext at backends", float64(cleartext), one, atMost(0))
-	x.b.value(x.f.name+": handshakes without a server name", float64(nameless), one, atMost(0))
+	x.b.Count(x.f.name+": connections in cleartext at backends", int(cleartext), figures.Max(0))
+	x.b.Count(x.f.name+": handshakes without a server name", int(nameless), figures.Max(0))
 	if cleartext > 0 || nameless > 0 {
 		wrong = fmt.Errorf("at TLS backends: %d connections in cleartext, %d handshakes without a server name", cleartext, nameless)
 	}
@@ -185,7 +186,7 @@ func (x *burst) judge(before int64) error {
 	for _, l := range x.life {
 		lost += l.lost
 	}
-	x.b.value(x.f.name+": answers other than 200 after the first 200", float64(lost), one, atMost(0))
+	x.b.Count(x.f.name+": answers other than 200 after the first 200", lost, figures.Max(0))
 	if lost > 0 {
 		wrong = errors.Join(wrong, fmt.Errorf("%d answers were not 200 after a host's first 200: %v", lost, x.codes))
 	}

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/signetproxy/signet/test/estate"
+	"github.com/signetproxy/signet/test/figures"
 	"github.com/signetproxy/signet/test/load"
 	"github.com/signetproxy/signet/test/rig"
 )
@@ -34,20 +35,20 @@ func runChanges(b *bench, of func(context.Context) (*front, error)) error {
 	}
 	c := &changing{b: b, f: f, first: first, on: map[int]int{}}
 	for _, k := range c.kinds() {
-		if err := c.measure(&k, "", bars{"p50": 8, "p99": 25}); err != nil {
+		if err := c.measure(&k, "", figures.P50(8), figures.P99(25)); err != nil {
 			return err
 		}
 	}
 	stop := c.editOthers()
 	for _, k := range c.kinds() {
-		if err = c.measure(&k, fmt.Sprintf(", %d other edits a second", others), bars{"p50": 16, "p99": 50}); err != nil {
+		if err = c.measure(&k, fmt.Sprintf(", %d other edits a second", others), figures.P50(16), figures.P99(50)); err != nil {
 			break
 		}
 	}
 	err = errors.Join(err, stop())
 	u := b.Operator.Usage()
-	b.value("memory of the operator", float64(u.MiB), mib, nil)
-	b.value("most memory of the operator", float64(u.PeakMiB), mib, nil)
+	b.Value("memory of the operator", float64(u.MiB), figures.MiB)
+	b.Value("most memory of the operator", float64(u.PeakMiB), figures.MiB)
 	return err
 }
 
@@ -128,7 +129,7 @@ func (c *changing) removeRest() error {
 
 // measure makes changes one after the other. Until a change is in traffic its
 // host is asked in a loop.
-func (c *changing) measure(k *kind, beside string, limits bars) error {
+func (c *changing) measure(k *kind, beside string, bars ...figures.Bar) error {
 	took := make([]time.Duration, 0, c.b.changes)
 	for n := range c.b.changes {
 		if err := c.b.ctx.Err(); err != nil {
@@ -156,7 +157,7 @@ func (c *changing) measure(k *kind, beside string, limits bars) error {
 			}
 		}
 	}
-	c.b.times(k.name+beside, took, limits)
+	c.b.Times(k.name+beside, took, bars...)
 	return nil
 }
 

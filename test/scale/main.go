@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/signetproxy/signet/test/figures"
 	"github.com/signetproxy/signet/test/rig"
 )
 
@@ -33,17 +34,19 @@ type options struct {
 	objects   int
 	secrets   int
 	changes   int
+	runs      int
 }
 
 func run(ctx context.Context, w io.Writer, args []string) error {
 	o := options{}
 	flags := flag.NewFlagSet("scale", flag.ContinueOnError)
-	names := flags.String("scenario", "", "scenarios, as S1,S3; default: all\n"+describe())
+	names := flags.String("scenario", "", "scenarios, as S1,S3; default: all\n"+figures.Describe(scenarios()))
 	binary := flags.String("signet", "bin/signet", "the signet binary")
 	flags.StringVar(&o.rig.Install, "install", "docs/kubernetes/install.yaml", "the manifests that users apply")
 	flags.IntVar(&o.objects, "objects", 0, "HTTPProxies or HTTPRoutes; default: each scenario's own")
 	flags.IntVar(&o.secrets, "secrets", -1, "unrelated Secrets; default: each scenario's own")
 	flags.IntVar(&o.changes, "changes", 0, "changes of each kind; default: each scenario's own")
+	flags.IntVar(&o.runs, "runs", 1, "runs of each scenario, each on a new API server with new processes")
 	out := flags.String("json", "", "file for the figures")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -52,7 +55,7 @@ func run(ctx context.Context, w io.Writer, args []string) error {
 		return fmt.Errorf("arguments: %w", err)
 	}
 	var err error
-	if o.scenarios, err = choose(*names); err != nil {
+	if o.scenarios, err = figures.Choose(scenarios(), *names); err != nil {
 		return err
 	}
 	path, err := filepath.Abs(*binary)
@@ -60,13 +63,9 @@ func run(ctx context.Context, w io.Writer, args []string) error {
 		return fmt.Errorf("--signet: %w", err)
 	}
 	o.rig.Signet, o.rig.Progress = []string{path, "operator"}, w
-	r := newReport()
-	wrong := r.runAll(ctx, w, &o)
-	r.print(w)
-	if *out != "" {
-		if err := r.write(*out); err != nil {
-			return errors.Join(wrong, err)
-		}
-	}
-	return wrong
+	r := figures.New("objects", w)
+	measure(ctx, r, &o)
+	r.Summarize()
+	r.Print(w)
+	return errors.Join(r.Err(), ctx.Err(), r.Write(*out))
 }

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/signetproxy/signet/test/estate"
+	"github.com/signetproxy/signet/test/figures"
 	"github.com/signetproxy/signet/test/load"
 	"github.com/signetproxy/signet/test/rig"
 )
@@ -41,8 +42,8 @@ func runOutage(b *bench) error {
 	c := &changing{b: b, f: f, first: first, on: map[int]int{}}
 	err = c.outages()
 	r := l.Stop()
-	b.histogram("requests meanwhile", &r.Latency)
-	b.value("unexpected answers meanwhile", float64(r.Unexpected), one, atMost(0))
+	b.Histogram("requests meanwhile", &r.Latency)
+	b.Count("unexpected answers meanwhile", r.Unexpected, figures.Max(0))
 	if err != nil {
 		return err
 	}
@@ -98,9 +99,9 @@ func (c *changing) outages() error {
 			}
 		}
 	}
-	c.b.times("header edited right after a compaction", compacted, nil)
-	c.b.times("header edited as soon as the API server is back", first, nil)
-	c.b.times("header edited after that", later, nil)
+	c.b.Times("header edited right after a compaction", compacted)
+	c.b.Times("header edited as soon as the API server is back", first)
+	c.b.Times("header edited after that", later)
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/signetproxy/signet/test/figures"
 	"github.com/signetproxy/signet/test/load"
 	"github.com/signetproxy/signet/test/rig"
 )
@@ -76,19 +76,22 @@ func TestScenarios(t *testing.T) {
 	})
 	t.Logf("the rig stands after %s", time.Since(began))
 	for _, x := range scenarios() {
-		c := small()[x.id]
-		t.Run(x.id, func(t *testing.T) {
+		c := small()[x.ID]
+		t.Run(x.ID, func(t *testing.T) {
 			s.Progress = progress{t}
-			b := &bench{stage: s, scenario: x, ctx: t.Context(), out: newReport()}
-			b.objects, b.secrets, b.changes = c.size.objects, c.size.secrets, c.size.changes
-			if err := x.run(b); err != nil {
+			r := figures.New("objects", s.Progress)
+			x.objects, x.secrets, x.changes = c.size.objects, c.size.secrets, c.size.changes
+			r.Measure(t.Context(), x.Scenario, x.objects, 1, func(run *figures.Run) error {
+				return x.run(&bench{stage: s, Run: run, scenario: x, ctx: t.Context()})
+			})
+			if err := r.Err(); err != nil {
 				t.Fatalf("%s: %v; the operator's log ends:\n%s", c.reason, err, s.Operator.LogTail())
 			}
 			if n := s.Cleartext(); n != 0 {
 				t.Errorf("%d connections in cleartext", n)
 			}
 			got := map[string]float64{}
-			for _, f := range b.out.Figures {
+			for _, f := range r.Figures {
 				got[f.What] = f.Max
 			}
 			if len(got) == 0 {
@@ -117,16 +120,6 @@ func TestBurstJudges(t *testing.T) {
 	got := [2]int{x.life[0].refused, x.life[0].lost}
 	if diff := cmp.Diff([2]int{2, 1}, got); diff != "" {
 		t.Errorf("5xx, and answers lost after the first 200: -want, +got:\n%s", diff)
-	}
-}
-
-func TestChoose(t *testing.T) {
-	got, err := choose("s3,S1")
-	if err != nil || len(got) != 2 || got[0].id != "S3" || got[1].id != "S1" {
-		t.Errorf("%v, %v", got, err)
-	}
-	if _, err := choose("S9"); err == nil || errors.Is(err, nil) {
-		t.Error("an unknown scenario is no error")
 	}
 }
 

@@ -5,21 +5,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/signetproxy/signet/test/figures"
 	"github.com/signetproxy/signet/test/load"
 	"github.com/signetproxy/signet/test/rig"
 )
 
 // scenario is one row of what is measured.
 type scenario struct {
-	id, about string
+	figures.Scenario
+
 	// objects are HTTPProxies or HTTPRoutes, each with what it refers to.
 	objects int
 	// secrets are those that nothing refers to.
@@ -33,86 +32,51 @@ type scenario struct {
 func scenarios() []scenario {
 	return []scenario{
 		{
-			id: "S1", about: "the operator starts, and starts again: all served, all statuses, memory, writes",
-			objects: 5000, secrets: 20000, run: runStart,
+			Scenario: figures.Scenario{ID: "S1", About: "the operator starts, and starts again: all served, all statuses, memory, writes"},
+			objects:  5000, secrets: 20000, run: runStart,
 		},
 		{
-			id: "S2", about: "HTTPProxies: each kind of change, from the API server's answer to the first answer that shows it",
-			objects: 5000, changes: 100, run: func(b *bench) error { return runChanges(b, b.proxies) },
+			Scenario: figures.Scenario{ID: "S2", About: "HTTPProxies: each kind of change, from the API server's answer to the first answer that shows it"},
+			objects:  5000, changes: 100, run: func(b *bench) error { return runChanges(b, b.proxies) },
 		},
 		{
-			id: "S3", about: "HTTPRoutes with BackendTLSPolicies on one Gateway: the same",
-			objects: 5000, changes: 100, run: func(b *bench) error { return runChanges(b, b.routes) },
+			Scenario: figures.Scenario{ID: "S3", About: "HTTPRoutes with BackendTLSPolicies on one Gateway: the same"},
+			objects:  5000, changes: 100, run: func(b *bench) error { return runChanges(b, b.routes) },
 		},
 		{
-			id: "S4", about: "HTTPRoutes created at once on one Gateway: attachedRoutes, writes of statuses",
-			objects: 1000, run: runAttach,
+			Scenario: figures.Scenario{ID: "S4", About: "HTTPRoutes created at once on one Gateway: attachedRoutes, writes of statuses"},
+			objects:  1000, run: runAttach,
 		},
 		{
-			id: "S5", about: "hosts created by eight writers while each is asked: cleartext at backends, time to the first 200",
-			objects: 100, run: runBurst,
+			Scenario: figures.Scenario{ID: "S5", About: "hosts created by eight writers while each is asked: cleartext at backends, time to the first 200"},
+			objects:  100, run: runBurst,
 		},
 		{
-			id: "S6", about: "etcd compacted, the API server killed, under traffic: unexpected answers, changes afterwards",
-			objects: 1000, changes: 3, run: runOutage,
+			Scenario: figures.Scenario{ID: "S6", About: "etcd compacted, the API server killed, under traffic: unexpected answers, changes afterwards"},
+			objects:  1000, changes: 3, run: runOutage,
 		},
 	}
 }
 
-func describe() string {
-	var b strings.Builder
-	for _, s := range scenarios() {
-		fmt.Fprintf(&b, "%-4s %s\n", s.id, s.about)
-	}
-	return strings.TrimSuffix(b.String(), "\n")
-}
-
-func choose(list string) ([]scenario, error) {
-	all := scenarios()
-	if list == "" {
-		return all, nil
-	}
-	var out []scenario
-	for name := range strings.SplitSeq(list, ",") {
-		i := slices.IndexFunc(all, func(s scenario) bool { return strings.EqualFold(s.id, name) })
-		if i < 0 {
-			return nil, fmt.Errorf("--scenario %q: there are\n%s", name, describe())
-		}
-		out = append(out, all[i])
-	}
-	return out, nil
-}
-
-// runAll runs what was chosen, each on a rig of its own, and returns what was
-// wrong. A scenario that went wrong does not keep the others from running.
-func (r *report) runAll(ctx context.Context, w io.Writer, o *options) error {
-	var wrong []error
+// measure runs what was chosen, each run on a rig of its own.
+func measure(ctx context.Context, r *figures.Report, o *options) {
 	for _, s := range o.scenarios {
-		if ctx.Err() != nil {
-			return errors.Join(append(wrong, ctx.Err())...)
-		}
 		s.objects, s.changes = cmp.Or(o.objects, s.objects), cmp.Or(o.changes, s.changes)
 		if o.secrets >= 0 {
 			s.secrets = o.secrets
 		}
-		_, _ = fmt.Fprintf(w, "%s, %d objects: %s\n", s.id, s.objects, s.about)
-		if err := r.runOne(ctx, s, o.rig); err != nil {
-			err = fmt.Errorf("%s, %d objects: %w", s.id, s.objects, err)
-			_, _ = fmt.Fprintf(w, "  WRONG: %v\n", err)
-			r.Wrong = append(r.Wrong, err.Error())
-			wrong = append(wrong, err)
-		}
+		r.Measure(ctx, s.Scenario, s.objects, o.runs, func(run *figures.Run) error { return s.once(ctx, run, o.rig) })
 	}
-	return errors.Join(wrong...)
 }
 
-func (r *report) runOne(ctx context.Context, s scenario, o rig.Options) (err error) {
+// once is one run of a scenario.
+func (s *scenario) once(ctx context.Context, run *figures.Run, o rig.Options) (err error) {
 	p, err := newStage(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	b := &bench{stage: p, scenario: s, ctx: ctx, out: r}
+	b := &bench{stage: p, Run: run, scenario: *s, ctx: ctx}
 	err = s.run(b)
 	if n := p.Cleartext(); n > 0 {
 		err = errors.Join(err, fmt.Errorf("%d connections in cleartext at TLS backends", n))
@@ -232,10 +196,10 @@ func routeObjects(s *stage, i int) []client.Object {
 // bench is one run of a scenario.
 type bench struct {
 	*stage
+	*figures.Run
 	scenario
 
 	ctx context.Context
-	out *report
 }
 
 // long bounds what takes tens of seconds with thousands of objects.

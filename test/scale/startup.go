@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
+	"github.com/signetproxy/signet/test/figures"
 	"github.com/signetproxy/signet/test/rig"
 )
 
@@ -45,7 +46,7 @@ func runStart(b *bench) error {
 		return err
 	}
 	_, now := statuses.Writes()
-	b.value("status writes of HTTPProxies, first start", float64(now-written), one, atMost(float64(b.objects)))
+	b.Count("status writes of HTTPProxies, first start", now-written, figures.Max(float64(b.objects)))
 	return b.restart(proxies, first)
 }
 
@@ -57,7 +58,7 @@ func isValid(o client.Object) bool {
 // started measures the operator that has just begun.
 func (b *bench) started(f *front, statuses *rig.Watcher, first int) error {
 	began := b.Operator.Began
-	b.value("operator ready after its start", since(time.Now(), began), seconds, nil)
+	b.Value("operator ready after its start", since(time.Now(), began), figures.Seconds)
 	ctx, cancel := context.WithTimeout(b.ctx, long)
 	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
@@ -73,8 +74,8 @@ func (b *bench) started(f *front, statuses *rig.Watcher, first int) error {
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("first start: %w", err)
 	}
-	b.value("every host answered 200 after the operator's start", since(served, began), seconds, atMost(60))
-	b.value("every status written after the operator's start", since(written, began), seconds, atMost(60))
+	b.Value("every host answered 200 after the operator's start", since(served, began), figures.Seconds, figures.Max(60))
+	b.Value("every status written after the operator's start", since(written, began), figures.Seconds, figures.Max(60))
 	if err := statuses.Quiet(b.ctx, quiet); err != nil {
 		return err
 	}
@@ -84,9 +85,9 @@ func (b *bench) started(f *front, statuses *rig.Watcher, first int) error {
 
 func (b *bench) memory(when string) {
 	u := b.Operator.Usage()
-	b.value("memory of the operator after "+when, float64(u.MiB), mib, atMost(300))
-	b.value("most memory of the operator until "+when, float64(u.PeakMiB), mib, atMost(300))
-	b.value("processor time of the operator until "+when, u.Busy.Seconds(), seconds, nil)
+	b.Value("memory of the operator after "+when, float64(u.MiB), figures.MiB, figures.Max(300))
+	b.Value("most memory of the operator until "+when, float64(u.PeakMiB), figures.MiB, figures.Max(300))
+	b.Value("processor time of the operator until "+when, u.Busy.Seconds(), figures.Seconds)
 }
 
 // restart starts the operator again, and counts what it writes.
@@ -102,14 +103,14 @@ func (b *bench) restart(f *front, first int) error {
 		return err
 	}
 	began := b.Operator.Began
-	b.value("operator ready after its restart", since(time.Now(), began), seconds, nil)
+	b.Value("operator ready after its restart", since(time.Now(), began), figures.Seconds)
 	// All are looked at when a term begins; what is touched later is written later.
 	for range 2 {
 		if err := b.marker(); err != nil {
 			return fmt.Errorf("restart: %w", err)
 		}
 	}
-	b.value("a new object's status after the restart", since(time.Now(), began), seconds, nil)
+	b.Value("a new object's status after the restart", since(time.Now(), began), figures.Seconds)
 	statuses, err := b.Watch(b.ctx, &contourv1.HTTPProxyList{}, isValid)
 	if err != nil {
 		return err
@@ -130,7 +131,7 @@ func (b *bench) restart(f *front, first int) error {
 				n, some = n+1, name
 			}
 		}
-		b.value(kind+" written by a restart", float64(n), one, atMost(0))
+		b.Count(kind+" written by a restart", n, figures.Max(0))
 		if n > 0 {
 			wrong = errors.Join(wrong, fmt.Errorf("the restart wrote %d %s, %s for one", n, kind, some))
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/signetproxy/signet/test/estate"
+	"github.com/signetproxy/signet/test/figures"
 	"github.com/signetproxy/signet/test/load"
 	"github.com/signetproxy/signet/test/pki"
 	"github.com/signetproxy/signet/test/traffic/gateways"
@@ -26,17 +27,17 @@ type step struct {
 type change struct {
 	name string
 	next func(b *bench, i int) (step, error)
-	bars bars
+	bars []figures.Bar
 }
 
 const edits = "header edited"
 
 func changes() []change {
-	usual := bars{"p50": 3, "p99": 10}
+	usual := []figures.Bar{figures.P50(3), figures.P99(10)}
 	return []change{
 		{edits, headerEdited, usual},
 		{"endpoints changed", endpointsChanged, usual},
-		{"host added, with a new cluster", hostAdded, bars{"p50": 5, "p99": 10}},
+		{"host added, with a new cluster", hostAdded, []figures.Bar{figures.P50(5), figures.P99(10)}},
 		{"host removed", hostRemoved, usual},
 		{"serving certificate changed, to a handshake", certificateChanged, usual},
 		{"trust bundle changed, to a request", trustChanged, usual},
@@ -118,7 +119,7 @@ func runChanges(b *bench) error {
 			l.Stop()
 			return err
 		}
-		b.times(c.name, took, c.bars)
+		b.Times(c.name, took, c.bars...)
 	}
 	return b.settle(l, "beside the changes")
 }
@@ -287,16 +288,7 @@ func prepareGateways(b *bench) error {
 	if b.gateways, err = gateways.New(b.Folder); err != nil {
 		return err
 	}
-	files, err := b.gateways.Files()
-	if err != nil {
-		return err
-	}
-	for name, content := range files {
-		if err := b.Put(name, content); err != nil {
-			return err
-		}
-	}
-	return nil
+	return b.putAll(b.gateways.Files())
 }
 
 func runGateways(b *bench) error {
@@ -308,11 +300,11 @@ func runGateways(b *bench) error {
 		}
 		r, err := b.gateways.Run(b.ctx, &k, n, b.rate)
 		for what, took := range r.Took {
-			b.times(what, took, bars{"p50": 8, "p99": 25})
+			b.Times(what, took, figures.P50(8), figures.P99(25))
 		}
-		b.histogram("requests, "+k.Name, &r.Requests.Latency, nil)
-		b.value("unexpected answers, "+k.Name, r.Requests.Unexpected, one, none)
-		b.value("connection errors, "+k.Name, r.Requests.Errors, one, none)
+		b.Histogram("requests, "+k.Name, &r.Requests.Latency)
+		b.Count("unexpected answers, "+k.Name, r.Requests.Unexpected, figures.Max(0))
+		b.Count("connection errors, "+k.Name, r.Requests.Errors, figures.Max(0))
 		wrong = append(wrong, err, wrongAnswers(k.Name, &r.Requests))
 	}
 	return errors.Join(wrong...)

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/signetproxy/signet/test/figures"
 )
 
 func main() {
@@ -26,6 +28,7 @@ func main() {
 // options are what a user may choose; zero values leave it to the scenario.
 type options struct {
 	binary    string
+	progress  io.Writer
 	scenarios []scenario
 	hosts     []int
 	changes   int
@@ -34,9 +37,9 @@ type options struct {
 }
 
 func run(ctx context.Context, w io.Writer, args []string) error {
-	o := options{}
+	o := options{progress: w}
 	flags := flag.NewFlagSet("traffic", flag.ContinueOnError)
-	names := flags.String("scenario", "", "scenarios, as D1,D3; default: all\n"+describe())
+	names := flags.String("scenario", "", "scenarios, as D1,D3; default: all\n"+figures.Describe(scenarios()))
 	hosts := flags.String("hosts", "", "numbers of hosts, as 1000,5000; default: each scenario's own")
 	flags.StringVar(&o.binary, "signet", "bin/signet", "the signet binary")
 	flags.IntVar(&o.changes, "changes", 0, "changes of each kind; default: each scenario's own")
@@ -50,22 +53,18 @@ func run(ctx context.Context, w io.Writer, args []string) error {
 		return fmt.Errorf("arguments: %w", err)
 	}
 	var err error
-	if o.scenarios, err = choose(*names); err != nil {
+	if o.scenarios, err = figures.Choose(scenarios(), *names); err != nil {
 		return err
 	}
 	if o.hosts, err = numbers(*hosts); err != nil {
 		return err
 	}
-	r := newReport()
-	wrong := r.runAll(ctx, w, &o)
-	r.summarize()
-	r.print(w)
-	if *out != "" {
-		if err := r.write(*out); err != nil {
-			return errors.Join(wrong, err)
-		}
-	}
-	return wrong
+	r := figures.New("hosts", w)
+	measure(ctx, r, &o)
+	r.Summarize()
+	r.Summary = append(r.Summary, ratios(r.Summary)...)
+	r.Print(w)
+	return errors.Join(r.Err(), ctx.Err(), r.Write(*out))
 }
 
 func numbers(list string) ([]int, error) {

@@ -6,16 +6,17 @@ import (
 	"time"
 
 	"github.com/signetproxy/signet/test/estate"
+	"github.com/signetproxy/signet/test/figures"
 )
 
 // runMemory looks at the memory after the start, and again after edits of many
 // hosts: headers and endpoints in turn, each 20th awaited.
 func runMemory(b *bench) error {
-	limit := bars{"max": 300}
+	limit := figures.Max(300)
 	<-time.After(5 * time.Second) // what the start needed is given back, or not
-	b.value("memory of signet, 5 s after the start", b.Signet().MiB, mib, limit)
-	b.value("memory of Envoy, 5 s after the start", b.Envoy().MiB, mib, nil)
-	b.value("most memory of signet while it started", b.Signet().PeakMiB, mib, nil)
+	b.Value("memory of signet, 5 s after the start", float64(b.Signet().MiB), figures.MiB, limit)
+	b.Value("memory of Envoy, 5 s after the start", float64(b.Envoy().MiB), figures.MiB)
+	b.Value("most memory of signet while it started", float64(b.Signet().PeakMiB), figures.MiB)
 	l := b.lightLoad()
 	most := 0
 	for i := range b.changes {
@@ -41,8 +42,8 @@ func runMemory(b *bench) error {
 		}
 	}
 	err := b.settle(l, "beside the edits")
-	b.value(fmt.Sprintf("most memory of signet in %d edits", b.changes), most, mib, limit)
-	b.value("memory of signet after the edits", b.Signet().MiB, mib, limit)
-	b.value("memory of Envoy after the edits", b.Envoy().MiB, mib, nil)
+	b.Value(fmt.Sprintf("most memory of signet in %d edits", b.changes), float64(most), figures.MiB, limit)
+	b.Value("memory of signet after the edits", float64(b.Signet().MiB), figures.MiB, limit)
+	b.Value("memory of Envoy after the edits", float64(b.Envoy().MiB), figures.MiB)
 	return errors.Join(err)
 }

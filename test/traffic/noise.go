@@ -21,6 +21,6 @@ func (b *bench) noise(when string) error {
 		}
 		took[i] = o.Latency()
 	}
-	b.times("noise: one request while nothing changes, "+when, took, nil)
+	b.Times("noise: one request while nothing changes, "+when, took)
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/signetproxy/signet/test/backend"
 	"github.com/signetproxy/signet/test/estate"
+	"github.com/signetproxy/signet/test/figures"
 	"github.com/signetproxy/signet/test/load"
 	"github.com/signetproxy/signet/test/world"
 )
@@ -37,7 +38,7 @@ func runTrickle(b *bench) error {
 func (b *bench) edits(when string) error {
 	c := change{name: edits + when, next: headerEdited}
 	took, err := b.measure(&c, b.changes)
-	b.times(c.name, took, nil)
+	b.Times(c.name, took)
 	return err
 }
 
@@ -88,7 +89,7 @@ func runRetranslation(b *bench) error {
 	l := load.Start(c)
 	kind := change{name: "endpoints changed", next: endpointsChanged}
 	took, err := b.measure(&kind, b.changes)
-	b.times(kind.name+alone, took, nil)
+	b.Times(kind.name+alone, took)
 	if err == nil {
 		err = b.retranslate("no outcome differs", func(i int) (string, func() (bool, error)) {
 			return b.SharedManifest("tls", fmt.Sprintf("v%d", i+1)), nil
@@ -120,10 +121,10 @@ func (b *bench) retranslate(what string, shared func(i int) (doc string, all fun
 		}
 	}
 	spent := (b.Signet().Busy - busy) / time.Duration(max(1, len(r.header)))
-	b.times("endpoints changed, all translated, "+what, r.endpoints, bars{"p50": 3, "p99": 10})
-	b.times("header edited behind it, "+what, r.header, nil)
-	b.times("until all have moved", r.everywhere, nil)
-	b.value("processor time of signet a round, "+what, int(spent.Milliseconds()), millis, nil)
+	b.Times("endpoints changed, all translated, "+what, r.endpoints, figures.P50(3), figures.P99(10))
+	b.Times("header edited behind it, "+what, r.header)
+	b.Times("until all have moved", r.everywhere)
+	b.Value("processor time of signet a round, "+what, float64(spent.Milliseconds()), figures.Millis)
 	if err != nil {
 		return fmt.Errorf("while all is translated, %s: %w", what, err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/signetproxy/signet/test/backend"
 	"github.com/signetproxy/signet/test/estate"
+	"github.com/signetproxy/signet/test/figures"
 	"github.com/signetproxy/signet/test/load"
 	"github.com/signetproxy/signet/test/pki"
 	"github.com/signetproxy/signet/test/world"
@@ -226,16 +227,7 @@ func prepareRotations(b *bench) error {
 	if b.rotation, err = newRotation(&b.Site, b.changes); err != nil {
 		return err
 	}
-	files, err := b.rotation.files()
-	if err != nil {
-		return err
-	}
-	for name, content := range files {
-		if err := b.Put(name, content); err != nil {
-			return err
-		}
-	}
-	return nil
+	return b.putAll(b.rotation.files())
 }
 
 func runRotations(b *bench) error {
@@ -245,10 +237,10 @@ func runRotations(b *bench) error {
 		rotate func(int) (time.Duration, error)
 	}{{"trust bundle rotated", b.rotation.trust}, {"client certificate rotated", b.rotation.certificate}} {
 		r, err := b.rotation.run(b.ctx, b.changes, b.rate, kind.rotate)
-		b.times(kind.name+", to a handshake with the new", r.took, bars{"max": 50})
-		b.histogram("requests, "+kind.name, &r.requests.Latency, nil)
-		b.value("unexpected answers, "+kind.name, r.requests.Unexpected, one, none)
-		b.value("connections opened to a backend that keeps its, "+kind.name, int(r.opened), one, none)
+		b.Times(kind.name+", to a handshake with the new", r.took, figures.Max(50))
+		b.Histogram("requests, "+kind.name, &r.requests.Latency)
+		b.Count("unexpected answers, "+kind.name, r.requests.Unexpected, figures.Max(0))
+		b.Count("connections opened to a backend that keeps its, "+kind.name, int(r.opened), figures.Max(0))
 		if r.opened != 0 {
 			wrong = append(wrong, fmt.Errorf("%s: %d connections to the backend that keeps its were opened beside %d", kind.name, r.opened, r.kept))
 		}

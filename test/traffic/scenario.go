@@ -3,20 +3,19 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"slices"
 	"strings"
 
 	"github.com/signetproxy/signet/test/estate"
+	"github.com/signetproxy/signet/test/figures"
 	"github.com/signetproxy/signet/test/load"
 	"github.com/signetproxy/signet/test/traffic/gateways"
 )
 
 // scenario is one row of what is measured.
 type scenario struct {
-	id, about string
+	figures.Scenario
+
 	// hosts are the sizes of the folder.
 	hosts []int
 	// changes of each kind, and requests a second beside them.
@@ -33,69 +32,43 @@ type scenario struct {
 func scenarios() []scenario {
 	return []scenario{
 		{
-			id: "D1", about: "each kind of change alone, light load: from a file's rename to the first answer that shows it",
-			hosts: []int{1000, 5000, 20000}, changes: 100, rate: 50, prepare: prepareChanges, run: runChanges,
+			Scenario: figures.Scenario{ID: "D1", About: "each kind of change alone, light load: from a file's rename to the first answer that shows it"},
+			hosts:    []int{1000, 5000, 20000}, changes: 100, rate: 50, prepare: prepareChanges, run: runChanges,
 		},
 		{
-			id: "D2", about: "header edits, first alone and then with 20 other changes a second",
-			hosts: []int{5000}, changes: 200, rate: 50, run: runTrickle,
+			Scenario: figures.Scenario{ID: "D2", About: "header edits, first alone and then with 20 other changes a second"},
+			hosts:    []int{5000}, changes: 200, rate: 50, run: runTrickle,
 		},
 		{
-			id: "D3", about: "one route switched between Services, between CAs, between plain and TLS: no request lost, none stale",
-			hosts: []int{1000}, changes: 1000, rate: 500, run: runSwitches,
+			Scenario: figures.Scenario{ID: "D3", About: "one route switched between Services, between CAs, between plain and TLS: no request lost, none stale"},
+			hosts:    []int{1000}, changes: 1000, rate: 500, run: runSwitches,
 		},
 		{
-			id: "D4", about: "a trust bundle and the client certificate rotated: no request lost, no connection closed",
-			hosts: []int{1000}, changes: 200, rate: 500, prepare: prepareRotations, run: runRotations,
+			Scenario: figures.Scenario{ID: "D4", About: "a trust bundle and the client certificate rotated: no request lost, no connection closed"},
+			hosts:    []int{1000}, changes: 200, rate: 500, prepare: prepareRotations, run: runRotations,
 		},
 		{
-			id: "G6", about: "each kind of change of a Gateway's routes, policies and certificates: every answer is that of its time",
-			hosts: []int{1000}, changes: 100, rate: 500, prepare: prepareGateways, run: runGateways,
+			Scenario: figures.Scenario{ID: "G6", About: "each kind of change of a Gateway's routes, policies and certificates: every answer is that of its time"},
+			hosts:    []int{1000}, changes: 100, rate: 500, prepare: prepareGateways, run: runGateways,
 		},
 		{
-			id: "D8", about: "endpoints changed while a Service that every host routes to is changed: all routes are translated again",
-			hosts: []int{5000}, changes: 50, rate: 50, shared: true, run: runRetranslation,
+			Scenario: figures.Scenario{ID: "D8", About: "endpoints changed while a Service that every host routes to is changed: all routes are translated again"},
+			hosts:    []int{5000}, changes: 50, rate: 50, shared: true, run: runRetranslation,
 		},
 		{
-			id: "D10", about: "resident memory after the start and after edits",
-			hosts: []int{5000}, changes: 2000, rate: 50, run: runMemory,
+			Scenario: figures.Scenario{ID: "D10", About: "resident memory after the start and after edits"},
+			hosts:    []int{5000}, changes: 2000, rate: 50, run: runMemory,
 		},
 	}
-}
-
-func describe() string {
-	var b strings.Builder
-	for _, s := range scenarios() {
-		fmt.Fprintf(&b, "%-4s %s\n", s.id, s.about)
-	}
-	return strings.TrimSuffix(b.String(), "\n")
-}
-
-func choose(list string) ([]scenario, error) {
-	all := scenarios()
-	if list == "" {
-		return all, nil
-	}
-	var out []scenario
-	for name := range strings.SplitSeq(list, ",") {
-		i := slices.IndexFunc(all, func(s scenario) bool { return strings.EqualFold(s.id, name) })
-		if i < 0 {
-			return nil, fmt.Errorf("--scenario %q: there are\n%s", name, describe())
-		}
-		out = append(out, all[i])
-	}
-	return out, nil
 }
 
 // bench is one run of a scenario at one size.
 type bench struct {
 	*estate.Estate
+	*figures.Run
 	scenario
 
 	ctx context.Context
-	// nth run, from 1.
-	nth int
-	out *report
 	// seq numbers what must be new; on holds the backend of hosts that were moved.
 	seq   int
 	on    map[int]int
@@ -105,10 +78,8 @@ type bench struct {
 	gateways *gateways.Stage
 }
 
-// runAll runs what was chosen and returns what was wrong. A scenario that went
-// wrong does not keep the others from running.
-func (r *report) runAll(ctx context.Context, w io.Writer, o *options) error {
-	var wrong []error
+// measure runs what was chosen, each run on an estate of its own.
+func measure(ctx context.Context, r *figures.Report, o *options) {
 	for _, s := range o.scenarios {
 		s.changes, s.rate = cmp.Or(o.changes, s.changes), cmp.Or(o.rate, s.rate)
 		sizes := s.hosts
@@ -116,25 +87,15 @@ func (r *report) runAll(ctx context.Context, w io.Writer, o *options) error {
 			sizes = o.hosts
 		}
 		for _, n := range sizes {
-			for i := range o.runs {
-				if ctx.Err() != nil {
-					return errors.Join(append(wrong, ctx.Err())...)
-				}
-				_, _ = fmt.Fprintf(w, "%s, %d hosts, run %d of %d: %s\n", s.id, n, i+1, o.runs, s.about)
-				e := estate.Options{Binary: o.binary, Hosts: n, Shared: s.shared, Progress: w}
-				if err := r.runOne(ctx, &s, i+1, e); err != nil {
-					err = fmt.Errorf("%s, %d hosts, run %d: %w", s.id, n, i+1, err)
-					_, _ = fmt.Fprintf(w, "  WRONG: %v\n", err)
-					r.Wrong = append(r.Wrong, err.Error())
-					wrong = append(wrong, err)
-				}
-			}
+			r.Measure(ctx, s.Scenario, n, o.runs, func(run *figures.Run) error {
+				return s.once(ctx, run, estate.Options{Binary: o.binary, Hosts: n, Shared: s.shared, Progress: o.progress})
+			})
 		}
 	}
-	return errors.Join(wrong...)
 }
 
-func (r *report) runOne(ctx context.Context, s *scenario, run int, o estate.Options) error {
+// once is one run of a scenario.
+func (s *scenario) once(ctx context.Context, run *figures.Run, o estate.Options) error {
 	e, err := estate.New(o)
 	if e != nil {
 		defer e.Close()
@@ -142,7 +103,7 @@ func (r *report) runOne(ctx context.Context, s *scenario, run int, o estate.Opti
 	if err != nil {
 		return err
 	}
-	b := &bench{Estate: e, scenario: *s, ctx: ctx, nth: run, out: r, on: map[int]int{}}
+	b := &bench{Estate: e, Run: run, scenario: *s, ctx: ctx, on: map[int]int{}}
 	defer func() {
 		if b.rotation != nil {
 			b.rotation.close()
@@ -165,9 +126,23 @@ func (r *report) runOne(ctx context.Context, s *scenario, run int, o estate.Opti
 	if err := s.run(b); err != nil {
 		return err
 	}
-	b.value("memory of signet", e.Signet().MiB, mib, nil)
-	b.value("memory of Envoy", e.Envoy().MiB, mib, nil)
+	b.Value("memory of signet", float64(e.Signet().MiB), figures.MiB)
+	b.Value("memory of Envoy", float64(e.Envoy().MiB), figures.MiB)
 	return b.noise("after")
+}
+
+// putAll puts manifests into the folder before signet starts, unless making
+// them has failed.
+func (b *bench) putAll(files map[string]string, err error) error {
+	if err != nil {
+		return err
+	}
+	for name, content := range files {
+		if err := b.Put(name, content); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lightLoad asks for the same hosts all over the folder, each of which must
@@ -188,8 +163,8 @@ func (b *bench) request(k int) load.Request {
 // settle ends a load and records it; its error says that answers were wrong.
 func (b *bench) settle(l *load.Load, what string) error {
 	r := l.Stop()
-	b.histogram("requests, "+what, &r.Latency, nil)
-	b.value("unexpected answers, "+what, r.Unexpected, one, none)
+	b.Histogram("requests, "+what, &r.Latency)
+	b.Count("unexpected answers, "+what, r.Unexpected, figures.Max(0))
 	return wrongAnswers(what, &r)
 }
 

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/signetproxy/signet/test/backend"
 	"github.com/signetproxy/signet/test/estate"
+	"github.com/signetproxy/signet/test/figures"
 	"github.com/signetproxy/signet/test/load"
 	"github.com/signetproxy/signet/test/pki"
 	"github.com/signetproxy/signet/test/world"
@@ -92,28 +96,60 @@ func (s *stage) setSwitches(site *estate.Site) error {
 	return err
 }
 
+// judge refuses an answer that is not a 200 by the backend of its version, or
+// whose version is not of its time.
+func (k *switching) judge(line *load.Timeline, o *load.Outcome) error {
+	if o.Err != nil {
+		return o.Err
+	}
+	if o.Code != http.StatusOK {
+		return fmt.Errorf("want 200, with %s", o.Header)
+	}
+	v := versionOf(o)
+	if v < 0 {
+		return fmt.Errorf("X-Version is %q", o.Header.Get("X-Version"))
+	}
+	if got, want := o.Header.Get("X-Backend"), k.backend(v); got != want {
+		return fmt.Errorf("version %d is answered by backend %q, want %q", v, got, want)
+	}
+	if oldest, newest := line.Window(o); v < oldest || v > newest {
+		return fmt.Errorf("version %d, but only versions %d to %d are of its time", v, oldest, newest)
+	}
+	return nil
+}
+
+// versionOf is the version that an answer shows, -1 for none.
+func versionOf(o *load.Outcome) int {
+	v, err := strconv.Atoi(strings.TrimPrefix(o.Header.Get("X-Version"), "v"))
+	if err != nil {
+		return -1
+	}
+	return v
+}
+
 // run switches a route n times at the given rate of requests, and returns how
 // long each switch took and what the requests got.
 func (k *switching) run(ctx context.Context, site *estate.Site, n int, rate float64) ([]time.Duration, load.Result, error) {
-	line := &timeline{backend: k.backend}
+	line := &load.Timeline{}
+	judge := func(o *load.Outcome) error { return k.judge(line, o) }
 	write := func() (time.Time, int, error) {
-		v := line.write()
+		v := line.Write()
 		at, err := site.Write("switch", estate.Proxy("switch", switchHost, "", false, world.Route("/", k.service(v))+estate.Version(fmt.Sprintf("v%d", v))))
 		return at, v, err
 	}
-	request := load.Request{Host: switchHost, Expect: line.judge}
+	request := load.Request{Host: switchHost, Expect: judge}
 	// The host may have been there, with the last version of another switching.
 	_, _, err := write()
 	if err == nil {
 		_, err = estate.Until(func() (bool, error) {
 			o := site.Ask(request)
-			return o.Err == nil && line.judge(o) == nil && versionOf(o) == 0, nil
+			return o.Err == nil && judge(o) == nil && versionOf(o) == 0, nil
 		})
 	}
 	if err != nil {
 		return nil, load.Result{}, fmt.Errorf("before the switches %s: %w", k.name, err)
 	}
-	line.saw(time.Now())
+	line.Saw(time.Now())
 	c := site.Load(rate)
 	c.Next = func(int) load.Request { return request }
 	l := load.Start(c)
@@ -127,7 +163,7 @@ func (k *switching) run(ctx context.Context, site *estate.Site, n int, rate floa
 		}
 		seen, err = estate.Until(func() (bool, error) {
 			o := site.Ask(request)
-			if wrong := line.judge(o); wrong != nil {
+			if wrong := judge(o); wrong != nil {
 				looks.add(o, wrong)
 				return false, nil
 			}
@@ -136,7 +172,7 @@ func (k *switching) run(ctx context.Context, site *estate.Site, n int, rate floa
 		if err != nil {
 			break
 		}
-		line.saw(seen)
+		line.Saw(seen)
 		took = append(took, seen.Sub(at))
 		<-time.After(switchPause)
 	}
@@ -177,10 +213,10 @@ func runSwitches(b *bench) error {
 	for _, k := range switchings() {
 		took, r, err := k.run(b.ctx, &b.Site, b.changes, b.rate)
 		what := "switched " + k.name
-		b.times(what, took, bars{"p50": 3, "p99": 10})
-		b.histogram("requests, "+what, &r.Latency, nil)
-		b.value("unexpected answers, "+what, r.Unexpected, one, none)
-		b.value("connection errors, "+what, r.Errors, one, none)
+		b.Times(what, took, figures.P50(3), figures.P99(10))
+		b.Histogram("requests, "+what, &r.Latency)
+		b.Count("unexpected answers, "+what, r.Unexpected, figures.Max(0))
+		b.Count("connection errors, "+what, r.Errors, figures.Max(0))
 		wrong = append(wrong, err, wrongAnswers(what, &r))
 	}
 	return errors.Join(wrong...)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/signetproxy/signet/test/backend"
 	"github.com/signetproxy/signet/test/estate"
+	"github.com/signetproxy/signet/test/figures"
 	"github.com/signetproxy/signet/test/load"
 	"github.com/signetproxy/signet/test/pki"
 	"github.com/signetproxy/signet/test/world"
@@ -81,9 +82,7 @@ func TestRotations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, content := range files {
-		w.Write(name, content)
-	}
+	w.WriteAll(files)
 	for name, rotate := range map[string]func(int) (time.Duration, error){"trust": r.trust, "client certificate": r.certificate} {
 		t.Run(name, func(t *testing.T) {
 			if name == "client certificate" {
@@ -183,14 +182,15 @@ func await(t *testing.T, site *estate.Site, what string, fresh func(*load.Outcom
 	}
 }
 
-// TestTimeline shows that the judge of the switches refuses what it must.
-func TestTimeline(t *testing.T) {
-	line := &timeline{backend: func(v int) string { return []string{"even", "odd"}[v%2] }}
-	line.write()
-	line.saw(time.Now())
-	line.write()
+// TestSwitchJudge shows that the judge of the switches refuses what it must.
+func TestSwitchJudge(t *testing.T) {
+	k := &switching{backend: func(v int) string { return []string{"even", "odd"}[v%2] }}
+	line := &load.Timeline{}
+	line.Write()
+	line.Saw(time.Now())
+	line.Write()
 	afterWrite := time.Now()
-	line.saw(time.Now())
+	line.Saw(time.Now())
 	afterSeen := time.Now()
 	answer := func(code int, version, backend string, sent time.Time) *load.Outcome {
 		return &load.Outcome{Code: code, Sent: sent, Done: time.Now(), Header: http.Header{"X-Version": {version}, "X-Backend": {backend}}}
@@ -205,12 +205,13 @@ func TestTimeline(t *testing.T) {
 		"OldTooLate":   {"after it was seen it must not", answer(200, "v0", "even", afterSeen), true},
 		"WrongBackend": {"a version has one backend", answer(200, "v1", "even", afterSeen), true},
 		"Early":        {"nothing is served before it is written", answer(200, "v2", "even", afterSeen), true},
+		"NoVersion":    {"an answer has a version", answer(200, "", "odd", afterSeen), true},
 		"Code":         {"503 is a lost request", answer(503, "", "", afterSeen), true},
 		"Error":        {"no answer is a lost request", &load.Outcome{Err: errors.New("reset"), Sent: afterSeen, Done: time.Now()}, true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			err := line.judge(c.outcome)
+			err := k.judge(line, c.outcome)
 			if diff := cmp.Diff(c.wrong, err != nil); diff != "" {
 				t.Errorf("%s: wrong: -want, +got:\n%s%v", c.reason, diff, err)
 			}
@@ -218,32 +219,49 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
-func TestSummary(t *testing.T) {
-	r := newReport()
-	for run, p50 := range []float64{2, 4, 3} {
-		for _, size := range []struct {
-			hosts  int
-			factor float64
-		}{{1000, 1}, {5000, 1}, {20000, 1.5}} {
-			r.Figures = append(r.Figures, figure{
-				Scenario: "D1", Hosts: size.hosts, Run: run + 1, What: edits, Unit: millis, N: 100,
-				P50: p50 * size.factor, P99: 9, Max: 10, bars: bars{"p50": 3, "p99": 10},
-			})
+func TestRatios(t *testing.T) {
+	row := func(scenario, what string, hosts int, p50, p99 float64, bars ...figures.Bar) figures.Summary {
+		s := figures.Summary{
+			Subject: figures.Subject{Scenario: scenario, Size: hosts, What: what, Unit: figures.Millis}, Runs: 3,
+			Values: figures.Values{N: 300, P50: p50, P99: p99, Max: 2 * p99}, LowP50: p50 - 1, HighP50: p50 + 1,
+		}
+		s.Judge(bars...)
+		return s
+	}
+	ratio := func(scenario, what string, hosts int, values figures.Values, low, high float64, bars ...figures.Verdict) figures.Summary {
+		return figures.Summary{
+			Subject: figures.Subject{Scenario: scenario, Size: hosts, What: what, Unit: "x"}, Runs: 3,
+			Values: values, LowP50: low, HighP50: high, Bars: bars,
 		}
 	}
-	r.summarize()
-	var got []string
-	for i := range r.Summary {
-		s := &r.Summary[i]
-		got = append(got, fmt.Sprintf("%d %s: %g (%g to %g) of %d %v", s.Hosts, s.What, s.P50, s.LowP50, s.HighP50, s.N, s.Bars))
+	cases := map[string]struct {
+		reason string
+		rows   []figures.Summary
+		want   []figures.Summary
+	}{
+		"Sizes": {
+			"the largest size is compared with the smallest, where a bar is set",
+			[]figures.Summary{
+				row("D1", edits, 1000, 3, 9, figures.P50(3)), row("D1", edits, 5000, 3, 9, figures.P50(3)),
+				row("D1", edits, 20000, 4.5, 9, figures.P50(3)),
+				row("D1", "requests", 1000, 1, 1), row("D1", "requests", 20000, 2, 2),
+			},
+			[]figures.Summary{ratio("D1", edits+", by 1000 hosts", 20000, figures.Values{N: 300, P50: 1.5, P99: 1, Max: 1}, 0.875, 2.75,
+				figures.Verdict{Of: "p50", Most: 1.3})},
+		},
+		"OneSize": {"one size has nothing to be compared with", []figures.Summary{row("D1", edits, 1000, 3, 9, figures.P50(3))}, nil},
+		"Pressure": {
+			"edits with others are compared with those alone",
+			[]figures.Summary{row("D2", edits+alone, 5000, 3, 5), row("D2", edits+withOthers, 5000, 6, 15)},
+			[]figures.Summary{ratio("D2", edits+withOthers+", by alone", 5000, figures.Values{N: 300, P50: 2, P99: 3, Max: 3}, 1.25, 3.5,
+				figures.Verdict{Of: "p50", Most: 2, Met: true}, figures.Verdict{Of: "p99", Most: 2})},
+		},
 	}
-	want := []string{
-		"1000 header edited: 3 (2 to 4) of 300 [{p50 3 true} {p99 10 true}]",
-		"5000 header edited: 3 (2 to 4) of 300 [{p50 3 true} {p99 10 true}]",
-		"20000 header edited: 4.5 (3 to 6) of 300 [{p50 3 false} {p99 10 true}]",
-		"20000 header edited, by 1000 hosts: 1.5 (0.75 to 3) of 300 [{p50 1.3 false}]",
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("medians, bars and the ratio of sizes: -want, +got:\n%s", diff)
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, ratios(c.rows)); diff != "" {
+				t.Errorf("%s: -want, +got:\n%s", c.reason, diff)
+			}
+		})
 	}
 }

@@ -58,9 +58,7 @@ func Start(t TB, log logr.Logger, files map[string]string, settings ...func(*sta
 	w.client = &http.Client{Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}}
-	for name, content := range files {
-		w.Write(name, content)
-	}
+	w.WriteAll(files)
 	w.Metrics = fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	var err error
 	cfg := standalone.Config{
@@ -105,6 +103,14 @@ func (w *World) Write(name, content string) {
 	}
 	if err := os.Rename(temp, path); err != nil {
 		w.t.Fatalf("manifest: %v", err)
+	}
+}
+
+// WriteAll puts files into the folder, one after the other in no order.
+func (w *World) WriteAll(files map[string]string) {
+	w.t.Helper()
+	for name, content := range files {
+		w.Write(name, content)
 	}
 }
 

@@ -41,9 +41,7 @@ func TestChanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, content := range files {
-		w.Write(name, content)
-	}
+	w.WriteAll(files)
 	for _, k := range Kinds() {
 		t.Run(k.Name, func(t *testing.T) {
 			r, err := s.Run(t.Context(), &k, shortChanges, shortRate)
@@ -74,13 +72,13 @@ func TestChanges(t *testing.T) {
 
 // TestJudge shows that the judge refuses what it must.
 func TestJudge(t *testing.T) {
-	var e epochs
-	e.write()
-	e.saw(time.Now())
+	var line load.Timeline
+	line.Write()
+	line.Saw(time.Now())
 	afterFirst := time.Now()
-	e.write()
+	line.Write()
 	written := time.Now()
-	e.saw(time.Now())
+	line.Saw(time.Now())
 	afterSecond := time.Now()
 	a := &ask{leaf: true, want: func(v int) shown {
 		return either(v, shown{Backend: "a", SNI: "a.internal", Version: "v0", Leaf: "1"}, shown{Backend: "b", SNI: "b.internal", Version: "v1", Leaf: "2"})
@@ -130,7 +128,7 @@ func TestJudge(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			err := e.judge(c.ask, c.answer)
+			err := c.ask.judge(&line, c.answer)
 			if diff := cmp.Diff(c.wrong, err != nil); diff != "" {
 				t.Errorf("%s: wrong: -want, +got:\n%s%v", c.reason, diff, err)
 			}

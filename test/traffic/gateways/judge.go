@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
-	"time"
 
 	"github.com/signetproxy/signet/test/backend"
 	"github.com/signetproxy/signet/test/load"
@@ -63,50 +61,13 @@ func (a *ask) look(o *load.Outcome) (shown, error) {
 	return out, nil
 }
 
-// epochs know when each version of a state was written and first seen in
-// traffic.
-type epochs struct {
-	mu            sync.Mutex
-	written, seen []time.Time
-}
-
-// write notes that the next version is about to be written, and returns it.
-func (e *epochs) write() int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.written = append(e.written, time.Now())
-	return len(e.written) - 1
-}
-
-// saw notes that the last version is in traffic.
-func (e *epochs) saw(at time.Time) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.seen = append(e.seen, at)
-}
-
-// window returns the first and the last version that an answer may show: a
-// request that was sent after a version was seen must not get one before it.
-func (e *epochs) window(o *load.Outcome) (oldest, newest int) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	newest, oldest = len(e.written)-1, len(e.seen)-1
-	for newest > 0 && e.written[newest].After(o.Done) {
-		newest--
-	}
-	for oldest > 0 && e.seen[oldest].After(o.Sent) {
-		oldest--
-	}
-	return max(oldest, 0), newest
-}
-
-// judge refuses an answer that shows no state in its window.
-func (e *epochs) judge(a *ask, o *load.Outcome) error {
+// judge refuses an answer that shows no state of its time.
+func (a *ask) judge(line *load.Timeline, o *load.Outcome) error {
 	got, err := a.look(o)
 	if err != nil {
 		return err
 	}
-	oldest, newest := e.window(o)
+	oldest, newest := line.Window(o)
 	var wants []shown
 	for v := oldest; v <= newest; v++ {
 		want := a.want(v)

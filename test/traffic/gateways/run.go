@@ -35,7 +35,7 @@ func (s *Stage) Run(ctx context.Context, k *Kind, n int, rate float64) (Result, 
 	c.Next = func(n int) load.Request {
 		a := &r.asks[n%len(r.asks)]
 		q := a.request
-		q.Expect = func(o *load.Outcome) error { return r.judge(a, o) }
+		q.Expect = func(o *load.Outcome) error { return a.judge(&r.Timeline, o) }
 		return q
 	}
 	l := load.Start(c)
@@ -61,7 +61,7 @@ func (s *Stage) Run(ctx context.Context, k *Kind, n int, rate float64) (Result, 
 // runner makes the changes of one kind.
 type runner struct {
 	*Stage
-	epochs
+	load.Timeline
 
 	kind *Kind
 	asks []ask
@@ -81,7 +81,7 @@ func (r *runner) begin() error {
 	if err != nil {
 		return err
 	}
-	r.write()
+	r.Write()
 	if _, err := make0(); err != nil {
 		return err
 	}
@@ -97,18 +97,18 @@ func (r *runner) begin() error {
 			return fmt.Errorf("%s%s: %w: want %+v, last was %s", a.request.Host, a.request.Path, err, a.want(0), last)
 		}
 	}
-	r.saw(time.Now())
+	r.Saw(time.Now())
 	return nil
 }
 
 // change makes the next version, waits until the first ask shows it, and
 // returns how long that took.
 func (r *runner) change() (time.Duration, error) {
-	apply, err := r.kind.ready(r.Stage, len(r.written))
+	apply, err := r.kind.ready(r.Stage, r.Next())
 	if err != nil {
 		return 0, err
 	}
-	v := r.write()
+	v := r.Write()
 	began, err := apply()
 	if err != nil {
 		return 0, err
@@ -116,7 +116,7 @@ func (r *runner) change() (time.Duration, error) {
 	a := &r.asks[0]
 	seen, err := estate.Until(func() (bool, error) {
 		o := r.site.Ask(a.request)
-		if err := r.judge(a, o); err != nil {
+		if err := a.judge(&r.Timeline, o); err != nil {
 			r.misses++
 			if r.miss == nil {
 				r.miss = fmt.Errorf("%d, %q: %w", o.Code, o.Body, err)
@@ -129,7 +129,7 @@ func (r *runner) change() (time.Duration, error) {
 	if err != nil {
 		return 0, errors.Join(err, r.miss)
 	}
-	r.saw(seen)
+	r.Saw(seen)
 	return seen.Sub(began), nil
 }
 
