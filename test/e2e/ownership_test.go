@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -119,6 +120,14 @@ var _ = Describe("the objects of a fleet", Ordered, ContinueOnFailure, func() {
 var _ = Describe("the CRD of EnvoyFleet", Ordered, Serial, func() {
 	It("can be deleted and made again, without harm to anything else", func(ctx context.Context) {
 		shopServes(ctx)
+		By("waiting until the garbage collector knows the kind, which it looks for every 30 s")
+		apply(ctx, "{apiVersion: operator.signetproxy.io/v1alpha1, kind: EnvoyFleet, metadata: {name: canary, namespace: "+shop+"}, spec: {}}")
+		account := client.ObjectKey{Namespace: shop, Name: "canary-envoy"}
+		Eventually(func() error { return c.Get(ctx, account, &corev1.ServiceAccount{}) }).Should(Succeed())
+		kubectl(ctx, "delete", "envoyfleet", "canary", "--namespace="+shop)
+		Eventually(func() bool {
+			return apierrors.IsNotFound(c.Get(ctx, account, &corev1.ServiceAccount{}))
+		}, "2m").Should(BeTrue())
 		before := kubectl(ctx, "get", "httpproxies", "--all-namespaces", "--output=name")
 		Expect(kubectl(ctx, "delete", "crd", "envoyfleets.operator.signetproxy.io", "--timeout=1m")).To(ContainSubstring("deleted"))
 		Expect(kubectl(ctx, "get", "httpproxies", "--all-namespaces", "--output=name")).To(Equal(before))
