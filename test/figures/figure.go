@@ -85,7 +85,7 @@ func (r *Run) Histogram(what string, h *load.Histogram, bars ...Bar) {
 }
 
 func (r *Run) add(what, unit string, v Values, bars []Bar) {
-	f := Figure{Subject: Subject{Scenario: r.id, Size: r.size, What: what, Unit: unit}, Run: r.nth, Values: v, bars: bars}
+	f := Figure{Scenario: r.id, Size: r.size, What: what, Unit: unit, Run: r.nth, Values: v, bars: bars}
 	r.report.Figures = append(r.report.Figures, f)
 	r.report.say("  %s", f.String())
 }

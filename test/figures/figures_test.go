@@ -58,34 +58,34 @@ func TestSummary(t *testing.T) {
 		"OneRun": {
 			"percentiles are values that were measured, whatever order they came in",
 			[]func(*Run){steps(100)},
-			[]Summary{{Subject: times, Runs: 1, Values: Values{N: 100, P50: 51, P99: 99, Max: 100}, LowP50: 51, HighP50: 51}},
+			[]Summary{{Subject: times, Runs: 1, N: 100, P50: 51, P99: 99, Max: 100, LowP50: 51, HighP50: 51}},
 		},
 		"OddRuns": {
 			"medians of p50 and p99, the largest max, the spread of p50",
 			[]func(*Run){steps(200), steps(40), steps(100)},
-			[]Summary{{Subject: times, Runs: 3, Values: Values{N: 340, P50: 51, P99: 99, Max: 200}, LowP50: 21, HighP50: 101}},
+			[]Summary{{Subject: times, Runs: 3, N: 340, P50: 51, P99: 99, Max: 200, LowP50: 21, HighP50: 101}},
 		},
 		"EvenRuns": {
 			"of two runs the worse one counts",
 			[]func(*Run){steps(100), steps(40)},
-			[]Summary{{Subject: times, Runs: 2, Values: Values{N: 140, P50: 51, P99: 99, Max: 100}, LowP50: 21, HighP50: 51}},
+			[]Summary{{Subject: times, Runs: 2, N: 140, P50: 51, P99: 99, Max: 100, LowP50: 21, HighP50: 51}},
 		},
 		"SingleValues": {
 			"a single value counts by its largest, and shows its spread",
 			[]func(*Run){value(70), value(90), value(80)},
-			[]Summary{{Subject: memory, Runs: 3, Values: Values{N: 3, P50: 80, P99: 80, Max: 90}, LowP50: 70, HighP50: 90}},
+			[]Summary{{Subject: memory, Runs: 3, N: 3, P50: 80, P99: 80, Max: 90, LowP50: 70, HighP50: 90}},
 		},
 		"Count": {
 			"a count has no unit",
 			[]func(*Run){func(r *Run) { r.Count(what, 2) }},
-			[]Summary{{Subject: Subject{Scenario: "D1", Size: size, What: what}, Runs: 1, Values: Values{1, 2, 2, 2}, LowP50: 2, HighP50: 2}},
+			[]Summary{{Scenario: "D1", Size: size, What: what, Runs: 1, N: 1, P50: 2, P99: 2, Max: 2, LowP50: 2, HighP50: 2}},
 		},
 		"NoTimes": {"what was never measured has no figure", []func(*Run){steps(0)}, []Summary{}},
 		"Bars": {
 			"a bar is met by its very value, and judged over all runs",
 			[]func(*Run){steps(200, P50(51), P99(98), Max(200)), steps(40, P50(51), P99(98), Max(200)), steps(100, P50(51), P99(98), Max(200))},
 			[]Summary{{
-				Subject: times, Runs: 3, Values: Values{N: 340, P50: 51, P99: 99, Max: 200}, LowP50: 21, HighP50: 101,
+				Subject: times, Runs: 3, N: 340, P50: 51, P99: 99, Max: 200, LowP50: 21, HighP50: 101,
 				Bars: []Verdict{{"p50", 51, true}, {"p99", 98, false}, {"max", 200, true}},
 			}},
 		},
@@ -93,7 +93,7 @@ func TestSummary(t *testing.T) {
 			"one run that is above a bar of the largest value misses it",
 			[]func(*Run){value(0, Max(0)), value(1, Max(0)), value(0, Max(0))},
 			[]Summary{{
-				Subject: memory, Runs: 3, Values: Values{N: 3, Max: 1}, HighP50: 1, Bars: []Verdict{{"max", 0, false}},
+				Subject: memory, Runs: 3, N: 3, Max: 1, HighP50: 1, Bars: []Verdict{{"max", 0, false}},
 			}},
 		},
 	}

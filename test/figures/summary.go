@@ -46,7 +46,7 @@ func join(runs []Figure) Summary {
 	middle, last := len(runs)/2, len(runs)-1
 	s := Summary{
 		Subject: runs[0].Subject, Runs: len(runs),
-		Values: Values{P50: p50[middle], P99: p99[middle], Max: largest[last]},
+		P50: p50[middle], P99: p99[middle], Max: largest[last],
 		LowP50: p50[0], HighP50: p50[last],
 	}
 	for i := range runs {

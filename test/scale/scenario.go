@@ -32,28 +32,28 @@ type scenario struct {
 func scenarios() []scenario {
 	return []scenario{
 		{
-			Scenario: figures.Scenario{ID: "S1", About: "the operator starts, and starts again: all served, all statuses, memory, writes"},
-			objects:  5000, secrets: 20000, run: runStart,
+			ID: "S1", About: "the operator starts, and starts again: all served, all statuses, memory, writes",
+			objects: 5000, secrets: 20000, run: runStart,
 		},
 		{
-			Scenario: figures.Scenario{ID: "S2", About: "HTTPProxies: each kind of change, from the API server's answer to the first answer that shows it"},
-			objects:  5000, changes: 100, run: func(b *bench) error { return runChanges(b, b.proxies) },
+			ID: "S2", About: "HTTPProxies: each kind of change, from the API server's answer to the first answer that shows it",
+			objects: 5000, changes: 100, run: func(b *bench) error { return runChanges(b, b.proxies) },
 		},
 		{
-			Scenario: figures.Scenario{ID: "S3", About: "HTTPRoutes with BackendTLSPolicies on one Gateway: the same"},
-			objects:  5000, changes: 100, run: func(b *bench) error { return runChanges(b, b.routes) },
+			ID: "S3", About: "HTTPRoutes with BackendTLSPolicies on one Gateway: the same",
+			objects: 5000, changes: 100, run: func(b *bench) error { return runChanges(b, b.routes) },
 		},
 		{
-			Scenario: figures.Scenario{ID: "S4", About: "HTTPRoutes created at once on one Gateway: attachedRoutes, writes of statuses"},
-			objects:  1000, run: runAttach,
+			ID: "S4", About: "HTTPRoutes created at once on one Gateway: attachedRoutes, writes of statuses",
+			objects: 1000, run: runAttach,
 		},
 		{
-			Scenario: figures.Scenario{ID: "S5", About: "hosts created by eight writers while each is asked: cleartext at backends, time to the first 200"},
-			objects:  100, run: runBurst,
+			ID: "S5", About: "hosts created by eight writers while each is asked: cleartext at backends, time to the first 200",
+			objects: 100, run: runBurst,
 		},
 		{
-			Scenario: figures.Scenario{ID: "S6", About: "etcd compacted, the API server killed, under traffic: unexpected answers, changes afterwards"},
-			objects:  1000, changes: 3, run: runOutage,
+			ID: "S6", About: "etcd compacted, the API server killed, under traffic: unexpected answers, changes afterwards",
+			objects: 1000, changes: 3, run: runOutage,
 		},
 	}
 }

@@ -42,8 +42,8 @@ func isExtreme(rows []figures.Summary, large, small int) bool {
 
 func ratio(a, b *figures.Summary, what string, bars ...figures.Bar) figures.Summary {
 	out := figures.Summary{
-		Subject: figures.Subject{Scenario: a.Scenario, Size: a.Size, What: what, Unit: "x"}, Runs: a.Runs,
-		Values: figures.Values{N: a.N, P50: a.P50 / b.P50, P99: a.P99 / b.P99, Max: a.Max / b.Max},
+		Scenario: a.Scenario, Size: a.Size, What: what, Unit: "x", Runs: a.Runs,
+		N: a.N, P50: a.P50 / b.P50, P99: a.P99 / b.P99, Max: a.Max / b.Max,
 		LowP50: a.LowP50 / b.HighP50, HighP50: a.HighP50 / b.LowP50,
 	}
 	out.Judge(bars...)

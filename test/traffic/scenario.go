@@ -32,32 +32,32 @@ type scenario struct {
 func scenarios() []scenario {
 	return []scenario{
 		{
-			Scenario: figures.Scenario{ID: "D1", About: "each kind of change alone, light load: from a file's rename to the first answer that shows it"},
-			hosts:    []int{1000, 5000, 20000}, changes: 100, rate: 50, prepare: prepareChanges, run: runChanges,
+			ID: "D1", About: "each kind of change alone, light load: from a file's rename to the first answer that shows it",
+			hosts: []int{1000, 5000, 20000}, changes: 100, rate: 50, prepare: prepareChanges, run: runChanges,
 		},
 		{
-			Scenario: figures.Scenario{ID: "D2", About: "header edits, first alone and then with 20 other changes a second"},
-			hosts:    []int{5000}, changes: 200, rate: 50, run: runTrickle,
+			ID: "D2", About: "header edits, first alone and then with 20 other changes a second",
+			hosts: []int{5000}, changes: 200, rate: 50, run: runTrickle,
 		},
 		{
-			Scenario: figures.Scenario{ID: "D3", About: "one route switched between Services, between CAs, between plain and TLS: no request lost, none stale"},
-			hosts:    []int{1000}, changes: 1000, rate: 500, run: runSwitches,
+			ID: "D3", About: "one route switched between Services, between CAs, between plain and TLS: no request lost, none stale",
+			hosts: []int{1000}, changes: 1000, rate: 500, run: runSwitches,
 		},
 		{
-			Scenario: figures.Scenario{ID: "D4", About: "a trust bundle and the client certificate rotated: no request lost, no connection closed"},
-			hosts:    []int{1000}, changes: 200, rate: 500, prepare: prepareRotations, run: runRotations,
+			ID: "D4", About: "a trust bundle and the client certificate rotated: no request lost, no connection closed",
+			hosts: []int{1000}, changes: 200, rate: 500, prepare: prepareRotations, run: runRotations,
 		},
 		{
-			Scenario: figures.Scenario{ID: "G6", About: "each kind of change of a Gateway's routes, policies and certificates: every answer is that of its time"},
-			hosts:    []int{1000}, changes: 100, rate: 500, prepare: prepareGateways, run: runGateways,
+			ID: "G6", About: "each kind of change of a Gateway's routes, policies and certificates: every answer is that of its time",
+			hosts: []int{1000}, changes: 100, rate: 500, prepare: prepareGateways, run: runGateways,
 		},
 		{
-			Scenario: figures.Scenario{ID: "D8", About: "endpoints changed while a Service that every host routes to is changed: all routes are translated again"},
-			hosts:    []int{5000}, changes: 50, rate: 50, shared: true, run: runRetranslation,
+			ID: "D8", About: "endpoints changed while a Service that every host routes to is changed: all routes are translated again",
+			hosts: []int{5000}, changes: 50, rate: 50, shared: true, run: runRetranslation,
 		},
 		{
-			Scenario: figures.Scenario{ID: "D10", About: "resident memory after the start and after edits"},
-			hosts:    []int{5000}, changes: 2000, rate: 50, run: runMemory,
+			ID: "D10", About: "resident memory after the start and after edits",
+			hosts: []int{5000}, changes: 2000, rate: 50, run: runMemory,
 		},
 	}
 }

@@ -222,15 +222,15 @@ func TestSwitchJudge(t *testing.T) {
 func TestRatios(t *testing.T) {
 	row := func(scenario, what string, hosts int, p50, p99 float64, bars ...figures.Bar) figures.Summary {
 		s := figures.Summary{
-			Subject: figures.Subject{Scenario: scenario, Size: hosts, What: what, Unit: figures.Millis}, Runs: 3,
-			Values: figures.Values{N: 300, P50: p50, P99: p99, Max: 2 * p99}, LowP50: p50 - 1, HighP50: p50 + 1,
+			Scenario: scenario, Size: hosts, What: what, Unit: figures.Millis, Runs: 3,
+			N: 300, P50: p50, P99: p99, Max: 2 * p99, LowP50: p50 - 1, HighP50: p50 + 1,
 		}
 		s.Judge(bars...)
 		return s
 	}
 	ratio := func(scenario, what string, hosts int, values figures.Values, low, high float64, bars ...figures.Verdict) figures.Summary {
 		return figures.Summary{
-			Subject: figures.Subject{Scenario: scenario, Size: hosts, What: what, Unit: "x"}, Runs: 3,
+			Scenario: scenario, Size: hosts, What: what, Unit: "x", Runs: 3,
 			Values: values, LowP50: low, HighP50: high, Bars: bars,
 		}
 	}
