@@ -10,8 +10,8 @@ import (
 const (
 	// settleQuiet is how long an object must be left alone before a look that can
 	// wait, and settleMost how long such a look waits at most.
-	settleQuiet = 300 * time.Millisecond
-	settleMost  = 5 * time.Second
+	settleQuiet = 600 * time.Millisecond
+	settleMost  = 10 * time.Second
 )
 
 // settling are the objects whose look waits until they are left alone.
