@@ -119,12 +119,17 @@ func (w *Watcher) Good(ctx context.Context, n int) (time.Time, error) {
 		case <-ctx.Done():
 			return last, fmt.Errorf("%d of %d objects are as they should be: %w", has, n, ctx.Err())
 		case <-w.done:
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			return last, fmt.Errorf("%d of %d objects are as they should be, and the watch has ended: %w", has, n, cmp.Or(w.ended, errNoReason))
+			return last, fmt.Errorf("%d of %d objects are as they should be, and the watch has ended: %w", has, n, w.reason())
 		case <-changed:
 		}
 	}
+}
+
+// reason is why the watch has ended.
+func (w *Watcher) reason() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return cmp.Or(w.ended, errNoReason)
 }
 
 // Quiet waits until nothing was written for so long.

@@ -27,7 +27,7 @@ func keyOf(kind schema.GroupVersionKind, name string) source.Key {
 func fenced(t *testing.T) *contents {
 	t.Helper()
 	about := func(o client.Object) (out []source.Key) {
-		for _, name := range strings.Fields(o.GetAnnotations()["about"]) {
+		for name := range strings.FieldsSeq(o.GetAnnotations()["about"]) {
 			out = append(out, keyOf(schema.GroupVersionKind{Version: "v1", Kind: "Service"}, name))
 		}
 		return out
