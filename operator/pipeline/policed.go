@@ -3,6 +3,7 @@ package pipeline
 import (
 	"slices"
 
+	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -22,18 +23,7 @@ var serviceKind = corev1.SchemeGroupVersion.WithKind("Service")
 // empty.
 func Uses(o client.Object) []source.Key {
 	var out []source.Key
-	add := func(b *gatewayv1.BackendObjectReference) {
-		if gatewayapi.Or(b.Group, "") != "" || gatewayapi.Or(b.Kind, "Service") != "Service" {
-			return
-		}
-		k := source.Key{
-			GroupVersionKind: serviceKind, Name: string(b.Name),
-			Namespace: string(gatewayapi.Or(b.Namespace, gatewayv1.Namespace(o.GetNamespace()))),
-		}
-		if !slices.Contains(out, k) {
-			out = append(out, k)
-		}
-	}
+	add := func(b *gatewayv1.BackendObjectReference) { out = addBackend(out, o, b) }
 	switch o := o.(type) {
 	case *corev1.Service:
 		return []source.Key{{GroupVersionKind: serviceKind, Namespace: o.Namespace, Name: o.Name}}
@@ -98,6 +88,55 @@ func usesOfGRPC(rule *gatewayv1.GRPCRouteRule, add func(*gatewayv1.BackendObject
 		add(&rule.BackendRefs[i].BackendObjectReference)
 		mirrors(rule.BackendRefs[i].Filters)
 	}
+}
+
+// Backends lists the Services that a route of any kind sends to, each once. Of other
+// objects it is empty.
+func Backends(o client.Object) []source.Key {
+	switch o := o.(type) {
+	case *gatewayv1.HTTPRoute, *gatewayv1.GRPCRoute, *gatewayv1.TLSRoute, *gatewayv1.TCPRoute:
+		return Uses(o)
+	case *gatewayv1.UDPRoute:
+		var out []source.Key
+		for i := range o.Spec.Rules {
+			usesOf(o.Spec.Rules[i].BackendRefs, func(b *gatewayv1.BackendObjectReference) { out = addBackend(out, o, b) })
+		}
+		return out
+	case *contourv1.HTTPProxy:
+		var out []source.Key
+		add := func(services []contourv1.Service) {
+			for i := range services {
+				k := source.Key{GroupVersionKind: serviceKind, Namespace: o.Namespace, Name: services[i].Name}
+				if !slices.Contains(out, k) {
+					out = append(out, k)
+				}
+			}
+		}
+		for i := range o.Spec.Routes {
+			add(o.Spec.Routes[i].Services)
+		}
+		if o.Spec.TCPProxy != nil {
+			add(o.Spec.TCPProxy.Services)
+		}
+		return out
+	}
+	return nil
+}
+
+// addBackend adds the Service that a route of the Gateway API refers to, unless it
+// is there.
+func addBackend(out []source.Key, route client.Object, b *gatewayv1.BackendObjectReference) []source.Key {
+	if gatewayapi.Or(b.Group, "") != "" || gatewayapi.Or(b.Kind, "Service") != "Service" {
+		return out
+	}
+	k := source.Key{
+		GroupVersionKind: serviceKind, Name: string(b.Name),
+		Namespace: string(gatewayapi.Or(b.Namespace, gatewayv1.Namespace(route.GetNamespace()))),
+	}
+	if slices.Contains(out, k) {
+		return out
+	}
+	return append(out, k)
 }
 
 // Targets lists the Services that a BackendTLSPolicy is about as a whole, each once:

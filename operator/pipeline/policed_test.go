@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -13,6 +14,41 @@ import (
 	"github.com/signetproxy/signet/operator/pipeline"
 	"github.com/signetproxy/signet/operator/source"
 )
+
+func TestBackends(t *testing.T) {
+	cases := map[string]struct {
+		reason   string
+		object   client.Object
+		manifest string
+		want     []string
+	}{
+		"HTTPProxy": {
+			"each Service once, of all routes and of the stream", &contourv1.HTTPProxy{},
+			`{routes: [{services: [{name: web, port: 1}, {name: shadow, port: 1, mirror: true}]}, {services: [{name: web, port: 2}]}], tcpproxy: {services: [{name: db, port: 1}]}}`,
+			[]string{"Service a/web", "Service a/shadow", "Service a/db"},
+		},
+		"HTTPRoute": {
+			"as far as policies are about them", &gatewayv1.HTTPRoute{}, `rules: [{backendRefs: [{name: web, port: 1}, {name: far, namespace: other, port: 1}]}]`,
+			[]string{"Service a/web", "Service other/far"},
+		},
+		"UDPRoute": {
+			"endpoints matter without TLS too", &gatewayv1.UDPRoute{}, `rules: [{backendRefs: [{name: dns, port: 53}, {name: dns, port: 54}]}]`,
+			[]string{"Service a/dns"},
+		},
+		"Service": {"it sends nowhere", &corev1.Service{Name: "web"}, `{}`, nil},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			tc.object.SetNamespace("a")
+			if err := yaml.Unmarshal(spec(tc.manifest), tc.object); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, names(pipeline.Backends(tc.object))); diff != "" {
+				t.Errorf("%s: -want, +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
 
 // Whatever may send requests to a Service waits for its policies.
 func TestUsesAndTargets(t *testing.T) {

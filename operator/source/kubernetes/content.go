@@ -50,7 +50,7 @@ type holder struct {
 	// delivered are the references of the version that was delivered.
 	delivered []source.Key
 	// pending is a newer version that waits, what it refers to, and the fences that
-	// it waits for, by Service.
+	// it waits for, by cause.
 	pending client.Object
 	wants   []source.Key
 	fences  map[source.Key]source.Key
@@ -78,7 +78,7 @@ type content struct {
 	stale bool
 	// version is that of what was delivered; empty when nothing was.
 	version string
-	// missing are the policies that a fence waits for, with the oldest version
+	// missing are the policies or slices that a fence waits for, with the oldest version
 	// that will do.
 	missing map[source.Key]string
 	// cancel ends a read that is under way.
@@ -90,7 +90,7 @@ type fetch struct {
 	key    source.Key
 	of     *content
 	object client.Object
-	// versions are those of a list of policies, for a fence.
+	// versions are those of a list, for a fence.
 	versions map[source.Key]string
 	err      error
 }
@@ -233,7 +233,7 @@ func (c *contents) settle(f fetch) {
 		return // nobody refers to it any more
 	}
 	x.fetching = false
-	if f.key.GroupVersionKind == fenceKind {
+	if isFence(f.key) {
 		c.settleFence(&f)
 		return
 	}
@@ -361,9 +361,9 @@ func (c *contents) readAfter(pause time.Duration, key source.Key, x *content) {
 // and returns an error only if reading is not allowed.
 func (c *contents) get(ctx context.Context, key source.Key) (o client.Object, versions map[source.Key]string, err error) {
 	again := func(err error) bool { return passes(err) && !apierrors.IsForbidden(err) }
-	if key.GroupVersionKind == fenceKind {
+	if isFence(key) {
 		versions, err = persist(ctx, c.source.log, again, func() (map[source.Key]string, error) {
-			return c.source.list(ctx, key.Namespace)
+			return c.source.list(ctx, key)
 		})
 		return nil, versions, err
 	}

@@ -19,6 +19,9 @@
 //     sooner than the BackendTLSPolicies that were there before them, with what
 //     these refer to: no route leads in cleartext to a Service for want of a policy
 //     that is on its way ([Options.Uses]).
+//   - Nor is a route delivered with a Service that is new to it before the
+//     EndpointSlices that were there: requests go on to where they went
+//     ([Options.Backends]).
 //   - An API server that was away costs seconds: requests are repeated within
 //     [maxPause], not with client-go's back-off of up to a minute. One that has
 //     forgotten what a watch has seen last (410) is asked for all again after

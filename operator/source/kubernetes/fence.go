@@ -5,8 +5,10 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -17,55 +19,65 @@ import (
 	"github.com/signetproxy/signet/operator/source"
 )
 
-// A fence keeps what opens a way to a Service (a route, the Service, endpoints)
-// from being delivered before the policies that were there when it came. Each kind
-// has a watch of its own, and nothing orders these: a route may come before the
-// policy that was written before it, and then a Service that speaks TLS looks as if
-// it spoke cleartext. So the policies are listed once more, after the object has
-// come, and it waits for those of the list. No fence is needed where a policy of
+// A fence keeps an object from being delivered before others that were there when
+// it came. Each kind has a watch of its own, and nothing orders these.
+//
+// What opens a way to a Service (a route, the Service, endpoints) waits for
+// BackendTLSPolicies: without the policy that was written before it a Service that
+// speaks TLS looks as if it spoke cleartext. No fence is needed where a policy of
 // the whole Service is delivered, be it while the object waits, where no route
 // sends to the Service, or where the object was delivered with it before: what an
 // edit costs stays as it is.
 //
-// A list costs what there is in the namespace. It is not begun before the policy
-// had the time to come by itself, and then the object goes on without it; what
-// comes meanwhile shares it.
+// A route waits for EndpointSlices: without them it leads nowhere, and one that led
+// to another Service before would lose requests. No fence is needed where a slice
+// of the Service is delivered, where the route was delivered with the Service
+// before, or before the first list is complete, as nothing is served then.
+//
+// What must be waited for is listed once more, after the object has come: policies
+// by namespace, slices by Service. A list is not begun before what is missing had
+// the time to come by itself, and then the object goes on without it; what comes
+// meanwhile shares it.
 //
 // A fence is a content that nobody holds: those who want it wait until it is
 // settled.
 
-// policyKind is the kind of policies.
-var policyKind = schema.GroupVersion(gatewayv1.GroupVersion).WithKind("BackendTLSPolicy")
+var (
+	policyKind = schema.GroupVersion(gatewayv1.GroupVersion).WithKind("BackendTLSPolicy")
+	sliceKind  = discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice")
 
-// fenceKind stands for the list of policies of a namespace, at a time.
-var fenceKind = schema.GroupVersion(gatewayv1.GroupVersion).WithKind("BackendTLSPolicyList")
+	// policyFence stands for the list of policies of a namespace, at a time, and
+	// sliceFence for that of the slices of a Service.
+	policyFence = policyKind.GroupVersion().WithKind("BackendTLSPolicyList")
+	sliceFence  = sliceKind.GroupVersion().WithKind("EndpointSliceList")
+)
 
 const (
-	// fenceFirst is the time before which the policies are not listed: mostly a
-	// watch is behind another by less.
+	// fenceFirst is the time before which nothing is listed: mostly a watch is
+	// behind another by less.
 	fenceFirst = 2 * time.Millisecond
-	// fenceAgain is the time after which the policies are listed again that a fence
-	// still waits for: they may have gone.
+	// fenceAgain is the time after which is listed again what a fence still waits
+	// for: it may have gone.
 	fenceAgain = 500 * time.Millisecond
 )
 
-// fences is what is known of policies and of those who wait for them.
+// fences is what is known of policies and slices, and of those who wait for them.
 type fences struct {
-	// last numbers the fences, and joined are those, by namespace, that what comes
-	// now may still share.
+	// last numbers the fences, and joined are those that what comes now may still
+	// share, by what is listed.
 	last   int
-	joined map[string]joinable
-	// delivered are the versions of the policies that were, and about how many of
-	// them are about the whole of a Service.
-	delivered map[source.Key]policed
+	joined map[source.Key]joinable
+	// delivered are the policies and slices that were, and about counts them by the
+	// cause for which they are waited for.
+	delivered map[source.Key]awaited
 	about     map[source.Key]int
-	// uses are those of the objects that were delivered, as far as a fence is about
-	// them, and routes those of the routes that have come; sent counts the routes
-	// that send to a Service.
+	// uses are the Services of the objects that were delivered, as far as a fence is
+	// about them, and routes those of the routes of the Gateway API that have come;
+	// sent counts the routes that send to a Service.
 	uses, routes map[source.Key][]source.Key
 	sent         map[source.Key]int
-	// open are the fences that wait for policies, and waiting, by Service, the
-	// objects that wait at a fence for its sake.
+	// open are the fences that wait for policies or slices, and waiting, by cause,
+	// the objects that wait at a fence.
 	open    map[source.Key]*content
 	waiting map[source.Key]map[source.Key]struct{}
 }
@@ -76,22 +88,28 @@ type joinable struct {
 	until time.Time
 }
 
-// policed is a policy that was delivered.
-type policed struct {
+// awaited is a policy or a slice that was delivered.
+type awaited struct {
 	version string
-	targets []source.Key
+	causes  []source.Key
 }
 
 func newFences() fences {
 	return fences{
-		joined: map[string]joinable{}, delivered: map[source.Key]policed{}, about: map[source.Key]int{},
+		joined: map[source.Key]joinable{}, delivered: map[source.Key]awaited{}, about: map[source.Key]int{},
 		uses: map[source.Key][]source.Key{}, routes: map[source.Key][]source.Key{}, sent: map[source.Key]int{},
 		open: map[source.Key]*content{}, waiting: map[source.Key]map[source.Key]struct{}{},
 	}
 }
 
-// fence returns the fences that an object must wait for, by Service. It goes on to
-// wait for the same for a Service for which it waits already, however often it is
+// cause is why something waits: for policies or slices of a Service.
+func cause(kind schema.GroupVersionKind, service source.Key) source.Key {
+	service.GroupVersionKind = kind
+	return service
+}
+
+// fence returns the fences that an object must wait for, by cause. It goes on to
+// wait for the same for a cause for which it waits already, however often it is
 // changed.
 func (c *contents) fence(h *holder, key source.Key, o client.Object) map[source.Key]source.Key {
 	uses := c.source.options.Uses(o)
@@ -99,94 +117,119 @@ func (c *contents) fence(h *holder, key source.Key, o client.Object) map[source.
 		c.fences.send(key, uses)
 	}
 	var out map[source.Key]source.Key
-	for _, s := range uses {
-		if c.fences.sent[s] == 0 || c.fences.about[s] > 0 || slices.Contains(c.fences.uses[key], s) || !c.source.watches(s.Namespace) {
-			continue
-		}
+	add := func(why, listed source.Key) {
 		if out == nil {
 			out = map[source.Key]source.Key{}
 		}
-		if h != nil && h.fences[s].Kind != "" {
-			out[s] = h.fences[s]
+		if h != nil && h.fences[why].Kind != "" {
+			out[why] = h.fences[why]
+			return
+		}
+		out[why] = c.fences.join(listed, time.Now())
+	}
+	known := func(why source.Key, service source.Key) bool {
+		return c.fences.about[why] > 0 || slices.Contains(c.fences.uses[key], service) || !c.source.watches(service.Namespace)
+	}
+	for _, service := range uses {
+		why := cause(policyFence, service)
+		if c.fences.sent[service] == 0 || known(why, service) {
 			continue
 		}
-		namespace := s.Namespace
+		listed := source.Key{GroupVersionKind: policyFence, Namespace: service.Namespace}
 		if !c.complete && len(c.source.options.Namespaces) == 0 {
-			namespace = metav1.NamespaceAll // one list for all that there is at the start
+			listed.Namespace = metav1.NamespaceAll // one list for all that there is at the start
 		}
-		out[s] = c.fences.join(namespace, time.Now())
+		add(why, listed)
+	}
+	if !c.complete {
+		return out
+	}
+	for _, service := range c.source.options.Backends(o) {
+		if why := cause(sliceFence, service); !known(why, service) {
+			add(why, why)
+		}
 	}
 	return out
 }
 
 // join returns a fence whose list begins after now.
-func (f *fences) join(namespace string, now time.Time) source.Key {
-	j := f.joined[namespace]
+func (f *fences) join(listed source.Key, now time.Time) source.Key {
+	j := f.joined[listed]
 	if !now.Before(j.until) {
 		f.last++
-		j = joinable{
-			fence: source.Key{GroupVersionKind: fenceKind, Namespace: namespace, Name: strconv.Itoa(f.last)},
-			until: now.Add(fenceFirst),
-		}
-		f.joined[namespace] = j
+		j = joinable{fence: listed, until: now.Add(fenceFirst)}
+		j.fence.Name += "/" + strconv.Itoa(f.last)
+		f.joined[listed] = j
+		maps.DeleteFunc(f.joined, func(_ source.Key, j joinable) bool { return !now.Before(j.until) })
 	}
 	return j.fence
 }
 
-// wait notes the Services for whose sake an object waits.
+// wait notes for what causes an object waits.
 func (f *fences) wait(key source.Key, fences map[source.Key]source.Key) {
-	for s := range fences {
-		if f.waiting[s] == nil {
-			f.waiting[s] = map[source.Key]struct{}{}
+	for why := range fences {
+		if f.waiting[why] == nil {
+			f.waiting[why] = map[source.Key]struct{}{}
 		}
-		f.waiting[s][key] = struct{}{}
+		f.waiting[why][key] = struct{}{}
 	}
 }
 
 // pass notes that an object waits no more.
 func (f *fences) pass(key source.Key, fences map[source.Key]source.Key) {
-	for s := range fences {
-		delete(f.waiting[s], key)
-		if len(f.waiting[s]) == 0 {
-			delete(f.waiting, s)
-		}
-	}
-}
-
-// policed lets those go on who wait for the sake of Services that have a policy
-// now.
-func (c *contents) policed(services []source.Key) {
-	for _, s := range services {
-		for key := range maps.Clone(c.fences.waiting[s]) {
-			if h := c.holders[key]; h != nil && h.pending != nil {
-				c.arrive(key, h.pending)
-			}
+	for why := range fences {
+		delete(f.waiting[why], key)
+		if len(f.waiting[why]) == 0 {
+			delete(f.waiting, why)
 		}
 	}
 }
 
 // passed notes that an object is delivered.
 func (c *contents) passed(key source.Key, o client.Object) {
-	if key.GroupVersionKind == policyKind {
-		c.unpoliced(key)
-		p := policed{version: o.GetResourceVersion(), targets: c.source.options.Targets(o)}
-		c.fences.delivered[key] = p
-		for _, s := range p.targets {
-			c.fences.about[s]++
-		}
-		c.policed(p.targets)
-		c.unfence(key)
+	switch key.GroupVersionKind {
+	case policyKind:
+		c.came(key, o, policyFence, c.source.options.Targets(o))
 		return
+	case sliceKind:
+		if name := o.GetLabels()[discoveryv1.LabelServiceName]; name != "" {
+			c.came(key, o, sliceFence, []source.Key{{Namespace: key.Namespace, Name: name}})
+		}
 	}
-	uses := c.source.options.Uses(o)
-	if len(uses) > 0 && (isRoute(key) || c.fences.sent[uses[0]] > 0) {
+	uses, backends := c.source.options.Uses(o), c.source.options.Backends(o)
+	switch {
+	case len(backends) > 0:
+		c.fences.uses[key] = backends
+	case len(uses) > 0 && c.fences.sent[uses[0]] > 0:
 		c.fences.uses[key] = uses
-	} else {
+	default:
 		delete(c.fences.uses, key)
 	}
 }
 
-// isRoute tells routes from Services and endpoints.
+// came takes a policy or a slice that is delivered, and lets those go on who have
+// waited for it.
+func (c *contents) came(key source.Key, o client.Object, kind schema.GroupVersionKind, services []source.Key) {
+	c.forget(key)
+	x := awaited{version: o.GetResourceVersion()}
+	for _, s := range services {
+		x.causes = append(x.causes, cause(kind, s))
+	}
+	c.fences.delivered[key] = x
+	for _, why := range x.causes {
+		c.fences.about[why]++
+	}
+	for _, why := range x.causes {
+		for key := range maps.Clone(c.fences.waiting[why]) {
+			if h := c.holders[key]; h != nil && h.pending != nil {
+				c.arrive(key, h.pending)
+			}
+		}
+	}
+	c.unfence(key)
+}
+
+// isRoute tells routes of the Gateway API from Services and endpoints.
 func isRoute(key source.Key) bool { return key.Group == gatewayv1.GroupName }
 
 // send notes which Services a route sends to.
@@ -213,23 +256,24 @@ func (c *contents) left(key source.Key) {
 	if isRoute(key) {
 		c.fences.send(key, nil)
 	}
-	if key.GroupVersionKind == policyKind {
-		c.unpoliced(key)
+	if key.GroupVersionKind == policyKind || key.GroupVersionKind == sliceKind {
+		c.forget(key)
 		c.unfence(key)
 	}
 }
 
-func (c *contents) unpoliced(key source.Key) {
-	for _, s := range c.fences.delivered[key].targets {
-		c.fences.about[s]--
-		if c.fences.about[s] == 0 {
-			delete(c.fences.about, s)
+// forget takes back what was noted of a policy or a slice.
+func (c *contents) forget(key source.Key) {
+	for _, why := range c.fences.delivered[key].causes {
+		c.fences.about[why]--
+		if c.fences.about[why] == 0 {
+			delete(c.fences.about, why)
 		}
 	}
 	delete(c.fences.delivered, key)
 }
 
-// unfence settles the fences that waited for a policy and for no other.
+// unfence settles the fences that waited for an object and for no other.
 func (c *contents) unfence(key source.Key) {
 	for f, x := range c.fences.open {
 		version, waits := x.missing[key]
@@ -244,21 +288,23 @@ func (c *contents) unfence(key source.Key) {
 	}
 }
 
-// isOlder says that a policy was delivered in a version before the given one; one
+// isOlder says that an object was delivered in a version before the given one; one
 // that is gone is not.
 func (c *contents) isOlder(key source.Key, version string) bool {
-	p, ok := c.fences.delivered[key]
+	x, ok := c.fences.delivered[key]
 	if !ok {
 		return false
 	}
-	order, err := resourceversion.CompareResourceVersion(p.version, version)
+	order, err := resourceversion.CompareResourceVersion(x.version, version)
 	return err != nil || order < 0
 }
 
-func isFence(key source.Key) bool { return key.GroupVersionKind == fenceKind }
+func isFence(key source.Key) bool {
+	return key.GroupVersionKind == policyFence || key.GroupVersionKind == sliceFence
+}
 
-// settleFence takes a list of policies. Whoever may not list them watches nothing
-// of the Gateway API either: then there is none.
+// settleFence takes a list. Whoever may not list policies watches nothing of the
+// Gateway API either: then there is none.
 func (c *contents) settleFence(f *fetch) {
 	x := f.of
 	if x.settled {
@@ -279,13 +325,19 @@ func (c *contents) settleFence(f *fetch) {
 	c.readAfter(fenceAgain, f.key, x)
 }
 
-// list returns the versions of the policies of a namespace that are there now.
-func (s *Source) list(ctx context.Context, namespace string) (map[source.Key]string, error) {
+// list returns the versions of what a fence stands for, as it is now.
+func (s *Source) list(ctx context.Context, fence source.Key) (map[source.Key]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(fenceKind)
-	if err := s.client.List(ctx, list, client.InNamespace(namespace)); err != nil {
+	list, kind := &metav1.PartialObjectMetadataList{}, policyKind
+	list.SetGroupVersionKind(fence.GroupVersionKind)
+	options := []client.ListOption{client.InNamespace(fence.Namespace)}
+	if fence.GroupVersionKind == sliceFence {
+		kind = sliceKind
+		service, _, _ := strings.Cut(fence.Name, "/")
+		options = append(options, client.MatchingLabels{discoveryv1.LabelServiceName: service})
+	}
+	if err := s.client.List(ctx, list, options...); err != nil {
 		if apierrors.IsNotFound(err) {
 			return nil, nil // the kind is gone
 		}
@@ -294,7 +346,7 @@ func (s *Source) list(ctx context.Context, namespace string) (map[source.Key]str
 	out := make(map[source.Key]string, len(list.Items))
 	for i := range list.Items {
 		o := &list.Items[i]
-		out[source.Key{GroupVersionKind: policyKind, Namespace: o.Namespace, Name: o.Name}] = o.ResourceVersion
+		out[source.Key{GroupVersionKind: kind, Namespace: o.Namespace, Name: o.Name}] = o.ResourceVersion
 	}
 	return out, nil
 }

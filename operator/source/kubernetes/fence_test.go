@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -22,36 +23,51 @@ func keyOf(kind schema.GroupVersionKind, name string) source.Key {
 	return source.Key{GroupVersionKind: kind, Namespace: "a", Name: name}
 }
 
-// fenced are contents that read nothing: lists come from the test. The names of
-// the Services that an object is about stand in an annotation.
-func fenced(t *testing.T) *contents {
+// services are those whose names stand in an object's annotation.
+func services(o client.Object) (out []source.Key) {
+	for name := range strings.FieldsSeq(o.GetAnnotations()["about"]) {
+		out = append(out, keyOf(schema.GroupVersionKind{Version: "v1", Kind: "Service"}, name))
+	}
+	return out
+}
+
+func ofRoutes(o client.Object) []source.Key {
+	if _, ok := o.(*gatewayv1.HTTPRoute); ok {
+		return services(o)
+	}
+	return nil
+}
+
+func none(client.Object) []source.Key { return nil }
+
+// policedOptions and slicedOptions are the options of contents whose routes wait for
+// policies alone, and for slices alone.
+func policedOptions() Options {
+	return Options{References: none, Uses: ofRoutes, Targets: services, Backends: none}
+}
+
+func slicedOptions() Options {
+	return Options{References: none, Uses: none, Targets: none, Backends: ofRoutes}
+}
+
+// fenced are contents that read nothing: lists come from the test.
+func fenced(t *testing.T, o Options) *contents {
 	t.Helper()
-	about := func(o client.Object) (out []source.Key) {
-		for name := range strings.FieldsSeq(o.GetAnnotations()["about"]) {
-			out = append(out, keyOf(schema.GroupVersionKind{Version: "v1", Kind: "Service"}, name))
-		}
-		return out
-	}
-	none := func(client.Object) []source.Key { return nil }
-	s := &Source{options: Options{References: none}}
-	s.options.Uses = func(o client.Object) []source.Key {
-		if _, ok := o.(*gatewayv1.HTTPRoute); ok {
-			return about(o)
-		}
-		return nil
-	}
-	s.options.Targets = about
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	c := newContents(ctx, s)
+	c := newContents(ctx, &Source{options: o})
 	c.complete = true
 	return c
 }
 
 func (c *contents) arrives(kind schema.GroupVersionKind, name, version, about string) {
 	var o client.Object = &gatewayv1.HTTPRoute{}
-	if kind == policyKind {
+	switch kind {
+	case policyKind:
 		o = &gatewayv1.BackendTLSPolicy{}
+	case sliceKind:
+		o = &discoveryv1.EndpointSlice{}
+		o.SetLabels(map[string]string{discoveryv1.LabelServiceName: about})
 	}
 	o.GetObjectKind().SetGroupVersionKind(kind)
 	o.SetNamespace("a")
@@ -61,11 +77,11 @@ func (c *contents) arrives(kind schema.GroupVersionKind, name, version, about st
 	c.arrive(keyOf(kind, name), o)
 }
 
-// lists answers each fence that waits for a list.
-func (c *contents) lists(versions map[string]string) {
+// lists answers each fence that waits for a list of a kind.
+func (c *contents) lists(kind schema.GroupVersionKind, versions map[string]string) {
 	of := map[source.Key]string{}
 	for name, version := range versions {
-		of[keyOf(policyKind, name)] = version
+		of[keyOf(kind, name)] = version
 	}
 	for key, x := range c.known {
 		if isFence(key) && x.missing == nil {
@@ -98,7 +114,7 @@ func (c *contents) isClean(t *testing.T) {
 }
 
 func TestPolicyOfTheServiceEndsTheWait(t *testing.T) {
-	c := fenced(t)
+	c := fenced(t, policedOptions())
 	c.arrives(routeKind, "r", "1", "web db")
 	c.delivers(t, "nobody knows yet which policies there are")
 	c.arrives(policyKind, "other", "2", "cache")
@@ -111,9 +127,9 @@ func TestPolicyOfTheServiceEndsTheWait(t *testing.T) {
 }
 
 func TestListOfPoliciesEndsTheWait(t *testing.T) {
-	c := fenced(t)
+	c := fenced(t, policedOptions())
 	c.arrives(routeKind, "r", "1", "web")
-	c.lists(map[string]string{"web": "3", "other": "4"})
+	c.lists(policyKind, map[string]string{"web": "3", "other": "4"})
 	c.delivers(t, "two policies were there when it came")
 	c.arrives(policyKind, "other", "4", "cache")
 	c.delivers(t, "one is missing", "BackendTLSPolicy other")
@@ -126,14 +142,14 @@ func TestListOfPoliciesEndsTheWait(t *testing.T) {
 // that were written before the change.
 func TestChangeToAnotherServiceWaitsForAnotherList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fenced(t)
+		c := fenced(t, policedOptions())
 		c.arrives(routeKind, "r", "1", "web")
-		c.lists(map[string]string{"late": "2"})
+		c.lists(policyKind, map[string]string{"late": "2"})
 		<-time.After(fenceFirst)
 		c.arrives(routeKind, "r", "3", "web db")
 		c.arrives(policyKind, "late", "2", "cache")
 		c.delivers(t, "the first list is answered, and says nothing of db", "BackendTLSPolicy late")
-		c.lists(map[string]string{"late": "2"})
+		c.lists(policyKind, map[string]string{"late": "2"})
 		c.delivers(t, "the second knows of no policy of db", "HTTPRoute r")
 		c.isClean(t)
 	})
@@ -141,7 +157,7 @@ func TestChangeToAnotherServiceWaitsForAnotherList(t *testing.T) {
 
 func TestWaitsShareAListThatHasNotBegun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fenced(t)
+		c := fenced(t, policedOptions())
 		lists := func() (n int) {
 			for key := range c.known {
 				if isFence(key) {
@@ -162,8 +178,54 @@ func TestWaitsShareAListThatHasNotBegun(t *testing.T) {
 			t.Errorf("%d lists, want 2: the first may have begun before the third route came", n)
 		}
 		c.depart(keyOf(routeKind, "three"))
-		c.lists(nil)
+		c.lists(policyKind, nil)
 		c.batch()
 		c.isClean(t)
 	})
+}
+
+// A host that was new answered 503, as its HTTPProxy came before its endpoints.
+func TestRouteWaitsForEndpoints(t *testing.T) {
+	c := fenced(t, slicedOptions())
+	c.arrives(routeKind, "r", "1", "web")
+	c.delivers(t, "the slices of web may be on their way")
+	c.arrives(sliceKind, "other", "2", "db")
+	c.delivers(t, "those of another Service say nothing", "EndpointSlice other")
+	c.arrives(sliceKind, "web-1", "3", "web")
+	c.delivers(t, "one of several is enough", "EndpointSlice web-1", "HTTPRoute r")
+	c.arrives(routeKind, "r", "4", "web db")
+	c.delivers(t, "of both Services slices are delivered", "HTTPRoute r")
+	c.depart(keyOf(sliceKind, "web-1"))
+	c.arrives(routeKind, "r", "5", "web")
+	c.delivers(t, "the route was delivered with web", "HTTPRoute r")
+	c.arrives(routeKind, "second", "6", "web")
+	c.delivers(t, "to another route web is new, and has no slice any more")
+	c.lists(sliceKind, nil)
+	c.delivers(t, "there is none", "HTTPRoute second")
+	c.isClean(t)
+}
+
+// Requests go on to where they went while the new endpoints are on their way.
+func TestListOfSlicesEndsTheWait(t *testing.T) {
+	c := fenced(t, slicedOptions())
+	c.arrives(sliceKind, "old", "1", "old")
+	c.arrives(routeKind, "r", "2", "old")
+	c.delivers(t, "the route leads to the old Service", "EndpointSlice old", "HTTPRoute r")
+	c.arrives(routeKind, "r", "4", "new")
+	c.lists(sliceKind, map[string]string{"new": "3"})
+	c.delivers(t, "the old version serves until the slice is there")
+	c.arrives(sliceKind, "new", "3", "new")
+	c.delivers(t, "it is", "EndpointSlice new", "HTTPRoute r")
+	c.depart(keyOf(routeKind, "r"))
+	c.batch()
+	c.isClean(t)
+}
+
+// Nothing is served before the first list is complete.
+func TestFirstListWaitsForNoEndpoints(t *testing.T) {
+	c := fenced(t, slicedOptions())
+	c.complete = false
+	c.arrives(routeKind, "r", "1", "web")
+	c.delivers(t, "five thousand routes would list as often", "HTTPRoute r")
+	c.isClean(t)
 }

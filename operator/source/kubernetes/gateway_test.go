@@ -3,13 +3,19 @@ package kubernetes_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -163,6 +169,28 @@ var _ = Describe("the Gateway API", func() {
 		Eventually(w.has(n)).Should(ContainElement("HTTPRoute again"))
 	})
 
+	// A host that was new answered 503: its route came before its endpoints.
+	It("has no route to a Service before the endpoints that were there when it came", func(ctx context.Context) {
+		n := namespace(ctx)
+		gatewayAPI(ctx)
+		config := rest.CopyConfig(server.Config)
+		config.Wrap(func(inner http.RoundTripper) http.RoundTripper { return lateSlices{inner} })
+		w := start(kubernetes.Options{Config: config})
+		Eventually(w.isComplete).Should(BeTrue())
+		const count = 20
+		for i := range count {
+			name := fmt.Sprintf("%s%d", sliced, i)
+			s := slice(n, name)
+			s.Labels = map[string]string{discoveryv1.LabelServiceName: name}
+			create(ctx, s, routeTo(n, name, name))
+		}
+		Eventually(w.has(n)).Should(HaveLen(2 * count))
+
+		By("delivering routes of Services that have none")
+		create(ctx, routeTo(n, "nowhere", "nowhere"))
+		Eventually(w.has(n)).Should(ContainElement("HTTPRoute nowhere"))
+	})
+
 	It("keeps nothing else from being served where it may not be read, and is read from when it may", func(ctx context.Context) {
 		n := namespace(ctx)
 		gatewayAPI(ctx)
@@ -195,3 +223,22 @@ var _ = Describe("the Gateway API", func() {
 		Eventually(w.trouble).Should(BeEmpty())
 	})
 })
+
+// lateSlices is an API server whose watch of EndpointSlices is behind the others.
+type lateSlices struct{ inner http.RoundTripper }
+
+func (l lateSlices) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := l.inner.RoundTrip(r)
+	if err == nil && r.URL.Query().Get("watch") == "true" && strings.HasSuffix(r.URL.Path, "/endpointslices") {
+		answer.Body = late{answer.Body}
+	}
+	return answer, err
+}
+
+type late struct{ io.ReadCloser }
+
+func (l late) Read(p []byte) (int, error) {
+	n, err := l.ReadCloser.Read(p)
+	<-time.After(50 * time.Millisecond)
+	return n, err
+}

@@ -37,6 +37,10 @@ type Options struct {
 	// that were there when they came. Both must depend on the object alone. Nil is
 	// none.
 	Uses, Targets func(client.Object) []source.Key
+	// Backends lists the Services that a route of any kind sends to. One that is new
+	// to the route is not used before the EndpointSlices that were there. It must
+	// depend on the object alone. Nil is none.
+	Backends func(client.Object) []source.Key
 	// ProbeInterval is the time between two looks for CRDs; 0 is 3 s.
 	ProbeInterval time.Duration
 	Log           logr.Logger
@@ -62,7 +66,7 @@ const letGoAfter = time.Minute
 // New makes a source; it reads nothing before Run.
 func New(o Options) (*Source, error) {
 	o.ProbeInterval = cmp.Or(o.ProbeInterval, 3*time.Second)
-	for _, f := range []*func(client.Object) []source.Key{&o.References, &o.Uses, &o.Targets} {
+	for _, f := range []*func(client.Object) []source.Key{&o.References, &o.Uses, &o.Targets, &o.Backends} {
 		if *f == nil {
 			*f = func(client.Object) []source.Key { return nil }
 		}

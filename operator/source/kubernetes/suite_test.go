@@ -91,6 +91,9 @@ func (w *world) Apply(b source.Batch) {
 		if w.opens(k) && w.objects[gatewayKey("BackendTLSPolicy", k.Namespace, k.Name)] == nil {
 			w.breach = k.String() + " is delivered without the BackendTLSPolicy of its name, which was there before it"
 		}
+		if k.Kind == "HTTPRoute" && strings.HasPrefix(k.Name, sliced) && w.objects[sliceKey(k.Namespace, k.Name)] == nil {
+			w.breach = k.String() + " is delivered without the EndpointSlice of its name, which was there before it"
+		}
 	}
 	if w.complete && !b.Complete {
 		w.breach = "a batch after the first complete one is not complete"
@@ -101,6 +104,14 @@ func (w *world) Apply(b source.Batch) {
 // policed begins the names of routes, and of Services that the route to-<name>
 // sends to, that must not be seen without the policy of their name.
 const policed = "policed-"
+
+// sliced begins the names of routes that must not be seen without the slice of
+// their name.
+const sliced = "sliced-"
+
+func sliceKey(namespace, name string) source.Key {
+	return source.Key{GroupVersionKind: discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), Namespace: namespace, Name: name}
+}
 
 // opens says that an object opens a way to a Service of which there is a policy.
 func (w *world) opens(k source.Key) bool {
@@ -167,7 +178,7 @@ func start(o kubernetes.Options) *world {
 		o.Config = server.Config
 	}
 	o.References, o.ProbeInterval = pipeline.References, 200*time.Millisecond
-	o.Uses, o.Targets = pipeline.Uses, pipeline.Targets
+	o.Uses, o.Targets, o.Backends = pipeline.Uses, pipeline.Targets, pipeline.Backends
 	o.Log = GinkgoLogr
 	s, err := kubernetes.New(o)
 	Expect(err).NotTo(HaveOccurred())
