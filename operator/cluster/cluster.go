@@ -94,7 +94,8 @@ func New(cfg Config) (*Cluster, error) {
 		return nil, fmt.Errorf("identities: %w", err)
 	}
 	if c.source, err = kubernetes.New(kubernetes.Options{
-		Config: cfg.REST, Namespaces: cfg.Namespaces, References: references, Uses: pipeline.Uses, Targets: pipeline.Targets, Backends: pipeline.Backends,
+		Config: cfg.REST, Namespaces: cfg.Namespaces, References: references,
+		Uses: pipeline.Uses, Targets: pipeline.Targets, Backends: pipeline.Backends,
 		Log: cfg.Log.WithName("source"),
 	}); err != nil {
 		return nil, fmt.Errorf("source: %w", err)

@@ -43,7 +43,8 @@ func (c *Cluster) report(ctx context.Context) error {
 // read; none is all.
 func Translate(ctx context.Context, config *rest.Config, namespaces []string, log logr.Logger) (*report.Report, error) {
 	s, err := kubernetes.New(kubernetes.Options{
-		Config: config, Namespaces: namespaces, References: references, Uses: pipeline.Uses, Targets: pipeline.Targets, Backends: pipeline.Backends, Log: log,
+		Config: config, Namespaces: namespaces, References: references, Log: log,
+		Uses: pipeline.Uses, Targets: pipeline.Targets, Backends: pipeline.Backends,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("source: %w", err)

@@ -24,11 +24,17 @@ func TestBackends(t *testing.T) {
 	}{
 		"HTTPProxy": {
 			"each Service once, of all routes and of the stream", &contourv1.HTTPProxy{},
-			`{routes: [{services: [{name: web, port: 1}, {name: shadow, port: 1, mirror: true}]}, {services: [{name: web, port: 2}]}], tcpproxy: {services: [{name: db, port: 1}]}}`,
+			`
+routes:
+- services: [{name: web, port: 1}, {name: shadow, port: 1, mirror: true}]
+- services: [{name: web, port: 2}]
+tcpproxy: {services: [{name: db, port: 1}]}
+`,
 			[]string{"Service a/web", "Service a/shadow", "Service a/db"},
 		},
 		"HTTPRoute": {
-			"as far as policies are about them", &gatewayv1.HTTPRoute{}, `rules: [{backendRefs: [{name: web, port: 1}, {name: far, namespace: other, port: 1}]}]`,
+			"as far as policies are about them", &gatewayv1.HTTPRoute{},
+			`rules: [{backendRefs: [{name: web, port: 1}, {name: far, namespace: other, port: 1}]}]`,
 			[]string{"Service a/web", "Service other/far"},
 		},
 		"UDPRoute": {
