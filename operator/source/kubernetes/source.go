@@ -33,9 +33,9 @@ type Options struct {
 	References func(client.Object) []source.Key
 	// Uses lists the Services that an object opens a way to: those that a route
 	// sends to, a Service itself, that of an EndpointSlice. Targets lists those that
-	// a BackendTLSPolicy is about, as a whole: with every port. The former are not delivered before the policies
-	// that were there when they came. Both must depend on the object alone. Nil is
-	// none.
+	// a BackendTLSPolicy is about as a whole, with every port. The former are not
+	// delivered before the policies that were there when they came. Both must depend
+	// on the object alone. Nil is none.
 	Uses, Targets func(client.Object) []source.Key
 	// Backends lists the Services that a route of any kind sends to. One that is new
 	// to the route is not used before the EndpointSlices that were there. It must

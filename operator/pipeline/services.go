@@ -106,10 +106,7 @@ func Backends(o client.Object) []source.Key {
 		var out []source.Key
 		add := func(services []contourv1.Service) {
 			for i := range services {
-				k := source.Key{GroupVersionKind: serviceKind, Namespace: o.Namespace, Name: services[i].Name}
-				if !slices.Contains(out, k) {
-					out = append(out, k)
-				}
+				out = addService(out, o.Namespace, services[i].Name)
 			}
 		}
 		for i := range o.Spec.Routes {
@@ -123,16 +120,18 @@ func Backends(o client.Object) []source.Key {
 	return nil
 }
 
-// addBackend adds the Service that a route of the Gateway API refers to, unless it
-// is there.
+// addBackend adds the Service that a route of the Gateway API refers to, if it is
+// one, unless it is there.
 func addBackend(out []source.Key, route client.Object, b *gatewayv1.BackendObjectReference) []source.Key {
 	if gatewayapi.Or(b.Group, "") != "" || gatewayapi.Or(b.Kind, "Service") != "Service" {
 		return out
 	}
-	k := source.Key{
-		GroupVersionKind: serviceKind, Name: string(b.Name),
-		Namespace: string(gatewayapi.Or(b.Namespace, gatewayv1.Namespace(route.GetNamespace()))),
-	}
+	return addService(out, string(gatewayapi.Or(b.Namespace, gatewayv1.Namespace(route.GetNamespace()))), string(b.Name))
+}
+
+// addService adds a Service, unless it is there.
+func addService(out []source.Key, namespace, name string) []source.Key {
+	k := source.Key{GroupVersionKind: serviceKind, Namespace: namespace, Name: name}
 	if slices.Contains(out, k) {
 		return out
 	}
@@ -149,12 +148,8 @@ func Targets(o client.Object) []source.Key {
 	}
 	var out []source.Key
 	for _, t := range policy.Targets(p) {
-		if t.Section != "" {
-			continue
-		}
-		k := source.Key{GroupVersionKind: serviceKind, Namespace: t.Service.Namespace, Name: t.Service.Name}
-		if !slices.Contains(out, k) {
-			out = append(out, k)
+		if t.Section == "" {
+			out = addService(out, t.Service.Namespace, t.Service.Name)
 		}
 	}
 	return out
