@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 
 	"github.com/signetproxy/signet/translator/graph"
 )
@@ -217,7 +216,6 @@ func TestAGraphHasOneWriter(t *testing.T) {
 // revision every unit is the sum of its two inputs, and all inputs are equal.
 func TestReadersSeeWholeRevisions(t *testing.T) {
 	t.Parallel()
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	const keys, rounds, readers = 20, 200, 3
 	g := graph.New()
 	in := graph.NewInput[key, int](g, "in", graph.Main, nil)
