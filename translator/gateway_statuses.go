@@ -106,7 +106,7 @@ func (t *Translator) computeGatewayStatus(r *graph.Reader, n ir.Name) (gatewayv1
 // attachedRoutes counts the routes of a section.
 func (t *Translator) attachedRoutes(r *graph.Reader) func(*listener.Section) int32 {
 	return func(s *listener.Section) int32 {
-		return int32(len(t.attachedTo.Keys(r, route.SectionKey{Parent: s.Parent, Name: s.Name}))) //nolint:gosec // fewer than 2^31
+		return int32(t.attachedTo.Count(r, route.SectionKey{Parent: s.Parent, Name: s.Name})) //nolint:gosec // fewer than 2^31
 	}
 }
 

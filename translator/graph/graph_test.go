@@ -129,6 +129,9 @@ func TestAUnitIsComputedAgainExactlyWhenWhatItReadChanges(t *testing.T) {
 	first := func(k key) read {
 		return func(w *world, r *reader) string { v, ok := w.byLetter.First(r, k); return fmt.Sprintf("%v %v", v, ok) }
 	}
+	count := func(k key) read {
+		return func(w *world, r *reader) string { return fmt.Sprint(w.byLetter.Count(r, k)) }
+	}
 	all := func(w *world, r *reader) string {
 		n := 0
 		for range w.words.All(r) {
@@ -176,6 +179,12 @@ func TestAUnitIsComputedAgainExactlyWhenWhatItReadChanges(t *testing.T) {
 		"first, gone":      {"the next one is first", []string{"a=x", "b=x", "c=x"}, first("x"), []string{"-a"}, true, "b true"},
 		"first, all gone":  {"there is none", []string{"a=x", "b=x"}, first("x"), []string{"-a", "-b"}, true, " false"},
 		"first, other one": {"the first stays", []string{"a=x", "b=x"}, first("x"), []string{"-b"}, false, "a true"},
+		"count, row added": {"there are more", []string{"a=x"}, count("x"), []string{"b=x"}, true, "2"},
+		"count, from none": {"that there is none is recorded", nil, count("x"), []string{"a=x"}, true, "1"},
+		"count, row gone":  {"there are fewer", []string{"a=x", "b=x", "c=x"}, count("x"), []string{"-a"}, true, "2"},
+		"count, all gone":  {"there is none", []string{"a=x", "b=x"}, count("x"), []string{"-a", "-b"}, true, "0"},
+		"count, swapped":   {"one came as one went", []string{"a=x", "b=x"}, count("x"), []string{"-a", "c=x"}, false, "2"},
+		"count, new value": {"the row stays listed", []string{"a=x", "b=x"}, count("x"), []string{"b=xy"}, false, "2"},
 		"all":              {"any row counts", []string{"a=x"}, all, []string{"b=y"}, true, "3"},
 		"unit changed":     {"its value differs", []string{"a=x"}, length("a"), []string{"a=xx"}, true, "2 true"},
 		"unit cut off":     {"its value is equal", []string{"a=x"}, length("a"), []string{"a=y"}, false, "1 true"},

@@ -30,6 +30,7 @@ type index[IK, K Key, P any] struct {
 	byKeys         *source[IK, head[IK, K, P]]
 	byHas          *source[IK, head[IK, K, P]]
 	byFirst        *source[IK, head[IK, K, P]]
+	byCount        *source[IK, head[IK, K, P]]
 	followers      []func(d *draft, ik IK)
 	edits          [2]indexEdit[IK, K, P] // by kind of draft
 }
@@ -71,6 +72,7 @@ func newIndex[IK, K Key, V, P any](
 	x.byKeys = newSource[IK, head[IK, K, P]](x.of, name, "keys", x.heads, x.lists)
 	x.byHas = newSource[IK, head[IK, K, P]](x.of, name, "has", x.heads, x.lists)
 	x.byFirst = newSource[IK, head[IK, K, P]](x.of, name, "first", x.heads, x.lists)
+	x.byCount = newSource[IK, head[IK, K, P]](x.of, name, "count", x.heads, x.lists)
 	t.indexes = append(t.indexes, &placed[IK, K, V, P]{index: x, entries: entries})
 	return x
 }
@@ -124,6 +126,13 @@ func (x *index[IK, K, P]) smallest(r *Reader, ik IK) (K, bool) {
 	}
 	var none K
 	return none, false
+}
+
+func (x *index[IK, K, P]) count(r *Reader, ik IK) int {
+	if h := x.read(r, ik, x.byCount); h != nil {
+		return h.n
+	}
+	return 0
 }
 
 func (x *index[IK, K, P]) payload(r *Reader, ik IK) (P, bool) {
@@ -322,6 +331,7 @@ func (x *index[IK, K, P]) wake(d *draft, t touched[IK, K, P]) {
 	existence := had != (now != nil)
 	x.byKeys.tell(d, ik, now, true)
 	x.byFirst.tell(d, ik, now, existence || t.before.first != now.first)
+	x.byCount.tell(d, ik, now, existence || t.before.n != now.n)
 	x.byHas.tell(d, ik, now, existence)
 	if existence {
 		for _, follow := range x.followers {

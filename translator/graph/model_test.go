@@ -24,6 +24,7 @@ type view interface {
 	keys(index int, ik String) []String
 	has(index int, ik String) bool
 	first(index int, ik String) (String, bool)
+	count(index int, ik String) int
 	payload(index int, ik String) (string, bool)
 }
 
@@ -133,7 +134,7 @@ func (p program) below(at, n int) int {
 // read does one of the things a unit can do with a layer, and mixes it into h.
 func (p program) read(v view, from int, h uint64) uint64 {
 	k := modelKeys[h>>40%uint64(len(modelKeys))]
-	switch h >> 12 % 16 {
+	switch h >> 12 % 18 {
 	case 0:
 		for k, x := range v.all(from) {
 			h = mix(mixString(h, k), uint64(x))
@@ -149,6 +150,8 @@ func (p program) read(v view, from int, h uint64) uint64 {
 	case 8, 9, 10:
 		first, ok := v.first(from, k)
 		h = mixBool(mixString(h, first), ok)
+	case 16, 17:
+		h = mix(h, uint64(v.count(from, k)))
 	case 11:
 		s, ok := v.payload(from, k)
 		h = mixBool(mixString(h, String(s)), ok)
@@ -250,6 +253,7 @@ func (e *evaluation) first(x int, ik String) (String, bool) {
 	}
 	return "", false
 }
+func (e *evaluation) count(x int, ik String) int { return len(e.indexed[x][ik]) }
 func (e *evaluation) payload(x int, ik String) (string, bool) {
 	if e.has(x, ik) {
 		return "payload of " + string(ik), true
@@ -351,6 +355,7 @@ func (v reading) all(t int) iter.Seq2[String, int] {
 func (v reading) keys(x int, ik String) []String          { return v.b.indexes[x].Keys(v.r, ik) }
 func (v reading) has(x int, ik String) bool               { return v.b.indexes[x].Has(v.r, ik) }
 func (v reading) first(x int, ik String) (String, bool)   { return v.b.indexes[x].First(v.r, ik) }
+func (v reading) count(x int, ik String) int              { return v.b.indexes[x].Count(v.r, ik) }
 func (v reading) payload(x int, ik String) (string, bool) { return v.b.interned[x].Payload(v.r, ik) }
 
 // dump is everything that can be seen of a state.
@@ -375,7 +380,7 @@ func (p program) dump(v view) dump {
 			}
 			first, ok := v.first(i, k)
 			_, payload := v.payload(i, k)
-			if ok != (len(at[k]) > 0) || v.has(i, k) != ok || payload != ok || ok && first != at[k][0] {
+			if ok != (len(at[k]) > 0) || v.has(i, k) != ok || v.count(i, k) != len(at[k]) || payload != ok || ok && first != at[k][0] {
 				at[k] = append(at[k], "(aspects disagree)")
 			}
 		}
@@ -428,7 +433,7 @@ func (b *built) edges() error {
 	want, got := 0, 0
 	aspects := func(t *table[String, int], x *index[String, String, struct{}], y interned[String, string]) {
 		got += edgesTo(t.rows) + edgesTo(t.entire)
-		got += edgesTo(x.byKeys) + edgesTo(x.byHas) + edgesTo(x.byFirst)
+		got += edgesTo(x.byKeys) + edgesTo(x.byHas) + edgesTo(x.byFirst) + edgesTo(x.byCount)
 		got += edgesTo(y.(*index[String, String, string]).byHas)
 	}
 	for i := range b.p.layers {

@@ -184,6 +184,10 @@ func (x *Index[IK, K]) Keys(r *Reader, ik IK) []K { return x.keys(r, ik) }
 // recomputed when the answer changes.
 func (x *Index[IK, K]) Has(r *Reader, ik IK) bool { return x.has(r, ik) }
 
+// Count returns how many rows are listed under ik, whatever their number at the
+// same cost. A unit that calls it is recomputed when the number changes.
+func (x *Index[IK, K]) Count(r *Reader, ik IK) int { return x.count(r, ik) }
+
 // First returns the smallest key listed under ik. A unit that calls it is
 // recomputed when the answer changes.
 func (x *Index[IK, K]) First(r *Reader, ik IK) (K, bool) { return x.smallest(r, ik) }
