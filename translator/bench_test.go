@@ -42,16 +42,28 @@ func estate(b *testing.B, t *Translator, n int) *graph.Changes {
 		Type: corev1.SecretTypeTLS, Data: map[string][]byte{"tls.crt": pair.CertPEM, "tls.key": pair.KeyPEM},
 	})
 	for i := range n {
-		name := ir.Name{Namespace: "default", Name: fmt.Sprint("s", i)}
-		t.Services.Put(c, name, &corev1.Service{
-			Namespace: name.Namespace, Name: name.Name,
-			Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "web", Port: 443}}},
-		})
-		t.Slices.Put(c, name, benchSlice(name, 0))
-		t.Proxies.Put(c, benchProxyName(i), benchProxy(i, "v0"))
+		putProxy(t, c, i)
 	}
 	return c
 }
+
+func putProxy(t *Translator, c *graph.Changes, i int) {
+	name := benchServiceName(i)
+	t.Services.Put(c, name, &corev1.Service{
+		Namespace: name.Namespace, Name: name.Name,
+		Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "web", Port: 443}}},
+	})
+	t.Slices.Put(c, name, benchSlice(name, 0))
+	t.Proxies.Put(c, benchProxyName(i), benchProxy(i, "v0"))
+}
+
+func removeProxy(t *Translator, c *graph.Changes, i int) {
+	t.Services.Delete(c, benchServiceName(i))
+	t.Slices.Delete(c, benchServiceName(i))
+	t.Proxies.Delete(c, benchProxyName(i))
+}
+
+func benchServiceName(i int) ir.Name { return ir.Name{Namespace: "default", Name: fmt.Sprint("s", i)} }
 
 func benchProxyName(i int) ir.Name { return ir.Name{Namespace: "default", Name: fmt.Sprint("p", i)} }
 
@@ -90,47 +102,72 @@ var benchSizes = []int{100, 10_000, 100_000}
 // One HTTPProxy changed, from the object to the bytes for Envoy, with the
 // processor's caches emptied before each change, as they are in life, where
 // other work runs between two changes. The median must stay flat.
-func BenchmarkFlat_OneProxyChanged(b *testing.B) {
-	other := make([]byte, 96<<20) // larger than the last-level cache's share
-	changeProxies(b, func() {
-		for i := 0; i < len(other); i += 64 {
-			other[i]++
+func BenchmarkFlat_OneProxyChanged(b *testing.B) { changeProxies(b, emptyCaches(), editProxy) }
+
+// The same back to back. A small graph then stays in the caches and a large one
+// does not: the growth shown here is that of memory access, not of steps.
+func BenchmarkHot_OneProxyChanged(b *testing.B) { changeProxies(b, func() {}, editProxy) }
+
+// One host added and, the next time, removed, with all that is its own.
+func BenchmarkFlat_OneProxyAddedOrRemoved(b *testing.B) {
+	changeProxies(b, emptyCaches(), func(t *Translator, c *graph.Changes, n, i int) {
+		if i%2 == 0 {
+			putProxy(t, c, n+i)
+		} else {
+			removeProxy(t, c, n+i-1)
 		}
 	})
 }
 
-// The same back to back. A small graph then stays in the caches and a large one
-// does not: the growth shown here is that of memory access, not of steps.
-func BenchmarkHot_OneProxyChanged(b *testing.B) { changeProxies(b, func() {}) }
+func editProxy(t *Translator, c *graph.Changes, n, i int) {
+	k := (i * 7919) % n
+	t.Proxies.Put(c, benchProxyName(k), benchProxy(k, fmt.Sprint("v", i+1)))
+}
 
-func changeProxies(b *testing.B, between func()) {
+// emptyCaches returns a function that fills the processor's caches with
+// something else.
+func emptyCaches() func() {
+	other := make([]byte, 96<<20) // larger than the last-level cache's share
+	return func() {
+		for i := 0; i < len(other); i += 64 {
+			other[i]++
+		}
+	}
+}
+
+func changeProxies(b *testing.B, between func(), change func(t *Translator, c *graph.Changes, n, i int)) {
 	b.Helper()
 	for _, n := range benchSizes {
 		b.Run(fmt.Sprintf("proxies=%d", n), func(b *testing.B) {
 			t := New()
 			t.Commit(estate(b, t, n))
-			runtime.GC()
-			b.ReportAllocs()
-			took := make([]time.Duration, 0, 1<<16)
-			i := 0
-			for b.Loop() {
-				k := (i * 7919) % n
-				p := benchProxy(k, fmt.Sprint("v", i+1))
-				between()
-				began := time.Now()
-				c := graph.NewChanges()
-				t.Proxies.Put(c, benchProxyName(k), p)
-				rev := t.Commit(c)
-				if got := t.Changed(rev); len(got) == 0 {
-					b.Fatal("nothing changed")
-				}
-				took = append(took, time.Since(began))
-				i++
-			}
-			slices.Sort(took)
-			b.ReportMetric(float64(took[len(took)/2].Nanoseconds()), "median-ns/op")
+			measureChanges(b, t, between, func(c *graph.Changes, i int) { change(t, c, n, i) })
 		})
 	}
+}
+
+// measureChanges reports the median time of a change, which must change a
+// resource, from the object to the bytes for Envoy.
+func measureChanges(b *testing.B, t *Translator, between func(), change func(c *graph.Changes, i int)) {
+	b.Helper()
+	runtime.GC()
+	b.ReportAllocs()
+	took := make([]time.Duration, 0, 1<<16)
+	i := 0
+	for b.Loop() {
+		between()
+		c := graph.NewChanges()
+		change(c, i)
+		began := time.Now()
+		rev := t.Commit(c)
+		if got := t.Changed(rev); len(got) == 0 {
+			b.Fatal("nothing changed")
+		}
+		took = append(took, time.Since(began))
+		i++
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Nanoseconds()), "median-ns/op")
 }
 
 // The endpoints of one Service changed. Must stay flat.

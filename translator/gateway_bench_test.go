@@ -2,8 +2,6 @@ package translator
 
 import (
 	"fmt"
-	"runtime"
-	"slices"
 	"testing"
 	"time"
 
@@ -96,7 +94,6 @@ func benchRoute(i int, version string) *gatewayv1.HTTPRoute {
 // flat: 10,000 routes by 100 at most 1.2.
 func changeRoutes(b *testing.B, change func(t *Translator, c *graph.Changes, n, i int)) {
 	b.Helper()
-	other := make([]byte, 96<<20)
 	for _, n := range routeSizes {
 		b.Run(fmt.Sprintf("routes=%d", n), func(b *testing.B) {
 			t := New()
@@ -107,26 +104,7 @@ func changeRoutes(b *testing.B, change func(t *Translator, c *graph.Changes, n, 
 			if got := len(t.Changed(rev)); got < 2*n {
 				b.Fatalf("%d resources for %d routes", got, n)
 			}
-			runtime.GC()
-			b.ReportAllocs()
-			took := make([]time.Duration, 0, 1<<16)
-			i := 0
-			for b.Loop() {
-				for i := 0; i < len(other); i += 64 {
-					other[i]++
-				}
-				c := graph.NewChanges()
-				change(t, c, n, i)
-				began := time.Now()
-				rev := t.Commit(c)
-				if got := t.Changed(rev); len(got) == 0 {
-					b.Fatal("nothing changed")
-				}
-				took = append(took, time.Since(began))
-				i++
-			}
-			slices.Sort(took)
-			b.ReportMetric(float64(took[len(took)/2].Nanoseconds()), "median-ns/op")
+			measureChanges(b, t, emptyCaches(), func(c *graph.Changes, i int) { change(t, c, n, i) })
 		})
 	}
 }
