@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/signetproxy/signet/provisioner/host"
@@ -33,18 +32,6 @@ func main() {
 	default:
 		fmt.Fprintln(os.Stderr, "signet: "+err.Error())
 		os.Exit(exitCode(err))
-	}
-}
-
-// heapGrowth is how much garbage there may be before it is collected, in percent of
-// what lives; Go's own 100 keeps 359 MiB for 5,000 hosts, this 292. A change
-// allocates little, so a collection is as rare as one in some hundred changes.
-const heapGrowth = 40
-
-// keepHeapSmall leaves the choice to who has made one.
-func keepHeapSmall() {
-	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetGCPercent(heapGrowth)
 	}
 }
 
