@@ -3,6 +3,7 @@ package load
 import (
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"time"
 )
@@ -40,6 +41,19 @@ type Failure struct {
 func (f Failure) String() string {
 	return fmt.Sprintf("due %s, after %.1f ms, %s%s: %d: %s: %q", f.Due.Format("15:04:05.000000"),
 		float64(f.Done.Sub(f.Due).Microseconds())/1000, f.Host, f.Path, f.Code, f.Why, f.Body)
+}
+
+// Wrong is an error with the first unexpected outcomes, if there were any.
+func (r *Result) Wrong(what string) error {
+	if r.Unexpected == 0 {
+		return nil
+	}
+	var b strings.Builder
+	for _, f := range r.Failures[:min(len(r.Failures), 10)] {
+		b.WriteString("\n    " + f.String())
+	}
+	return fmt.Errorf("%s: %d of %d answers were not the expected ones, %d of them connection errors; the first:%s",
+		what, r.Unexpected, r.Requests, r.Errors, b.String())
 }
 
 const bodyHead = 200

@@ -77,10 +77,10 @@ func (r *Rig) StartFleet(ctx context.Context, address string) (*Envoy, error) {
 	return r.startEnvoy(ctx, ir.Name{Namespace: Namespace, Name: FleetName}, FleetName+"-envoy-identity", address)
 }
 
-// StartGateway gives the Gateway's Service an address, as a cloud does, and
-// starts an Envoy of it.
-func (r *Rig) StartGateway(ctx context.Context, address string) (*Envoy, error) {
-	objects := GatewayName + "-" + className
+// StartGateway gives the Service of a Gateway an address, as a cloud does, and
+// starts an Envoy of it, which serves HTTP at the given address.
+func (r *Rig) StartGateway(ctx context.Context, name, address string) (*Envoy, error) {
+	objects := name + "-" + className
 	s := &corev1.Service{}
 	if err := r.awaitObject(ctx, objects, s); err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func (r *Rig) StartGateway(ctx context.Context, address string) (*Envoy, error) 
 	if err := r.Client.Status().Patch(ctx, s, client.MergeFrom(before)); err != nil {
 		return nil, fmt.Errorf("address of the Gateway: %w", err)
 	}
-	return r.startEnvoy(ctx, certificate.GatewayFleet(ir.Name{Namespace: Namespace, Name: GatewayName}), objects+"-identity", address)
+	return r.startEnvoy(ctx, certificate.GatewayFleet(ir.Name{Namespace: Namespace, Name: name}), objects+"-identity", address)
 }
 
 func (r *Rig) awaitObject(ctx context.Context, name string, o client.Object) error {

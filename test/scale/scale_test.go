@@ -58,6 +58,7 @@ func small() map[string]struct {
 			},
 		},
 		"S6": {"no answer is lost, and no change, when watches must begin anew", scenario{objects: 50, changes: 1}, nil},
+		"S7": {"no answer is wrong while routes and policies change", scenario{objects: 20, changes: 8, rate: 100}, nil},
 	}
 }
 
@@ -80,7 +81,7 @@ func TestScenarios(t *testing.T) {
 		t.Run(x.ID, func(t *testing.T) {
 			s.Progress = progress{t}
 			r := figures.New("objects", s.Progress)
-			x.objects, x.secrets, x.changes = c.size.objects, c.size.secrets, c.size.changes
+			x.objects, x.secrets, x.changes, x.rate = c.size.objects, c.size.secrets, c.size.changes, c.size.rate
 			r.Measure(t.Context(), x.Scenario, x.objects, 1, func(run *figures.Run) error {
 				return x.run(&bench{stage: s, Run: run, scenario: x, ctx: t.Context()})
 			})

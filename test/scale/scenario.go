@@ -23,8 +23,9 @@ type scenario struct {
 	objects int
 	// secrets are those that nothing refers to.
 	secrets int
-	// changes of each kind.
+	// changes of each kind, and requests a second beside them.
 	changes int
+	rate    float64
 	// run does it and adds figures; it returns what was wrong.
 	run func(b *bench) error
 }
@@ -54,6 +55,10 @@ func scenarios() []scenario {
 		{
 			ID: "S6", About: "etcd compacted, the API server killed, under traffic: unexpected answers, changes afterwards",
 			objects: 1000, changes: 3, run: runOutage,
+		},
+		{
+			ID: "S7", About: "each kind of change of a Gateway's routes, policies and certificates under load: every answer is that of its time",
+			objects: 1000, changes: 100, rate: 500, run: runGateways,
 		},
 	}
 }
@@ -181,7 +186,7 @@ func (s *stage) routes(ctx context.Context) (*front, error) {
 		err = s.operator(ctx)
 	}
 	if err == nil && s.gateway == nil {
-		s.gateway, err = s.StartGateway(ctx, s.gatewayAddress)
+		s.gateway, err = s.StartGateway(ctx, rig.GatewayName, s.gatewayAddress)
 	}
 	return &front{
 		name: "HTTPRoutes", envoy: s.gateway, objects: routeObjects,

@@ -291,21 +291,4 @@ func prepareGateways(b *bench) error {
 	return b.putAll(b.gateways.Files())
 }
 
-func runGateways(b *bench) error {
-	var wrong []error
-	for _, k := range gateways.Kinds() {
-		n := b.changes
-		if k.Back != "" {
-			n *= 2
-		}
-		r, err := b.gateways.Run(b.ctx, &k, n, b.rate)
-		for what, took := range r.Took {
-			b.Times(what, took, figures.P50(8), figures.P99(25))
-		}
-		b.Histogram("requests, "+k.Name, &r.Requests.Latency)
-		b.Count("unexpected answers, "+k.Name, r.Requests.Unexpected, figures.Max(0))
-		b.Count("connection errors, "+k.Name, r.Requests.Errors, figures.Max(0))
-		wrong = append(wrong, err, wrongAnswers(k.Name, &r.Requests))
-	}
-	return errors.Join(wrong...)
-}
+func runGateways(b *bench) error { return b.gateways.Measure(b.ctx, b.Run, b.changes, b.rate) }

@@ -244,7 +244,7 @@ func runRotations(b *bench) error {
 		if r.opened != 0 {
 			wrong = append(wrong, fmt.Errorf("%s: %d connections to the backend that keeps its were opened beside %d", kind.name, r.opened, r.kept))
 		}
-		wrong = append(wrong, err, wrongAnswers(kind.name, &r.requests))
+		wrong = append(wrong, err, r.requests.Wrong(kind.name))
 	}
 	return errors.Join(wrong...)
 }

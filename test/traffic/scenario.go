@@ -3,8 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"strings"
 
 	"github.com/signetproxy/signet/test/estate"
 	"github.com/signetproxy/signet/test/figures"
@@ -165,18 +163,5 @@ func (b *bench) settle(l *load.Load, what string) error {
 	r := l.Stop()
 	b.Histogram("requests, "+what, &r.Latency)
 	b.Count("unexpected answers, "+what, r.Unexpected, figures.Max(0))
-	return wrongAnswers(what, &r)
-}
-
-// wrongAnswers is an error if any answer was.
-func wrongAnswers(what string, r *load.Result) error {
-	if r.Unexpected == 0 {
-		return nil
-	}
-	var b strings.Builder
-	for _, f := range r.Failures[:min(len(r.Failures), 10)] {
-		b.WriteString("\n    " + f.String())
-	}
-	return fmt.Errorf("%s: %d of %d answers were not the expected ones, %d of them connection errors; the first:%s",
-		what, r.Unexpected, r.Requests, r.Errors, b.String())
+	return r.Wrong(what)
 }

@@ -217,7 +217,7 @@ func runSwitches(b *bench) error {
 		b.Histogram("requests, "+what, &r.Latency)
 		b.Count("unexpected answers, "+what, r.Unexpected, figures.Max(0))
 		b.Count("connection errors, "+what, r.Errors, figures.Max(0))
-		wrong = append(wrong, err, wrongAnswers(what, &r))
+		wrong = append(wrong, err, r.Wrong(what))
 	}
 	return errors.Join(wrong...)
 }

@@ -57,7 +57,7 @@ func TestSwitches(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := wrongAnswers("switched "+k.name, &r); err != nil {
+			if err := r.Wrong("switched " + k.name); err != nil {
 				t.Error(err)
 			}
 			if len(took) != shortSwitches || r.Requests < shortSwitches/2 {
@@ -95,7 +95,7 @@ func TestRotations(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := wrongAnswers(name, &out.requests); err != nil {
+			if err := out.requests.Wrong(name); err != nil {
 				t.Error(err)
 			}
 			if out.kept == 0 || out.opened != 0 {
@@ -166,7 +166,7 @@ func TestRetranslation(t *testing.T) {
 		}, estate.SharedPath)
 	}
 	r := l.Stop()
-	if err := wrongAnswers("while all is translated", &r); err != nil {
+	if err := r.Wrong("while all is translated"); err != nil {
 		t.Error(err)
 	}
 }

@@ -8,7 +8,7 @@
 // answer may show a state only from when it was written until the next one has
 // been seen; any other is unexpected, and so is a lost request.
 //
-// It measures how long a change takes from the rename of its file to the first
-// answer that shows it. It starts no Signet: whoever uses it has one on the
-// folder.
+// It measures how long a change takes to the first answer that shows it, from the
+// rename of its file, or from the API server's answer: its Manifests say where
+// they are. It starts no Signet: whoever uses it has one that reads them.
 package gateways

@@ -22,7 +22,7 @@ type Kind struct {
 	asks func(s *Stage) []ask
 }
 
-// write makes a change and returns the time just before it.
+// write makes a change and returns the time from which on it counts.
 type write func() (time.Time, error)
 
 // Kinds are all kinds of change.
@@ -64,7 +64,7 @@ func always(r load.Request, want shown) ask {
 func neighbour() ask { return always(load.Request{Host: host(still)}, by(still)) }
 
 func (s *Stage) file(name, content string) write {
-	return func() (time.Time, error) { return s.site.Write(name, content) }
+	return func() (time.Time, error) { return s.manifests.Write(name, content) }
 }
 
 // rulesSwapped swaps two rules that are equal in precedence: whoever has both
@@ -108,7 +108,7 @@ func policyToggled(s *Stage, v int) (write, error) {
 	case v == 0:
 		return func() (time.Time, error) { return time.Now(), nil }, nil
 	case v%2 == 0:
-		return func() (time.Time, error) { return s.site.Remove("gateway-policy-bare") }, nil
+		return func() (time.Time, error) { return s.manifests.Remove("gateway-policy-bare") }, nil
 	}
 	return s.file("gateway-policy-bare", policy(bare, name(bare), "trust-x", bare)), nil
 }
@@ -132,7 +132,7 @@ func hostnameAsked(*Stage) []ask {
 
 // oneBundle has the three backends of the bundles trust one ConfigMap.
 func oneBundle(s *Stage) error {
-	_, err := s.site.Write("gateway-policy-bundles", policy("bundles", otherName, "trust-turning", common, onlyA, onlyB))
+	_, err := s.manifests.Write("gateway-policy-bundles", policy("bundles", otherName, "trust-turning", common, onlyA, onlyB))
 	return err
 }
 

@@ -12,8 +12,8 @@ import (
 
 // Result is what has come of the changes of a kind.
 type Result struct {
-	// Took is how long each change took, by its name, from the rename of its file
-	// to the first answer that shows it.
+	// Took is how long each change took, by its name, to the first answer that
+	// shows it.
 	Took map[string][]time.Duration
 	// Requests are those of the load.
 	Requests load.Result

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/signetproxy/signet/test/backend"
 	"github.com/signetproxy/signet/test/estate"
@@ -16,7 +17,10 @@ import (
 // Stage is the Gateway with its backends.
 type Stage struct {
 	// site is where the Gateway answers.
-	site     estate.Site
+	site      estate.Site
+	manifests Manifests
+	// address of the backends, without a port.
+	address  string
 	backends map[string]*backend.Backend
 	// front signs the listener's certificates; each backend's is by the authority
 	// of its name in ca.
@@ -54,11 +58,25 @@ const otherName = "other.internal"
 // host of the routes of a kind of change.
 func host(of string) string { return of + ".gateway.test" }
 
+// Manifests is where Signet reads them from, each under a name.
+type Manifests interface {
+	// Write replaces a manifest, or makes it. It returns the time from which on
+	// the change counts.
+	Write(name, content string) (time.Time, error)
+	// Remove removes a manifest that was written, and returns the same.
+	Remove(name string) (time.Time, error)
+}
+
 // New starts the backends of a Gateway that is served by the Signet of a folder,
 // on free ports of loopback. It must be closed even if there is an error.
 func New(folder string) (*Stage, error) {
-	s := &Stage{backends: map[string]*backend.Backend{}, ca: map[string]*pki.Authority{}}
-	s.site.Folder = folder
+	return NewAt("127.0.0.1", &estate.Site{Folder: folder})
+}
+
+// NewAt does so for any manifests; the backends listen on free ports of the IP
+// address.
+func NewAt(address string, manifests Manifests) (*Stage, error) {
+	s := &Stage{backends: map[string]*backend.Backend{}, ca: map[string]*pki.Authority{}, address: address, manifests: manifests}
 	var err error
 	if s.front, err = pki.NewAuthority("front"); err != nil {
 		return s, fmt.Errorf("authority: %w", err)
@@ -92,7 +110,8 @@ func (s *Stage) serve(service, signer string) error {
 	// A bundle counts for handshakes: what it rules has one for each request.
 	rotates := service == common || service == onlyA || service == onlyB
 	s.backends[service], err = backend.Start(backend.Config{
-		Name: service, Certificate: &pair.TLS, Protocols: []string{"http/1.1"}, CloseEach: rotates, Keep: backend.None,
+		Name: service, Address: net.JoinHostPort(s.address, "0"), Certificate: &pair.TLS,
+		Protocols: []string{"http/1.1"}, CloseEach: rotates, Keep: backend.None,
 	})
 	if err != nil {
 		return fmt.Errorf("backend: %w", err)
@@ -112,6 +131,15 @@ func (s *Stage) Close() {
 	}
 }
 
+// HTTP is the address of the Gateway's listener for HTTP.
+func (s *Stage) HTTP() string { return s.site.HTTP }
+
+// Names of the Gateway, in the namespace default, and of its class.
+const (
+	GatewayName = "gateways"
+	ClassName   = "signet"
+)
+
 // Files are the manifests that all kinds of change need, by file.
 func (s *Stage) Files() (map[string]string, error) {
 	front, _, err := s.certificate()
@@ -129,13 +157,13 @@ func (s *Stage) Files() (map[string]string, error) {
 	files := map[string]string{
 		"gateway": world.All(`apiVersion: gateway.networking.k8s.io/v1
 kind: GatewayClass
-metadata: {name: gateways}
+metadata: {name: `+ClassName+`}
 spec: {controllerName: signetproxy.io/gateway-controller}
 `, fmt.Sprintf(`apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
-metadata: {name: gateway}
+metadata: {name: `+GatewayName+`, namespace: default}
 spec:
-  gatewayClassName: gateways
+  gatewayClassName: `+ClassName+`
   listeners:
   - {name: http, port: %s, protocol: HTTP}
   - {name: https, port: %s, protocol: HTTPS, tls: {certificateRefs: [{name: gateway-certificate}]}}
@@ -145,6 +173,7 @@ spec:
 		"gateway-trust": world.All(
 			s.bundle("trust-x", "x"), s.bundle("trust-a", "a"), s.bundle("trust-b", "b"),
 			s.bundle("trust-even", "x", "a"), s.bundle("trust-odd", "x", "b")),
+		"gateway-turning": s.bundle("trust-turning", "x", "a"),
 		"gateway-policies": world.All(policy(still, name(still), "trust-x", still), policy(first, name(first), "trust-a", first),
 			policy(second, name(second), "trust-b", second)),
 		// Changed later: but for bare, no backend is ever without a policy.
@@ -180,7 +209,7 @@ func (s *Stage) bundle(name string, authorities ...string) string {
 	for _, cn := range authorities {
 		all.Write(s.ca[cn].PEM())
 	}
-	return fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\ndata:\n  ca.crt: |\n    %s\n",
+	return fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s, namespace: default}\ndata:\n  ca.crt: |\n    %s\n",
 		name, strings.ReplaceAll(strings.TrimSpace(all.String()), "\n", "\n    "))
 }
 
@@ -192,7 +221,7 @@ func policy(object, hostname, trust string, services ...string) string {
 	}
 	return fmt.Sprintf(`apiVersion: gateway.networking.k8s.io/v1
 kind: BackendTLSPolicy
-metadata: {name: %s}
+metadata: {name: %s, namespace: default}
 spec:
   targetRefs: [%s]
   validation: {hostname: %s, caCertificateRefs: [{group: "", kind: ConfigMap, name: %s}]}
@@ -203,9 +232,9 @@ spec:
 func route(object string, rules ...string) string {
 	return fmt.Sprintf(`apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
-metadata: {name: %s}
+metadata: {name: %s, namespace: default}
 spec:
-  parentRefs: [{name: gateway}]
+  parentRefs: [{name: `+GatewayName+`}]
   hostnames: [%s]
   rules:
   - %s
