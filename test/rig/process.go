@@ -1,6 +1,7 @@
 package rig
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,12 +56,14 @@ func (p *Process) Usage() estate.Usage { return estate.UsageOf(p.cmd.Process.Pid
 // PID is its process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
+var errExit0 = errors.New("exit status 0")
+
 // Stop asks it to end, and waits until it has; one that has ended is an error.
 func (p *Process) Stop() error {
 	select {
 	case err := <-p.ended:
 		p.ended <- err
-		return fmt.Errorf("%s has ended by itself: %w; its log ends:\n%s", p.name, err, p.LogTail())
+		return fmt.Errorf("%s has ended by itself: %w; its log ends:\n%s", p.name, cmp.Or(err, errExit0), p.LogTail())
 	default:
 	}
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
