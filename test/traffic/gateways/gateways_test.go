@@ -84,6 +84,7 @@ func TestJudge(t *testing.T) {
 		return either(v, shown{Backend: "a", SNI: "a.internal", Version: "v0", Leaf: "1"}, shown{Backend: "b", SNI: "b.internal", Version: "v1", Leaf: "2"})
 	}}
 	closing := &ask{want: func(v int) shown { return either(v, shown{Backend: "a", SNI: "a.internal"}, shown{}) }}
+	shaking := &ask{want: closing.want, handshake: true}
 	answer := func(sent time.Time, edit func(o *load.Outcome, seen *backend.Request)) *load.Outcome {
 		seen := backend.Request{Backend: "b", TLS: true, SNI: "b.internal", Host: "x.test"}
 		o := &load.Outcome{
@@ -102,6 +103,13 @@ func TestJudge(t *testing.T) {
 		o.TLS.PeerCertificates[0].SerialNumber = big.NewInt(1)
 		seen.Backend, seen.SNI = "a", "a.internal"
 	}
+	since := func(connected time.Time) func(*load.Outcome, *backend.Request) {
+		return func(o *load.Outcome, seen *backend.Request) {
+			first(o, seen)
+			o.Header.Del("X-Version")
+			seen.Connected = connected
+		}
+	}
 	cases := map[string]struct {
 		reason string
 		ask    *ask
@@ -116,15 +124,18 @@ func TestJudge(t *testing.T) {
 			o.Header.Set("X-Backend", "a")
 			seen.Backend = "a"
 		}), true},
-		"wrong name":    {"another policy's", a, answer(afterSecond, func(_ *load.Outcome, seen *backend.Request) { seen.SNI = "a.internal" }), true},
-		"plaintext":     {"never", a, answer(afterSecond, func(_ *load.Outcome, seen *backend.Request) { seen.TLS = false }), true},
-		"certificate":   {"the one before", a, answer(afterSecond, func(o *load.Outcome, _ *backend.Request) { o.TLS.PeerCertificates[0].SerialNumber = big.NewInt(1) }), true},
-		"no backend":    {"a lost request", a, answer(afterSecond, func(o *load.Outcome, _ *backend.Request) { o.Code, o.Header = 503, http.Header{} }), true},
-		"no answer":     {"a lost request", a, answer(afterSecond, func(o *load.Outcome, _ *backend.Request) { o.Err = errors.New("reset") }), true},
-		"another host":  {"two answers were mixed up", a, answer(afterSecond, func(o *load.Outcome, _ *backend.Request) { o.Host = "y.test" }), true},
-		"closed":        {"what is closed is refused", closing, answer(afterSecond, func(o *load.Outcome, _ *backend.Request) { o.Code, o.Header = 500, http.Header{} }), false},
-		"open":          {"what is closed serves nobody", closing, answer(afterSecond, first), true},
-		"a 200 by none": {"an answer has a backend", closing, answer(afterSecond, func(o *load.Outcome, _ *backend.Request) { o.Header = http.Header{} }), true},
+		"wrong name":     {"another policy's", a, answer(afterSecond, func(_ *load.Outcome, seen *backend.Request) { seen.SNI = "a.internal" }), true},
+		"plaintext":      {"never", a, answer(afterSecond, func(_ *load.Outcome, seen *backend.Request) { seen.TLS = false }), true},
+		"certificate":    {"the one before", a, answer(afterSecond, func(o *load.Outcome, _ *backend.Request) { o.TLS.PeerCertificates[0].SerialNumber = big.NewInt(1) }), true},
+		"no backend":     {"a lost request", a, answer(afterSecond, func(o *load.Outcome, _ *backend.Request) { o.Code, o.Header = 503, http.Header{} }), true},
+		"no answer":      {"a lost request", a, answer(afterSecond, func(o *load.Outcome, _ *backend.Request) { o.Err = errors.New("reset") }), true},
+		"another host":   {"two answers were mixed up", a, answer(afterSecond, func(o *load.Outcome, _ *backend.Request) { o.Host = "y.test" }), true},
+		"closed":         {"what is closed is refused", closing, answer(afterSecond, func(o *load.Outcome, _ *backend.Request) { o.Code, o.Header = 500, http.Header{} }), false},
+		"open":           {"what is closed serves nobody", closing, answer(afterSecond, first), true},
+		"kept":           {"it was verified before", shaking, answer(afterSecond, since(written)), false},
+		"verified anew":  {"by what is trusted no more", shaking, answer(afterSecond, since(afterSecond)), true},
+		"kept elsewhere": {"no handshake decides here", closing, answer(afterSecond, since(written)), true},
+		"a 200 by none":  {"an answer has a backend", closing, answer(afterSecond, func(o *load.Outcome, _ *backend.Request) { o.Header = http.Header{} }), true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

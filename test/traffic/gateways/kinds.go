@@ -33,7 +33,8 @@ func Kinds() []Kind {
 		{Name: "BackendTLSPolicy added", Back: "BackendTLSPolicy removed", ready: policyToggled, asks: policyAsked},
 		{Name: "hostname of a BackendTLSPolicy changed", ready: hostnameChanged, asks: hostnameAsked},
 		{Name: "content of the CA's ConfigMap rotated", begin: oneBundle, ready: contentRotated, asks: bundlesAsked},
-		{Name: "caCertificateRefs switched to another ConfigMap", ready: refsSwitched, asks: bundlesAsked},
+		{Name: "caCertificateRefs switched to another ConfigMap", ready: refSwitched, asks: refAsked},
+		{Name: "caCertificateRefs of three Services switched", ready: refsSwitched, asks: bundlesAsked},
 		{Name: "certificate of the listener rotated", ready: certificateRotated, asks: certificateAsked},
 	}
 }
@@ -141,22 +142,34 @@ func contentRotated(s *Stage, v int) (write, error) {
 	return s.file("gateway-turning", s.bundle("trust-turning", "x", either(v, "a", "b"))), nil
 }
 
-// refsSwitched goes between two ConfigMaps, with the same bundles.
+// refSwitched goes between two ConfigMaps, of which one verifies the backend.
+func refSwitched(s *Stage, v int) (write, error) {
+	return s.file("gateway-policy-named", policy(named, name(named), either(v, "trust-x", "trust-a"), named)), nil
+}
+
+func refAsked(*Stage) []ask {
+	verified := ask{request: load.Request{Host: host(named)}, handshake: true, want: func(v int) shown { return either(v, by(named), shown{}) }}
+	return []ask{verified, neighbour(), neighbour(), neighbour()}
+}
+
+// refsSwitched goes between two ConfigMaps, with the same bundles, and has three
+// clusters made.
 func refsSwitched(s *Stage, v int) (write, error) {
 	return s.file("gateway-policy-bundles",
 		policy("bundles", otherName, either(v, "trust-even", "trust-odd"), common, onlyA, onlyB)), nil
 }
 
 // bundlesAsked asks a backend that both bundles verify, and two that only one
-// does: once the other bundle is seen, nobody is verified by the one before. Each
-// of these requests has a handshake of its own, so half of all go elsewhere.
+// does: once the other bundle is seen, no new connection is verified by the one
+// before. Each of these requests has a handshake of its own, so half of all go
+// elsewhere.
 func bundlesAsked(*Stage) []ask {
 	request := func(path string) load.Request { return load.Request{Host: host("bundles"), Path: path} }
 	served := func(backend string) shown { return shown{Backend: backend, SNI: otherName} }
 	kept := always(request("/common"), served(common))
 	return []ask{
-		{request: request("/b"), want: func(v int) shown { return either(v, shown{}, served(onlyB)) }},
-		{request: request("/a"), want: func(v int) shown { return either(v, served(onlyA), shown{}) }},
+		{request: request("/b"), handshake: true, want: func(v int) shown { return either(v, shown{}, served(onlyB)) }},
+		{request: request("/a"), handshake: true, want: func(v int) shown { return either(v, served(onlyA), shown{}) }},
 		kept, neighbour(), neighbour(), neighbour(),
 	}
 }

@@ -90,7 +90,7 @@ func (r *runner) begin() error {
 		last := ""
 		if _, err := estate.Until(func() (bool, error) {
 			o := r.site.Ask(a.request)
-			got, err := a.look(o)
+			got, _, err := a.look(o)
 			last = fmt.Sprintf("%d %+v %v", o.Code, got, err)
 			return err == nil && got == a.want(0), nil
 		}); err != nil {
@@ -123,7 +123,7 @@ func (r *runner) change() (time.Duration, error) {
 			}
 			return false, nil
 		}
-		got, err := a.look(o)
+		got, _, err := a.look(o)
 		return err == nil && got == a.want(v), nil
 	})
 	if err != nil {
