@@ -26,17 +26,22 @@ func keepHeapSmall() {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
-	h := &heap{}
-	h.adjust()
+	newHeap().adjust()
 }
 
 // heap sets how far the heap may grow, after each collection.
-type heap struct{ growth int }
+type heap struct {
+	growth int
+	// live is a pointer, too: one without any shares its memory with others, and is
+	// not collected as long as one of those lives.
+	live []metrics.Sample
+}
+
+func newHeap() *heap { return &heap{live: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}} }
 
 func (h *heap) adjust() {
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(live)
-	if now := growth(live[0].Value.Uint64()); now < h.growth-nearlySame || now > h.growth+nearlySame {
+	metrics.Read(h.live)
+	if now := growth(h.live[0].Value.Uint64()); now < h.growth-nearlySame || now > h.growth+nearlySame {
 		h.growth = now
 		debug.SetGCPercent(now)
 	}

@@ -35,8 +35,15 @@ func TestGrowth(t *testing.T) {
 func TestTheHeapIsAdjustedAfterEachCollection(t *testing.T) { //nolint:paralleltest // of the process
 	before := debug.SetGCPercent(100)
 	defer debug.SetGCPercent(before)
-	h := &heap{}
-	h.adjust()
+	small := make([]*int64, 0, 100) // what has no pointers shares its memory with these
+	for range cap(small) / 2 {
+		small = append(small, new(int64))
+	}
+	newHeap().adjust()
+	for range cap(small) / 2 {
+		small = append(small, new(int64))
+	}
+	defer runtime.KeepAlive(small)
 	kept := make([]byte, 200<<20)
 	await(t, heapGrowth)
 	runtime.KeepAlive(kept)
