@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/signetproxy/signet/test/figures"
@@ -18,6 +19,9 @@ import (
 func main() { os.Exit(rig.Inside(inside)) }
 
 func inside() int {
+	// The load and the backends are of this process: what they leave is collected
+	// seldom, as Signet and Envoy need the processors.
+	debug.SetGCPercent(1000)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
