@@ -120,7 +120,7 @@ func (s *statuses) ofGatewayAPI(k status.Kind, n ir.Name) (any, bool) {
 	default:
 		ref := ir.ObjectRef{Kind: string(k), Name: n}
 		x, ok := t.RouteStatuses.Get(r, ref)
-		if !ok && t.RouteStatuses.Failure(r, ref) != nil {
+		if !ok && (s.pipeline.Served() == 0 || t.RouteStatuses.Failure(r, ref) != nil) {
 			return nil, false
 		}
 		// A route that has left the Gateways of ours loses the entries that are.

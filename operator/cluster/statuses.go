@@ -19,6 +19,7 @@ import (
 	"github.com/signetproxy/signet/operator/report"
 	"github.com/signetproxy/signet/operator/status"
 	"github.com/signetproxy/signet/operator/xds"
+	"github.com/signetproxy/signet/translator"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/httpproxy"
 	"github.com/signetproxy/signet/translator/ir"
@@ -226,26 +227,35 @@ func (s *statuses) proxy(n ir.Name) (contourv1.HTTPProxyStatus, bool) {
 	return out, true
 }
 
-// fleet is the status of an EnvoyFleet. Nothing is written before its objects
-// were looked at: a leader that has just taken over knows less than the status.
+// fleet is the status of an EnvoyFleet. Nothing is written before it was translated
+// and its objects were looked at: a leader that has just taken over knows less than
+// the status.
 func (s *statuses) fleet(n ir.Name) (v1alpha1.EnvoyFleetStatus, bool) {
 	s.mu.Lock()
 	o := s.outcomes[n]
 	s.mu.Unlock()
-	if o == nil {
+	b := report.Builder{Translator: s.pipeline.Translator()}
+	rev := b.Translator.Current()
+	if o == nil || !isTranslated(b.Translator, rev, n) {
 		return v1alpha1.EnvoyFleetStatus{}, false
 	}
+	b.Envoys = s.xds.State()
 	for _, f := range s.pipeline.Fleets() {
 		if f.Fleet == n {
-			b := report.Builder{Translator: s.pipeline.Translator(), Envoys: s.xds.State()}
 			count := s.envoys(n)
 			if term := s.term.Load(); term != nil {
 				count = counted(count, s.written(n), time.Since(*term))
 			}
-			return join(b.FleetStatus(b.Translator.Current(), f), o, count), true
+			return join(b.FleetStatus(rev, f), o, count), true
 		}
 	}
 	return v1alpha1.EnvoyFleetStatus{}, false
+}
+
+// isTranslated tells whether a revision says anything of an EnvoyFleet.
+func isTranslated(t *translator.Translator, rev *graph.Revision, n ir.Name) bool {
+	_, ok := t.FleetStatuses.Get(rev.Reader(), n)
+	return ok || t.FleetStatuses.Failure(rev.Reader(), n) != nil
 }
 
 // written is the count in the status of a fleet as it is in the API server.

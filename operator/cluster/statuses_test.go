@@ -5,15 +5,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
 	"github.com/signetproxy/signet/operator/controller"
+	"github.com/signetproxy/signet/operator/pipeline"
+	"github.com/signetproxy/signet/operator/source"
+	"github.com/signetproxy/signet/operator/xds"
 	"github.com/signetproxy/signet/provisioner/kubernetes"
+	"github.com/signetproxy/signet/translator/ir"
 	"github.com/signetproxy/signet/translator/reason"
 )
 
@@ -54,6 +61,31 @@ func TestEnvoysThatMayComeBackAreCounted(t *testing.T) {
 				t.Errorf("%s: %v, want %v", tc.reason, got, tc.want)
 			}
 		})
+	}
+}
+
+// A restart with 5,000 hosts wrote that a fleet is not accepted, and took it back
+// when the first revision was there.
+func TestNoStatusOfAFleetBeforeItIsTranslated(t *testing.T) {
+	p := pipeline.New(pipeline.Options{XDS: xds.New(xds.Options{}), Each: fleetSpec, Gateway: gatewaySpec, Log: logr.Discard()})
+	s := newStatuses(nil, nil, logr.Discard())
+	s.serve(p, xds.New(xds.Options{}), nil)
+	n := ir.Name{Namespace: "default", Name: "edge"}
+	s.outcomes[n] = &controller.Outcome{Generation: 1}
+	edge := func(generation int64) source.Batch {
+		return source.Batch{Changed: []client.Object{&v1alpha1.EnvoyFleet{
+			TypeMeta:  metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "EnvoyFleet"},
+			Namespace: n.Namespace, Name: n.Name, Generation: generation,
+		}}, Complete: true}
+	}
+	p.Apply(edge(1)) // and nobody translates it
+	if got, ok := s.fleet(n); ok {
+		t.Errorf("not translated: %+v", got)
+	}
+	p.Once(edge(2), time.Now())
+	got, ok := s.fleet(n)
+	if c := meta.FindStatusCondition(got.Conditions, string(reason.ConditionAccepted)); !ok || c == nil || c.Status != metav1.ConditionTrue {
+		t.Errorf("translated (written: %t): %+v", ok, got)
 	}
 }
 

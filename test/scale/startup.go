@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
 	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -96,6 +97,10 @@ func (b *bench) restart(f *front, first int) error {
 	if err != nil {
 		return err
 	}
+	fleets := &v1alpha1.EnvoyFleetList{}
+	if err := b.Client.List(b.ctx, fleets, client.InNamespace(rig.Namespace)); err != nil {
+		return fmt.Errorf("EnvoyFleets: %w", err)
+	}
 	if err := b.StopOperator(); err != nil {
 		return err
 	}
@@ -135,6 +140,11 @@ func (b *bench) restart(f *front, first int) error {
 		if n > 0 {
 			wrong = errors.Join(wrong, fmt.Errorf("the restart wrote %d %s, %s for one", n, kind, some))
 		}
+	}
+	if wrong != nil {
+		now := &v1alpha1.EnvoyFleetList{}
+		err := b.Client.List(b.ctx, now, client.InNamespace(rig.Namespace))
+		wrong = errors.Join(wrong, err, fmt.Errorf("EnvoyFleets (-before, +after):\n%s", cmp.Diff(fleets.Items, now.Items)))
 	}
 	if _, err := b.sweep(f.envoy, first, min(b.objects, 100)); err != nil {
 		return errors.Join(wrong, err)
