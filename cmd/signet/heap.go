@@ -54,5 +54,5 @@ func growth(live uint64) int {
 	if live == 0 {
 		return mostGrowth
 	}
-	return int(min(max(heapGrowth, 100*heapRoom/live), mostGrowth)) //nolint:gosec // bounded
+	return int(min(max(heapGrowth, 100*heapRoom/live), mostGrowth))
 }

@@ -57,7 +57,7 @@ func await(t *testing.T, want int) {
 		percent := []metrics.Sample{{Name: "/gc/gogc:percent"}}
 		metrics.Read(percent)
 		got := percent[0].Value.Uint64()
-		if got == uint64(want) { //nolint:gosec // a percentage
+		if got == uint64(want) {
 			return
 		}
 		if time.Now().After(until) {

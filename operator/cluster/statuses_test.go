@@ -74,7 +74,7 @@ func TestNoStatusOfAFleetBeforeItIsTranslated(t *testing.T) {
 	s.outcomes[n] = &controller.Outcome{Generation: 1}
 	edge := func(generation int64) source.Batch {
 		return source.Batch{Changed: []client.Object{&v1alpha1.EnvoyFleet{
-			TypeMeta:  metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "EnvoyFleet"},
+			APIVersion: v1alpha1.GroupVersion.String(), Kind: "EnvoyFleet",
 			Namespace: n.Namespace, Name: n.Name, Generation: generation,
 		}}, Complete: true}
 	}

@@ -21,10 +21,11 @@ import (
 func runGateways(b *bench) error {
 	m := &manifests{ctx: b.ctx, client: b.Client, objects: map[string][]client.Object{}}
 	s, err := gateways.NewAt(rig.Address, m)
-	defer s.Close()
 	if err != nil {
+		s.Close()
 		return fmt.Errorf("backends: %w", err)
 	}
+	defer s.Close()
 	files, err := s.Files()
 	if err != nil {
 		return fmt.Errorf("manifests: %w", err)
