@@ -9,7 +9,7 @@
 //     secrets, listeners, scopes, pushed without waiting; what is no longer
 //     used is removed when Envoy has acknowledged what stopped using it.
 //   - Every subscription by name is answered at once, with the resource or
-//     with a removal.
+//     with a removal, unless the answer is under way already.
 //   - A stream costs what changed, not what exists; the bytes of a resource
 //     are made once and shared by all streams; a stuck stream delays no other.
 //   - A reconnecting Envoy gets the difference alone: versions are digests.

@@ -168,6 +168,21 @@ func TestLastGood(t *testing.T) {
 			},
 			secret("trust/b", "1"),
 		},
+		"secret asked for while it was under way": {
+			"it was sent unasked, and Envoy asked before it took it",
+			func(h *harness, c *client) {
+				c.start(world()...)
+				h.publish(2, list(cluster("b", "svc/a", "trust/b", "1"), secret("trust/b", "1")))
+				c.want("clusters +b", "endpoints +svc/a", "secrets +trust/b")
+				c.subscribe(envoy.SecretType, "trust/b")
+				c.ack()
+				h.acknowledged(c.t, 2)
+				h.publish(3, list(secret("trust/b", "bad")))
+				c.want("secrets +trust/b")
+				c.nack("bad")
+			},
+			secret("trust/b", "1"),
+		},
 		"secret that is watched no more": {
 			"a handshake has failed while the secret was on its way: Envoy acknowledges it, and throws it away",
 			func(h *harness, c *client) {

@@ -184,20 +184,47 @@ func (s *stream) answer(k kind) error {
 }
 
 // owedNames lists the rows of the names that were asked for and that Envoy does
-// not have, and the names that have none.
+// not have and is not about to take, and the names that have none.
 func (s *stream) owedNames(k kind, had map[string]string) (rows []*row, none []string) {
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(s.subs[k].owed))) {
 		switch r := s.resolve(k, name); {
 		case r == nil:
 			none = append(none, name)
 			delete(s.lingering[k], name)
-		case r.Version != had[name]:
-			rows = append(rows, r)
-		default:
+		case r.Version == had[name]:
 			r.accept()
+		case !s.underWay(k, r):
+			rows = append(rows, r)
 		}
 	}
 	return rows, none
+}
+
+// underWay says whether a response that was sent unasked, and that Envoy has yet
+// to answer, brings this version of what it asks for now. Envoy asked before it
+// took that response, or it would have answered before it asked, or with the same
+// request: so it uses it.
+func (s *stream) underWay(k kind, r *row) bool {
+	if k.wildcard() {
+		return false
+	}
+	queue := s.subs[k].queue
+	for i := len(queue) - 1; i >= 0; i-- {
+		e := queue[i]
+		if slices.Contains(e.removed, r.Name) {
+			return false
+		}
+		at, found := slices.BinarySearchFunc(e.rows, r, byName) // what is sent of these types is sorted
+		if !found || e.done || e.optional {
+			continue
+		}
+		if sent := e.rows[at]; sent.Version == r.Version && !slices.Contains(e.asked, sent) {
+			e.asked = append(slices.Clip(e.asked), sent)
+			return true
+		}
+		return false
+	}
+	return false
 }
 
 // whole lists the rows of a type that Envoy does not have, and the names that
