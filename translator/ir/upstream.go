@@ -3,8 +3,6 @@ package ir
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -58,16 +56,6 @@ func (u *Upstream) Name() string {
 	sum := sha256.Sum256(u.canonical())
 	return u.Service.Namespace + "/" + u.Service.Name.Name + "/" +
 		strconv.Itoa(int(u.Service.Port)) + "/" + hex.EncodeToString(sum[:16])
-}
-
-// canonical is JSON: field names separate the values and every string is
-// quoted, so no two upstreams have the same bytes.
-func (u *Upstream) canonical() []byte {
-	b, err := json.Marshal(u)
-	if err != nil { // only unsupported types fail, and there are none
-		panic(fmt.Sprintf("ir: encoding upstream of %s: %v", u.Service, err))
-	}
-	return b
 }
 
 // AssignmentName is the name of the load assignment (EDS service_name) that
