@@ -19,7 +19,6 @@ import (
 	"github.com/signetproxy/signet/operator/report"
 	"github.com/signetproxy/signet/operator/status"
 	"github.com/signetproxy/signet/operator/xds"
-	"github.com/signetproxy/signet/translator"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/httpproxy"
 	"github.com/signetproxy/signet/translator/ir"
@@ -236,26 +235,25 @@ func (s *statuses) fleet(n ir.Name) (v1alpha1.EnvoyFleetStatus, bool) {
 	s.mu.Unlock()
 	b := report.Builder{Translator: s.pipeline.Translator()}
 	rev := b.Translator.Current()
-	if o == nil || !isTranslated(b.Translator, rev, n) {
+	if o == nil {
 		return v1alpha1.EnvoyFleetStatus{}, false
 	}
 	b.Envoys = s.xds.State()
 	for _, f := range s.pipeline.Fleets() {
-		if f.Fleet == n {
-			count := s.envoys(n)
-			if term := s.term.Load(); term != nil {
-				count = counted(count, s.written(n), time.Since(*term))
-			}
-			return join(b.FleetStatus(rev, f), o, count), true
+		if f.Fleet != n {
+			continue
 		}
+		status, ok := b.FleetStatus(rev, f)
+		if !ok {
+			return v1alpha1.EnvoyFleetStatus{}, false
+		}
+		count := s.envoys(n)
+		if term := s.term.Load(); term != nil {
+			count = counted(count, s.written(n), time.Since(*term))
+		}
+		return join(status, o, count), true
 	}
 	return v1alpha1.EnvoyFleetStatus{}, false
-}
-
-// isTranslated tells whether a revision says anything of an EnvoyFleet.
-func isTranslated(t *translator.Translator, rev *graph.Revision, n ir.Name) bool {
-	_, ok := t.FleetStatuses.Get(rev.Reader(), n)
-	return ok || t.FleetStatuses.Failure(rev.Reader(), n) != nil
 }
 
 // written is the count in the status of a fleet as it is in the API server.

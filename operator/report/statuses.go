@@ -81,19 +81,23 @@ type FleetObject struct {
 	ClientRenewal time.Time
 }
 
-// FleetStatus is what translation and delivery know of an EnvoyFleet.
-func (b Builder) FleetStatus(rev *graph.Revision, o FleetObject) v1alpha1.EnvoyFleetStatus {
-	s := view{t: b.Translator, r: rev.Reader()}.fleetStatus(o)
-	if f := fleetState(b.Envoys, o.Fleet); f != nil {
+// FleetStatus is what translation and delivery know of an EnvoyFleet; false
+// while it is not translated.
+func (b Builder) FleetStatus(rev *graph.Revision, o FleetObject) (v1alpha1.EnvoyFleetStatus, bool) {
+	s, ok := view{t: b.Translator, r: rev.Reader()}.fleetStatus(o)
+	if f := fleetState(b.Envoys, o.Fleet); ok && f != nil {
 		s.Envoys = count(f)
 	}
-	return s
+	return s, ok
 }
 
 func (v view) fleetStatuses(b Builder) []Status {
 	var out []Status
 	for _, o := range b.Fleets {
-		s := v.fleetStatus(o)
+		s, ok := v.fleetStatus(o)
+		if !ok {
+			continue
+		}
 		x := Status{
 			APIVersion: v1alpha1.GroupVersion.String(), Kind: fleetKind,
 			Namespace: o.Object.Namespace, Name: o.Object.Name,
@@ -133,7 +137,7 @@ func count(f *xds.FleetState) *v1alpha1.EnvoyCounts {
 	return &out
 }
 
-func (v view) fleetStatus(o FleetObject) v1alpha1.EnvoyFleetStatus {
+func (v view) fleetStatus(o FleetObject) (v1alpha1.EnvoyFleetStatus, bool) {
 	out := v1alpha1.EnvoyFleetStatus{ObservedGeneration: o.Object.Generation}
 	condition := func(status metav1.ConditionStatus, r reason.Reason, message string) {
 		out.Conditions = append(out.Conditions, metav1.Condition{
@@ -144,12 +148,15 @@ func (v view) fleetStatus(o FleetObject) v1alpha1.EnvoyFleetStatus {
 	if o.Fleet == (ir.Name{}) {
 		condition(metav1.ConditionFalse, reason.Invalid,
 			fmt.Sprintf("a folder has one fleet and EnvoyFleet %s shapes it: remove one of the two", o.Chosen))
-		return out
+		return out, true
 	}
 	s, ok := v.t.FleetStatuses.Get(v.r, o.Fleet)
 	if !ok {
-		condition(metav1.ConditionFalse, reason.Invalid, fmt.Sprint(v.t.FleetStatuses.Failure(v.r, o.Fleet)))
-		return out
+		err := v.t.FleetStatuses.Failure(v.r, o.Fleet)
+		if err != nil {
+			condition(metav1.ConditionFalse, reason.Invalid, err.Error())
+		}
+		return out, err != nil
 	}
 	if len(s.Problems) == 0 {
 		condition(metav1.ConditionTrue, reason.Accepted, "the fleet is configured as asked")
@@ -165,7 +172,7 @@ func (v view) fleetStatus(o FleetObject) v1alpha1.EnvoyFleetStatus {
 			out.ClientCertificate.RenewalTime = new(metav1.NewTime(o.ClientRenewal))
 		}
 	}
-	return out
+	return out, true
 }
 
 func problems(s *translator.FleetStatus) string {
