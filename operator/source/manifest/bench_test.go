@@ -1,10 +1,8 @@
-package manifest_test
+package manifest
 
 import (
 	"fmt"
 	"testing"
-
-	"github.com/signetproxy/signet/operator/source/manifest"
 )
 
 const proxyText = `apiVersion: projectcontour.io/v1
@@ -41,7 +39,7 @@ spec:
 // BenchmarkParse is the cost of one document: it bounds the first read of a
 // folder.
 func BenchmarkParse(b *testing.B) {
-	d, err := manifest.NewDecoder()
+	d, err := NewDecoder()
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -60,7 +58,7 @@ func BenchmarkParse(b *testing.B) {
 // BenchmarkNewDecoder is the cost of the schemas: it is paid once at start.
 func BenchmarkNewDecoder(b *testing.B) {
 	for b.Loop() {
-		if _, err := manifest.NewDecoder(); err != nil {
+		if _, err := NewDecoder(); err != nil {
 			b.Fatal(err)
 		}
 	}

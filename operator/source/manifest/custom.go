@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
+	"k8s.io/kube-openapi/pkg/validation/spec"
 	"sigs.k8s.io/yaml"
 )
 
@@ -29,6 +30,7 @@ type customSchema struct {
 	transition bool
 	structural *structuralschema.Structural
 	validator  apiextensionsvalidation.SchemaValidator
+	check      *check
 	rules      *cel.Validator
 }
 
@@ -78,9 +80,11 @@ func newSchema(v *apiextensionsv1.CustomResourceDefinitionVersion) (*customSchem
 	if s.structural, err = structuralschema.NewStructural(&props); err != nil {
 		return nil, fmt.Errorf("the schema is not structural: %w", err)
 	}
-	if s.validator, _, err = apiextensionsvalidation.NewSchemaValidator(&props); err != nil {
+	var openapi *spec.Schema
+	if s.validator, openapi, err = apiextensionsvalidation.NewSchemaValidator(&props); err != nil {
 		return nil, fmt.Errorf("make a validator: %w", err)
 	}
+	s.check = newCheck(openapi)
 	s.rules = cel.NewValidator(s.structural, true, celconfig.PerCallLimit)
 	s.transition = comparesOld(s.structural)
 	return s, nil
@@ -134,7 +138,10 @@ func (s *customSchema) prune(content map[string]any) []finding {
 }
 
 func (s *customSchema) validate(content map[string]any) field.ErrorList {
-	errs := apiextensionsvalidation.ValidateCustomResource(nil, content, s.validator)
+	var errs field.ErrorList
+	if !s.check.accepts(content) {
+		errs = apiextensionsvalidation.ValidateCustomResource(nil, content, s.validator)
+	}
 	errs = append(errs, objectmeta.Validate(context.Background(), nil, content, s.structural, false)...)
 	errs = append(errs, listtype.ValidateListSetsAndMaps(nil, s.structural, content)...)
 	if s.rules == nil || blocks(errs) {

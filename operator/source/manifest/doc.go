@@ -8,7 +8,8 @@
 // Secret's stringData is merged. Decoding depends on the text alone. What is
 // refused is named with line, object and field; no message holds a Secret's
 // content. What is refused and would leave something unprotected has a closed
-// form, which asks for what nobody can do.
+// form, which asks for what nobody can do. What a CRD's schema surely allows is
+// accepted without its validator, which has the word on everything else.
 //
 // It opens no files, remembers nothing, and does not know what objects mean.
 // A new kind is one line in the table of kind.go.
