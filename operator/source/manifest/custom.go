@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
@@ -28,6 +29,8 @@ type customSchema struct {
 	status     bool
 	// transition is set when a CEL rule compares old and new.
 	transition bool
+	// embeds is set when there may be an object within an object.
+	embeds     bool
 	structural *structuralschema.Structural
 	validator  apiextensionsvalidation.SchemaValidator
 	check      *check
@@ -86,21 +89,20 @@ func newSchema(v *apiextensionsv1.CustomResourceDefinitionVersion) (*customSchem
 	}
 	s.check = newCheck(openapi)
 	s.rules = cel.NewValidator(s.structural, true, celconfig.PerCallLimit)
-	s.transition = comparesOld(s.structural)
+	visitor := structuralschema.Visitor{Structural: func(part *structuralschema.Structural) bool {
+		s.transition = s.transition || comparesOld(part.XValidations)
+		s.embeds = s.embeds || part.XEmbeddedResource
+		return false
+	}}
+	visitor.Visit(s.structural)
 	return s, nil
 }
 
-// comparesOld tells whether a schema has a rule that reads oldSelf.
-func comparesOld(s *structuralschema.Structural) bool {
-	found := false
-	visitor := structuralschema.Visitor{Structural: func(s *structuralschema.Structural) bool {
-		for _, rule := range s.XValidations {
-			found = found || strings.Contains(rule.Rule, "oldSelf")
-		}
-		return false
-	}}
-	visitor.Visit(s)
-	return found
+// comparesOld tells whether there is a rule that reads oldSelf.
+func comparesOld(rules apiextensionsv1.ValidationRules) bool {
+	return slices.ContainsFunc(rules, func(rule apiextensionsv1.ValidationRule) bool {
+		return strings.Contains(rule.Rule, "oldSelf")
+	})
 }
 
 // admit prunes, defaults and validates content in place, in the API server's
@@ -142,7 +144,9 @@ func (s *customSchema) validate(content map[string]any) field.ErrorList {
 	if !s.check.accepts(content) {
 		errs = apiextensionsvalidation.ValidateCustomResource(nil, content, s.validator)
 	}
-	errs = append(errs, objectmeta.Validate(context.Background(), nil, content, s.structural, false)...)
+	if s.embeds {
+		errs = append(errs, objectmeta.Validate(context.Background(), nil, content, s.structural, false)...)
+	}
 	errs = append(errs, listtype.ValidateListSetsAndMaps(nil, s.structural, content)...)
 	if s.rules == nil || blocks(errs) {
 		return errs

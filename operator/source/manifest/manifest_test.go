@@ -252,6 +252,51 @@ func TestTransitionRules(t *testing.T) {
 	}
 }
 
+const embeddingCRD = `
+spec:
+  group: operator.signetproxy.io
+  scope: Namespaced
+  names: {kind: EnvoyFleet}
+  versions:
+  - name: v1alpha1
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            additionalProperties: {type: object, x-kubernetes-embedded-resource: true, x-kubernetes-preserve-unknown-fields: true}
+`
+
+func TestEmbeddedObjects(t *testing.T) {
+	t.Parallel()
+	schemas := map[schema.GroupVersionKind]*customSchema{}
+	if err := addSchemas(schemas, []byte(embeddingCRD)); err != nil {
+		t.Fatal(err)
+	}
+	s := schemas[v1alpha1.GroupVersion.WithKind("EnvoyFleet")]
+	cases := map[string]struct {
+		reason   string
+		embedded map[string]any
+		want     []finding
+	}{
+		"valid": {reason: "it is an object", embedded: map[string]any{"apiVersion": "v1", "kind": "Secret"}},
+		"no kind": {
+			reason: "an object within an object has a kind", embedded: map[string]any{"apiVersion": "v1"},
+			want: []finding{{"spec[a].kind", "Required value"}},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := s.admit(map[string]any{"spec": map[string]any{"a": tc.embedded}})
+			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(finding{})); diff != "" {
+				t.Errorf("%s (-want, +got):\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add(proxyHead + "spec:\n  routes:\n  - services:\n    - {name: s, port: 1, protocol: tls, validation: {caSecret: c, subjectName: a}}\n")
 	f.Add("apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: Secret, metadata: {name: s}, stringData: {a: b}}]\n---\n- x\n")
