@@ -135,8 +135,29 @@ func (s *customSchema) prune(content map[string]any) []finding {
 	for _, path := range pruning.PruneWithOptions(content, s.structural, true, options) {
 		out = append(out, unknownField(path))
 	}
-	defaulting.PruneNonNullableNullsWithoutDefaults(content, s.structural)
+	if holdsNull(content) {
+		defaulting.PruneNonNullableNullsWithoutDefaults(content, s.structural)
+	}
 	return out
+}
+
+// holdsNull spares the search for what most objects do not have: it follows
+// the schema, whose parts it copies.
+func holdsNull(value any) bool {
+	switch v := value.(type) {
+	case nil:
+		return true
+	case []any:
+		return slices.ContainsFunc(v, holdsNull)
+	case map[string]any:
+		for _, field := range v {
+			if holdsNull(field) {
+				return true
+			}
+		}
+	default:
+	}
+	return false
 }
 
 func (s *customSchema) validate(content map[string]any) field.ErrorList {

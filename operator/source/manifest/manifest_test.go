@@ -252,6 +252,25 @@ func TestTransitionRules(t *testing.T) {
 	}
 }
 
+func TestNulls(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct{ reason, spec string }{
+		"field":         {reason: "a null is no value", spec: "{virtualhost: {fqdn: a.example, tls: null}}"},
+		"within a list": {reason: "at every depth", spec: "{virtualhost: {fqdn: a.example}, routes: [{services: null, conditions: []}]}"},
+		"of everything": {reason: "even if nothing is left", spec: "{virtualhost: null, routes: null}"},
+		"none":          {reason: "a list keeps its items", spec: "{virtualhost: {fqdn: a.example}, routes: [{services: []}]}"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := decoder(t).Parse([]byte(proxyHead + "spec: " + tc.spec + "\n")).Objects[0]
+			if o.Value == nil {
+				t.Errorf("%s: %v", tc.reason, o.Problems)
+			}
+		})
+	}
+}
+
 const embeddingCRD = `
 spec:
   group: operator.signetproxy.io
