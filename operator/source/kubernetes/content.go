@@ -8,6 +8,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -19,6 +20,8 @@ const (
 	fetchers = 32
 	// fetchTimeout bounds one attempt to read one.
 	fetchTimeout = 10 * time.Second
+	// toldTimeout bounds one to read a version that an event told of.
+	toldTimeout = time.Second
 )
 
 // contents is the index of references: which object refers to which Secret or
@@ -78,6 +81,8 @@ type content struct {
 	stale bool
 	// version is that of what was delivered; empty when nothing was.
 	version string
+	// told is the version that an event told of last; empty when none did.
+	told string
 	// missing are the policies or slices that a fence waits for, with the oldest version
 	// that will do.
 	missing map[source.Key]string
@@ -217,13 +222,15 @@ func (c *contents) release(keys []source.Key) {
 // changed takes the version that a content has now; empty when it is gone.
 func (c *contents) changed(key source.Key, version string) {
 	x, ok := c.known[key]
-	switch {
-	case !ok || version == x.version && x.settled && !x.fetching:
-	case x.fetching:
-		x.stale = true
-	default:
-		c.read(key, x)
+	if !ok || version == x.version && x.settled && !x.fetching {
+		return
 	}
+	x.told = version
+	if x.fetching {
+		x.stale = true
+		return
+	}
+	c.read(key, x)
 }
 
 // settle takes the outcome of a read.
@@ -303,6 +310,7 @@ func (c *contents) refresh() {
 	for key, x := range c.known {
 		_, refused := c.refused[key]
 		if !x.fetching && !isFence(key) && (refused || !c.source.watches(key.Namespace)) {
+			x.told = ""
 			c.read(key, x)
 		}
 	}
@@ -337,6 +345,7 @@ func (c *contents) readAfter(pause time.Duration, key source.Key, x *content) {
 	x.fetching = true
 	ctx, cancel := context.WithCancel(c.ctx)
 	x.cancel = cancel
+	told := x.told
 	go func() {
 		defer cancel()
 		f := fetch{key: key, of: x}
@@ -345,7 +354,7 @@ func (c *contents) readAfter(pause time.Duration, key source.Key, x *content) {
 		}
 		select {
 		case c.slots <- struct{}{}:
-			f.object, f.versions, f.err = c.get(ctx, key)
+			f.object, f.versions, f.err = c.get(ctx, key, told)
 			<-c.slots
 		case <-ctx.Done():
 			return
@@ -357,9 +366,12 @@ func (c *contents) readAfter(pause time.Duration, key source.Key, x *content) {
 	}()
 }
 
-// get reads a content as it is now. It waits out an API server that is away,
-// and returns an error only if reading is not allowed.
-func (c *contents) get(ctx context.Context, key source.Key) (o client.Object, versions map[source.Key]string, err error) {
+// get reads a content as it is now, or not older than the version that an event
+// told of. It waits out an API server that is away, and returns an error only if
+// reading is not allowed.
+func (c *contents) get(
+	ctx context.Context, key source.Key, told string,
+) (o client.Object, versions map[source.Key]string, err error) {
 	again := func(err error) bool { return passes(err) && !apierrors.IsForbidden(err) }
 	if isFence(key) {
 		versions, err = persist(ctx, c.source.log, again, func() (map[source.Key]string, error) {
@@ -371,15 +383,27 @@ func (c *contents) get(ctx context.Context, key source.Key) (o client.Object, ve
 	if k == nil {
 		return nil, nil, errors.New("contents of this kind are not read")
 	}
-	o, err = persist(ctx, c.source.log, again, func() (client.Object, error) { return c.source.getOnce(ctx, k, key) })
+	o, err = persist(ctx, c.source.log, again, func() (client.Object, error) { return c.source.getOnce(ctx, k, key, told) })
 	return o, nil, err
 }
 
-func (s *Source) getOnce(ctx context.Context, k *kind, key source.Key) (client.Object, error) {
+// getOnce asks for a version that the API server has in memory, as it told of it
+// from there; without a version it asks its storage. After storage was restored
+// the version may be one that it waits for in vain: then it is asked without.
+func (s *Source) getOnce(ctx context.Context, k *kind, key source.Key, told string) (client.Object, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	o := k.object()
-	err := s.client.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, o)
+	at := client.ObjectKey{Namespace: key.Namespace, Name: key.Name}
+	var err error
+	if told != "" {
+		soon, cancel := context.WithTimeout(ctx, toldTimeout)
+		err = s.client.Get(soon, at, o, &client.GetOptions{Raw: &metav1.GetOptions{ResourceVersion: told}})
+		cancel()
+	}
+	if told == "" || err != nil && !apierrors.IsNotFound(err) {
+		err = s.client.Get(ctx, at, o)
+	}
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, nil

@@ -3,11 +3,16 @@ package kubernetes_test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/signetproxy/signet/operator/source/kubernetes"
@@ -87,6 +92,31 @@ var _ = Describe("contents", func() {
 		Eventually(w.secret(n, "a")).Should(BeEmpty())
 		create(ctx, secret(n, "a", "again"))
 		Eventually(w.secret(n, "a")).Should(Equal("Opaque again"))
+	})
+
+	It("are read from the API server's memory when it has told of their change", func(ctx context.Context) {
+		n := namespace(ctx)
+		s := secret(n, "a", "one")
+		create(ctx, s, fleet(n, "f", "a"))
+		reads := &secretReads{}
+		config := rest.CopyConfig(server.Config)
+		config.Wrap(func(inner http.RoundTripper) http.RoundTripper { reads.inner = inner; return reads })
+		w := start(kubernetes.Options{Config: config})
+		Eventually(w.secret(n, "a")).Should(Equal("Opaque one"))
+		Expect(reads.last()).To(BeEmpty(), "nothing has told of it yet")
+
+		s.Data["ca.crt"] = []byte("two")
+		Expect(admin.Update(ctx, s)).To(Succeed())
+		Eventually(w.secret(n, "a")).Should(Equal("Opaque two"))
+		Expect(reads.last()).To(Equal(s.ResourceVersion))
+
+		By("asking without a version when there is none such, as after its storage was restored")
+		reads.future.Store(true)
+		s.Data["ca.crt"] = []byte("three")
+		Expect(admin.Update(ctx, s)).To(Succeed())
+		Eventually(w.secret(n, "a")).WithTimeout(20 * time.Second).Should(Equal("Opaque three"))
+		Expect(reads.last()).To(BeEmpty())
+		Expect(w.trouble()).To(BeEmpty())
 	})
 
 	It("of a type that cannot be used are not kept", func(ctx context.Context) {
@@ -183,4 +213,36 @@ func grant(ctx context.Context, namespace, user string) {
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "reader"},
 			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
 		})
+}
+
+// secretReads notes the version that the last read of a Secret asked for.
+type secretReads struct {
+	inner http.RoundTripper
+	// future makes it one that never comes.
+	future atomic.Bool
+
+	mu      sync.Mutex
+	version string
+}
+
+func (s *secretReads) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !strings.Contains(r.URL.Path, "/secrets/") || r.Method != http.MethodGet {
+		return s.inner.RoundTrip(r)
+	}
+	q := r.URL.Query()
+	s.mu.Lock()
+	s.version = q.Get("resourceVersion")
+	s.mu.Unlock()
+	if s.future.Load() && q.Has("resourceVersion") {
+		q.Set("resourceVersion", "999999999999")
+		r = r.Clone(r.Context())
+		r.URL.RawQuery = q.Encode()
+	}
+	return s.inner.RoundTrip(r)
+}
+
+func (s *secretReads) last() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.version
 }
