@@ -208,9 +208,7 @@ func (s *stream) underWay(k kind, r *row) bool {
 	if k.wildcard() {
 		return false
 	}
-	queue := s.subs[k].queue
-	for i := len(queue) - 1; i >= 0; i-- {
-		e := queue[i]
+	for _, e := range slices.Backward(s.subs[k].queue) {
 		if slices.Contains(e.removed, r.Name) {
 			return false
 		}

@@ -11,9 +11,11 @@ import (
 // TestWhatIsUnderWayIsNotSentAgain subscribes to the endpoints and the secret
 // that were pushed behind their new cluster, as Envoy does while it handles that.
 func TestWhatIsUnderWayIsNotSentAgain(t *testing.T) {
+	names := map[envoy.Type]string{envoy.EndpointType: "svc/b", envoy.SecretType: "trust/b"}
 	ask := func(c *client) {
-		c.subscribe(envoy.EndpointType, "svc/b")
-		c.subscribe(envoy.SecretType, "trust/b")
+		for _, typ := range []envoy.Type{envoy.EndpointType, envoy.SecretType} {
+			c.subscribe(typ, names[typ])
+		}
 	}
 	again := []string{"endpoints +svc/b", "secrets +trust/b"}
 	cases := map[string]struct {
@@ -40,11 +42,8 @@ func TestWhatIsUnderWayIsNotSentAgain(t *testing.T) {
 			then: func(_ *harness, c *client) {
 				for _, r := range c.unanswered {
 					req := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: r.GetTypeUrl(), ResponseNonce: r.GetNonce()}
-					switch envoy.Type(r.GetTypeUrl()) {
-					case envoy.EndpointType:
-						req.ResourceNamesSubscribe = []string{"svc/b"}
-					case envoy.SecretType:
-						req.ResourceNamesSubscribe = []string{"trust/b"}
+					if name, ok := names[envoy.Type(r.GetTypeUrl())]; ok {
+						req.ResourceNamesSubscribe = []string{name}
 					}
 					c.send(req)
 				}
