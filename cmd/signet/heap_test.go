@@ -18,8 +18,8 @@ func TestGrowth(t *testing.T) {
 	}{
 		"nothing yet": {"a start collects seldom", 0, mostGrowth},
 		"tiny":        {"there is a bound", mib, mostGrowth},
-		"small":       {"the room decides", 64 * mib, 100},
-		"at the edge": {"both are equal", 160 * mib, 40},
+		"small":       {"the room decides", 64 * mib, 50},
+		"at the edge": {"both are equal", 160 * mib, heapGrowth},
 		"large":       {"the percentage decides", 1024 * mib, heapGrowth},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -45,23 +45,23 @@ func TestTheHeapIsAdjustedAfterEachCollection(t *testing.T) { //nolint:parallelt
 	}
 	defer runtime.KeepAlive(small)
 	kept := make([]byte, 200<<20)
-	await(t, heapGrowth)
+	await(t, heapGrowth, heapGrowth)
 	runtime.KeepAlive(kept)
-	await(t, mostGrowth)
+	await(t, 10*heapGrowth, mostGrowth) // by what else lives in the process
 }
 
-func await(t *testing.T, want int) {
+func await(t *testing.T, least, most uint64) {
 	t.Helper()
 	for until := time.Now().Add(time.Minute); ; {
 		runtime.GC()
 		percent := []metrics.Sample{{Name: "/gc/gogc:percent"}}
 		metrics.Read(percent)
 		got := percent[0].Value.Uint64()
-		if got == uint64(want) {
+		if least <= got && got <= most {
 			return
 		}
 		if time.Now().After(until) {
-			t.Fatalf("the heap may grow by %d %%, want %d", got, want)
+			t.Fatalf("the heap may grow by %d %%, want %d to %d", got, least, most)
 		}
 	}
 }
