@@ -211,7 +211,8 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
-const transitionCRD = `
+// fleetCRD is an EnvoyFleet's with another spec, which follows.
+const fleetCRD = `
 spec:
   group: operator.signetproxy.io
   scope: Namespaced
@@ -224,6 +225,9 @@ spec:
         properties:
           spec:
             type: object
+`
+
+const transitionCRD = fleetCRD + `
             properties: {httpProxies: {type: object}}
             x-kubernetes-validations:
             - {rule: "!has(oldSelf.httpProxies) || has(self.httpProxies)", message: httpProxies cannot be taken away}
@@ -271,19 +275,7 @@ func TestNulls(t *testing.T) {
 	}
 }
 
-const embeddingCRD = `
-spec:
-  group: operator.signetproxy.io
-  scope: Namespaced
-  names: {kind: EnvoyFleet}
-  versions:
-  - name: v1alpha1
-    schema:
-      openAPIV3Schema:
-        type: object
-        properties:
-          spec:
-            type: object
+const embeddingCRD = fleetCRD + `
             additionalProperties: {type: object, x-kubernetes-embedded-resource: true, x-kubernetes-preserve-unknown-fields: true}
 `
 
