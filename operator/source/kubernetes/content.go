@@ -401,7 +401,7 @@ func (s *Source) getOnce(ctx context.Context, k *kind, key source.Key, told stri
 		err = s.client.Get(soon, at, o, &client.GetOptions{Raw: &metav1.GetOptions{ResourceVersion: told}})
 		cancel()
 	}
-	if told == "" || err != nil && !apierrors.IsNotFound(err) {
+	if told == "" || err != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
 		err = s.client.Get(ctx, at, o)
 	}
 	switch {
