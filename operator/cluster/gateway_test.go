@@ -17,6 +17,7 @@ import (
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
 	"github.com/signetproxy/signet/provisioner/certificate"
 	"github.com/signetproxy/signet/test/apiserver"
+	"github.com/signetproxy/signet/test/freeport"
 	"github.com/signetproxy/signet/translator/ir"
 )
 
@@ -30,7 +31,7 @@ func of(conditions []metav1.Condition, kind string) string {
 
 var _ = Describe("a Gateway", Ordered, func() {
 	const finalizer = gatewayv1.GatewayClassFinalizerGatewaysExist
-	address := address() // of the one listener
+	address := freeport.AddressFor(GinkgoT()) // of the one listener
 	class := func(ctx context.Context) *gatewayv1.GatewayClass {
 		o := &gatewayv1.GatewayClass{}
 		if err := c.Get(ctx, client.ObjectKey{Name: "signet"}, o); err != nil {

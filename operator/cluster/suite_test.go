@@ -43,6 +43,7 @@ import (
 	"github.com/signetproxy/signet/provisioner/bootstrap"
 	"github.com/signetproxy/signet/provisioner/certificate"
 	"github.com/signetproxy/signet/test/apiserver"
+	"github.com/signetproxy/signet/test/freeport"
 	"github.com/signetproxy/signet/translator/ir"
 )
 
@@ -82,7 +83,7 @@ var _ = BeforeSuite(func() {
 	config := rest.CopyConfig(server.Config)
 	config.Impersonate.UserName = "system:serviceaccount:" + system + ":signet"
 
-	xds, health, status = address(), address(), address()
+	xds, health, status = freeport.AddressFor(GinkgoT()), freeport.AddressFor(GinkgoT()), freeport.AddressFor(GinkgoT())
 	o, err := cluster.New(cluster.Config{
 		REST: config, Namespace: system, Image: "signet-envoy:test", LeaderElection: true,
 		XDSBind: xds, XDSAddress: xds, HealthAddress: health, MetricsAddress: "0", StatusAddress: status, Log: GinkgoLogr,
@@ -110,14 +111,6 @@ func install(ctx context.Context) {
 		}
 		Expect(c.Create(ctx, u, client.FieldValidation("Strict"))).To(Succeed())
 	}
-}
-
-// address is a free one on loopback.
-func address() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	Expect(err).NotTo(HaveOccurred())
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func port(address string) int32 {
@@ -160,7 +153,7 @@ var _ = Describe("an EnvoyFleet", Ordered, func() {
 
 	AfterAll(endEnvoys)
 	BeforeAll(func(ctx context.Context) {
-		httpAddress, httpsAddress = address(), address()
+		httpAddress, httpsAddress = freeport.AddressFor(GinkgoT()), freeport.AddressFor(GinkgoT())
 		f := &v1alpha1.EnvoyFleet{Namespace: "default", Name: "edge"}
 		f.Spec.Listeners.HTTP.Port, f.Spec.Listeners.HTTPS.Port = port(httpAddress), port(httpsAddress)
 		f.Spec.UpstreamTLS = &v1alpha1.UpstreamTLS{ClientCertificate: &v1alpha1.ClientCertificate{
@@ -358,7 +351,7 @@ func start(_ context.Context, fleet ir.Name, identity *corev1.Secret) {
 	for k, v := range identity.Data {
 		Expect(os.WriteFile(filepath.Join(mount, k), v, 0o600)).To(Succeed())
 	}
-	status := address()
+	status := freeport.AddressFor(GinkgoT())
 	files, err := bootstrap.Files(bootstrap.Config{
 		Fleet: fleet, NodeID: "edge-0", XDSAddress: xds, ServerName: certificate.ServerName,
 		CertificateFolder: folder, AdminSocket: filepath.Join(folder, "admin.sock"),

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/signetproxy/signet/provisioner/certificate"
+	"github.com/signetproxy/signet/test/freeport"
 )
 
 func TestEnvoyStartsAndLeavesNothing(t *testing.T) {
@@ -183,20 +185,6 @@ func slowBackend(t *testing.T) (port string, arrived chan struct{}, release chan
 	return u.Port(), arrived, release
 }
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
-}
-
 type answer struct {
 	status int
 	body   string
@@ -226,7 +214,7 @@ func request(ctx context.Context, client *http.Client, port string) <-chan answe
 func TestStopLetsRequestsEnd(t *testing.T) {
 	keeper := newKeeper(t)
 	backend, arrived, release := slowBackend(t)
-	port := freePort(t)
+	port := strconv.Itoa(freeport.For(t))
 	h := run(t, keeper, serveXDS(t, keeper, proxyTo(t, port, backend)).address, func(c *Config) { c.DrainTimeout = deadline })
 	p := receive(t, "a ready Envoy", h.readys)
 	client := &http.Client{Transport: &http.Transport{}}
@@ -255,7 +243,7 @@ func TestStopLetsRequestsEnd(t *testing.T) {
 func TestStopDoesNotWaitForEver(t *testing.T) {
 	keeper := newKeeper(t)
 	backend, arrived, _ := slowBackend(t)
-	port := freePort(t)
+	port := strconv.Itoa(freeport.For(t))
 	h := run(t, keeper, serveXDS(t, keeper, proxyTo(t, port, backend)).address,
 		func(c *Config) { c.DrainTimeout = 100 * time.Millisecond })
 	receive(t, "a ready Envoy", h.readys)
@@ -272,7 +260,7 @@ func TestIdleConnectionsDoNotDelayTheStop(t *testing.T) {
 	keeper := newKeeper(t)
 	backend, _, release := slowBackend(t)
 	close(release)
-	port := freePort(t)
+	port := strconv.Itoa(freeport.For(t))
 	h := run(t, keeper, serveXDS(t, keeper, proxyTo(t, port, backend)).address, func(c *Config) { c.DrainTimeout = time.Hour })
 	receive(t, "a ready Envoy", h.readys)
 	client := &http.Client{Transport: &http.Transport{}}
@@ -288,7 +276,7 @@ func TestStatistics(t *testing.T) {
 	keeper := newKeeper(t)
 	backend, _, release := slowBackend(t)
 	close(release)
-	port := freePort(t)
+	port := strconv.Itoa(freeport.For(t))
 	h := run(t, keeper, serveXDS(t, keeper, proxyTo(t, port, backend)).address, nil)
 	p := receive(t, "a ready Envoy", h.readys)
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}

@@ -20,6 +20,7 @@ import (
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
 	"github.com/signetproxy/signet/operator/standalone"
 	"github.com/signetproxy/signet/test/backend"
+	"github.com/signetproxy/signet/test/freeport"
 	"github.com/signetproxy/signet/test/pki"
 	"github.com/signetproxy/signet/test/world"
 )
@@ -106,7 +107,7 @@ func start(t *testing.T, accessLog string) *bed {
 	}
 	ours, good := serve("ours")
 	_, bad := serve("theirs")
-	b := &bed{out: &lines{}, tcp: world.FreePort(t), good: good}
+	b := &bed{out: &lines{}, tcp: freeport.For(t), good: good}
 	files := map[string]string{
 		"good":  world.Service("default", "good", 443, nil, good),
 		"bad":   world.Service("default", "bad", 443, nil, bad),

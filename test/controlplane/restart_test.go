@@ -19,6 +19,7 @@ import (
 
 	"github.com/signetproxy/signet/provisioner/host"
 	"github.com/signetproxy/signet/test/backend"
+	"github.com/signetproxy/signet/test/freeport"
 	"github.com/signetproxy/signet/test/load"
 	"github.com/signetproxy/signet/test/pki"
 	"github.com/signetproxy/signet/test/world"
@@ -86,12 +87,12 @@ func newStage(t *testing.T) *stage {
 	}
 	s.config = Config{
 		Manifests: filepath.Join(dir, "m"), Identities: filepath.Join(dir, "i"), Socket: filepath.Join(dir, "s"),
-		XDSAddress: freeAddress(t), Marker: ir.Name{Namespace: "default", Name: "marker"},
+		XDSAddress: freeport.AddressFor(t), Marker: ir.Name{Namespace: "default", Name: "marker"},
 	}
 	for _, name := range []string{"changed", "untouched", "late"} {
 		s.config.Fleets = append(s.config.Fleets, Fleet{
 			Name: ir.Name{Namespace: name, Name: "fleet"}, RootNamespaces: []string{name},
-			HTTPPort: portOf(t, freeAddress(t)), HTTPSPort: portOf(t, freeAddress(t)),
+			HTTPPort: portOf(t, freeport.AddressFor(t)), HTTPSPort: portOf(t, freeport.AddressFor(t)),
 		})
 		s.write(name+"-fixed", world.All(
 			world.CA(name, "ca", s.authority.PEM()),
@@ -108,16 +109,6 @@ func newStage(t *testing.T) *stage {
 		}
 	})
 	return s
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func portOf(t *testing.T, address string) int {

@@ -3,12 +3,12 @@ package estate
 import (
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/signetproxy/signet/test/backend"
+	"github.com/signetproxy/signet/test/freeport"
 	"github.com/signetproxy/signet/test/pki"
 	"github.com/signetproxy/signet/test/world"
 )
@@ -64,10 +64,10 @@ func New(o Options) (*Estate, error) {
 	if err := os.Mkdir(e.Folder, 0o700); err != nil {
 		return e, fmt.Errorf("folder: %w", err)
 	}
-	if e.HTTP, err = FreeAddress(); err != nil {
+	if e.HTTP, err = freeport.Address(); err != nil {
 		return e, err
 	}
-	if e.HTTPS, err = FreeAddress(); err != nil {
+	if e.HTTPS, err = freeport.Address(); err != nil {
 		return e, err
 	}
 	err = e.prepare()
@@ -212,16 +212,6 @@ func (e *Estate) Close() {
 		}
 	}
 	_ = os.RemoveAll(e.dir) // a leftover is harmless
-}
-
-// FreeAddress is a host:port of loopback that nobody listens on.
-func FreeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("free port: %w", err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String(), nil
 }
 
 func (e *Estate) logFile() string { return filepath.Join(e.dir, "signet.log") }

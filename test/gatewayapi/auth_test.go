@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/signetproxy/signet/test/backend"
+	"github.com/signetproxy/signet/test/freeport"
 	"github.com/signetproxy/signet/test/pki"
 	"github.com/signetproxy/signet/test/world"
 )
@@ -30,8 +31,8 @@ func TestExternalAuth(t *testing.T) {
 	grpcServer, httpServer, web := askedGRPC(t, &pair.TLS), askedHTTP(t, &pair.TLS), serve(t, backend.Config{Name: "web"})
 	// Whoever is asked in plaintext is found out.
 	plain := serve(t, backend.Config{Name: "plain"})
-	port := world.FreePort(t)
-	nobody := world.FreePort(t)
+	port := freeport.For(t)
+	nobody := freeport.For(t)
 	files := map[string]string{
 		"gateway": world.All(class, gateway("gw", "", plainListener("http", port, ""))),
 		"trust":   world.All(configMap("ca", "ca.crt", string(ca.PEM())), configMap("foreign", "ca.crt", string(foreign.PEM()))),

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/signetproxy/signet/test/backend"
+	"github.com/signetproxy/signet/test/freeport"
 	"github.com/signetproxy/signet/test/load"
 	"github.com/signetproxy/signet/test/pki"
 	"github.com/signetproxy/signet/test/world"
@@ -55,7 +56,7 @@ func (v *victim) service(name string) string {
 // TCPRoute.
 func startVictim(t *testing.T) *victim {
 	t.Helper()
-	v := &victim{ca: authority(t, "CA"), foreign: authority(t, "foreign"), port: world.FreePort(t), tcp: world.FreePort(t)}
+	v := &victim{ca: authority(t, "CA"), foreign: authority(t, "foreign"), port: freeport.For(t), tcp: freeport.For(t)}
 	var err error
 	if v.expired, err = pki.NewAuthorityAt("expired", time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)); err != nil {
 		t.Fatal(err)

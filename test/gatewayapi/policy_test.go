@@ -12,6 +12,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/signetproxy/signet/test/backend"
+	"github.com/signetproxy/signet/test/freeport"
 	"github.com/signetproxy/signet/test/pki"
 	"github.com/signetproxy/signet/test/world"
 )
@@ -26,7 +27,7 @@ func TestBackendTLSPolicy(t *testing.T) {
 	mutual := serve(t, backend.Config{Name: "mutual", Certificate: &pair.TLS, ClientCAs: clients.Pool()})
 	// Whoever speaks plaintext to this one is found out.
 	plain := serve(t, backend.Config{Name: "plain"})
-	port, mport := world.FreePort(t), world.FreePort(t)
+	port, mport := freeport.For(t), freeport.For(t)
 
 	services := map[string]string{
 		"dns":      `{hostname: abc.test, caCertificateRefs: [{group: "", kind: ConfigMap, name: ca}]}`,
@@ -142,7 +143,7 @@ func TestHTTPSListeners(t *testing.T) {
 	pair := issue(t, ca, pki.Leaf{DNS: []string{"*.org", "*.wildcard.org", "example.org"}})
 	good, bad := issue(t, clientCA, pki.Leaf{CommonName: "good", DNS: []string{"good"}}), issue(t, foreign, pki.Leaf{CommonName: "bad", DNS: []string{"bad"}})
 	one := serve(t, backend.Config{Name: "one"})
-	port, strict, lax, blind := world.FreePort(t), world.FreePort(t), world.FreePort(t), world.FreePort(t)
+	port, strict, lax, blind := freeport.For(t), freeport.For(t), freeport.For(t), freeport.For(t)
 	frontend := fmt.Sprintf(`  tls:
     frontend:
       default: {validation: {caCertificateRefs: [{group: "", kind: ConfigMap, name: clients}]}}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/signetproxy/signet/test/backend"
+	"github.com/signetproxy/signet/test/freeport"
 	"github.com/signetproxy/signet/test/world"
 )
 
@@ -18,7 +19,7 @@ func to(path, service string) string {
 // Which route serves a request: hosts, isolation of listeners, precedence.
 func TestMatching(t *testing.T) {
 	one, two, three := serve(t, backend.Config{Name: "one"}), serve(t, backend.Config{Name: "two"}), serve(t, backend.Config{Name: "three"})
-	port := world.FreePort(t)
+	port := freeport.For(t)
 	w := start(t, map[string]string{
 		"services": world.All(world.Service("default", "one", 80, nil, one), world.Service("default", "two", 80, nil, two),
 			world.Service("default", "three", 80, nil, three)),
@@ -89,7 +90,7 @@ func TestMatching(t *testing.T) {
 func TestFilters(t *testing.T) {
 	one, mirror := serve(t, backend.Config{Name: "one"}), serve(t, backend.Config{Name: "mirror"})
 	slow := serve(t, backend.Config{Name: "slow", Delay: 5 * time.Second})
-	port := world.FreePort(t)
+	port := freeport.For(t)
 	rule := func(path, filters, rest string) string {
 		return fmt.Sprintf(`{matches: [{path: {type: PathPrefix, value: %s}}], filters: [%s]%s}`, path, filters, rest)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/signetproxy/signet/test/backend"
+	"github.com/signetproxy/signet/test/freeport"
 	"github.com/signetproxy/signet/test/world"
 )
 
@@ -30,7 +31,7 @@ func sticks(t *testing.T, w *world.World, r world.Request, want string) {
 func TestSessionPersistence(t *testing.T) {
 	one, two, other := serve(t, backend.Config{Name: "one"}), serve(t, backend.Config{Name: "two"}), serve(t, backend.Config{Name: "other"})
 	byName := map[string]*backend.Backend{"one": one, "two": two}
-	port := world.FreePort(t)
+	port := freeport.For(t)
 	rule := func(path, session, service string) string {
 		return fmt.Sprintf("{matches: [{path: {value: %s}}], sessionPersistence: %s, backendRefs: [{name: %s, port: 80}]}", path, session, service)
 	}

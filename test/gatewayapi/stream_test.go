@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/signetproxy/signet/test/backend"
+	"github.com/signetproxy/signet/test/freeport"
 	"github.com/signetproxy/signet/test/pki"
 	"github.com/signetproxy/signet/test/world"
 )
@@ -80,7 +81,7 @@ func TestTLSRoutes(t *testing.T) {
 	plain := serve(t, backend.Config{Name: "plain"})
 	// Nobody may speak to this one.
 	never := serve(t, backend.Config{Name: "never"})
-	port := world.FreePort(t)
+	port := freeport.For(t)
 	w := start(t, map[string]string{
 		"gateway": world.All(class, keySecret("cert", pair), configMap("ca", "ca.crt", string(ca.PEM())), configMap("foreign", "ca.crt", string(foreign.PEM())),
 			gateway("gw", "", passListener("any", port, ""), passListener("through", port, "*.through.test"),
@@ -164,7 +165,7 @@ func TestTCPRoutes(t *testing.T) {
 	secure := serve(t, backend.Config{Name: "secure", Certificate: &pair.TLS})
 	first, second := serve(t, backend.Config{Name: "first"}), serve(t, backend.Config{Name: "second"})
 	never := serve(t, backend.Config{Name: "never"})
-	plain, sealed, shut, partly, idle := world.FreePort(t), world.FreePort(t), world.FreePort(t), world.FreePort(t), world.FreePort(t)
+	plain, sealed, shut, partly, idle := freeport.For(t), freeport.For(t), freeport.For(t), freeport.For(t), freeport.For(t)
 	w := start(t, map[string]string{
 		"gateway": world.All(class, configMap("ca", "ca.crt", string(ca.PEM())),
 			gateway("gw", "", streamListener("plain", plain, "TCP"), streamListener("sealed", sealed, "TCP"), streamListener("shut", shut, "TCP"),
@@ -332,7 +333,7 @@ func say(t *testing.T, port int, patience time.Duration) string {
 // Datagrams go to one route's backends by weight, and a share that cannot be
 // reached is dropped.
 func TestUDPRoutes(t *testing.T) {
-	weights, partly, shut := world.FreePort(t), world.FreePort(t), world.FreePort(t)
+	weights, partly, shut := freeport.For(t), freeport.For(t), freeport.For(t)
 	w := start(t, map[string]string{
 		"gateway": world.All(class, gateway("gw", "", streamListener("weights", weights, "UDP"), streamListener("partly", partly, "UDP"),
 			streamListener("shut", shut, "UDP"))),

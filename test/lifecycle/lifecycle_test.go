@@ -8,7 +8,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/signetproxy/signet/test/freeport"
 )
 
 const patience = 30 * time.Second
@@ -80,9 +81,9 @@ type standalone struct {
 
 func start(t *testing.T, manifests, runtime string, args ...string) *standalone {
 	t.Helper()
-	s := &standalone{t: t, runtime: runtime, port: freePort(t), out: &output{}, ended: make(chan error, 1)}
+	s := &standalone{t: t, runtime: runtime, port: freeport.For(t), out: &output{}, ended: make(chan error, 1)}
 	s.cmd = exec.CommandContext(context.Background(), signet, append([]string{
-		"standalone", "--manifests", manifests, "--http-port", fmt.Sprint(s.port), "--https-port", fmt.Sprint(freePort(t)), "--concurrency", "1",
+		"standalone", "--manifests", manifests, "--http-port", fmt.Sprint(s.port), "--https-port", fmt.Sprint(freeport.For(t)), "--concurrency", "1",
 	}, args...)...)
 	s.cmd.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+runtime)
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
@@ -162,18 +163,6 @@ func (s *standalone) nothingLeft() {
 		left, err := os.ReadDir(s.runtime)
 		return err == nil && len(left) == 0
 	})
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	a, _ := l.Addr().(*net.TCPAddr)
-	return a.Port
 }
 
 func folder(t *testing.T) string {

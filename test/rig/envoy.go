@@ -17,6 +17,7 @@ import (
 	"github.com/signetproxy/signet/provisioner/bootstrap"
 	"github.com/signetproxy/signet/provisioner/certificate"
 	"github.com/signetproxy/signet/test/estate"
+	"github.com/signetproxy/signet/test/freeport"
 	"github.com/signetproxy/signet/translator/ir"
 )
 
@@ -37,7 +38,7 @@ type Envoy struct {
 
 // Fleet makes an EnvoyFleet whose HTTP listener is at the returned address.
 func (r *Rig) Fleet(ctx context.Context) (string, error) {
-	address, err := freeAddress()
+	address, err := freeport.Address()
 	if err != nil {
 		return "", err
 	}
@@ -53,7 +54,7 @@ func (r *Rig) Fleet(ctx context.Context) (string, error) {
 // Gateway makes a GatewayClass and a Gateway with one HTTP listener, at the
 // returned address.
 func (r *Rig) Gateway(ctx context.Context) (string, error) {
-	address, err := freeAddress()
+	address, err := freeport.Address()
 	if err != nil {
 		return "", err
 	}
@@ -120,7 +121,7 @@ func (r *Rig) startEnvoy(ctx context.Context, fleet ir.Name, secret, address str
 	if err := writeAll(mount, identity.Data); err != nil {
 		return nil, err
 	}
-	status, err := freeAddress()
+	status, err := freeport.Address()
 	if err != nil {
 		return nil, err
 	}

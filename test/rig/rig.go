@@ -21,6 +21,7 @@ import (
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
 	"github.com/signetproxy/signet/test/apiserver"
 	"github.com/signetproxy/signet/test/backend"
+	"github.com/signetproxy/signet/test/freeport"
 	"github.com/signetproxy/signet/test/pki"
 )
 
@@ -91,7 +92,7 @@ func New(ctx context.Context, o Options) (*Rig, error) {
 func (r *Rig) prepare(ctx context.Context) error {
 	for _, a := range []*string{&r.xds, &r.health, &r.Metrics} {
 		var err error
-		if *a, err = freeAddress(); err != nil {
+		if *a, err = freeport.Address(); err != nil {
 			return err
 		}
 	}
@@ -187,13 +188,4 @@ func (r *Rig) Cleartext() int64 { return r.Backends[0].Cleartext() + r.Backends[
 
 func (r *Rig) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(r.Progress, "  "+format+"\n", args...) // progress is nothing to fail for
-}
-
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("free port: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }

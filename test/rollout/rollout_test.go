@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -25,6 +24,7 @@ import (
 	"github.com/signetproxy/signet/operator/report"
 	"github.com/signetproxy/signet/operator/standalone"
 	"github.com/signetproxy/signet/provisioner/host"
+	"github.com/signetproxy/signet/test/freeport"
 	"github.com/signetproxy/signet/test/world"
 )
 
@@ -181,8 +181,7 @@ func TestReadyMeansAcknowledged(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "proxy.yaml"), []byte(answers(200)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ports := freePorts(t, 3)
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[2]))
+	address := freeport.AddressFor(t)
 	envoy, release := held(t)
 	runtime, err := os.MkdirTemp("", "s-")
 	if err != nil {
@@ -190,7 +189,7 @@ func TestReadyMeansAcknowledged(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(runtime) })
 	s, err := standalone.New(standalone.Config{
-		Manifests: dir, Address: "127.0.0.1", HTTPPort: ports[0], HTTPSPort: ports[1], MetricsAddress: address,
+		Manifests: dir, Address: "127.0.0.1", HTTPPort: freeport.For(t), HTTPSPort: freeport.For(t), MetricsAddress: address,
 		RuntimeRoot: runtime, Log: testr.New(t), Concurrency: 1, Envoy: envoy,
 	})
 	if err != nil {
@@ -230,28 +229,4 @@ func TestReadyMeansAcknowledged(t *testing.T) {
 		}
 		return true, body
 	})
-}
-
-func freePorts(t *testing.T, n int) []int {
-	t.Helper()
-	out := make([]int, 0, n)
-	var open []net.Listener // all at once, so that they differ
-	defer func() {
-		for _, l := range open {
-			_ = l.Close()
-		}
-	}()
-	for range n {
-		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		open = append(open, l)
-		a, ok := l.Addr().(*net.TCPAddr)
-		if !ok {
-			t.Fatalf("address %s", l.Addr())
-		}
-		out = append(out, a.Port)
-	}
-	return out
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/signetproxy/signet/test/backend"
 	"github.com/signetproxy/signet/test/controlplane"
+	"github.com/signetproxy/signet/test/freeport"
 	"github.com/signetproxy/signet/test/soak/model"
 	"github.com/signetproxy/signet/translator/ir"
 )
@@ -169,11 +169,9 @@ func (s *soak) prepare() error {
 	if header.Backends, err = s.estate.startBackends(func(r *backend.Request) { s.saw(r) }); err != nil {
 		return err
 	}
-	ports, err := freePorts(2*len(fleets) + 1)
-	if err != nil {
+	if s.xds, err = freeport.Address(); err != nil {
 		return err
 	}
-	s.xds = fmt.Sprint("127.0.0.1:", ports[0])
 	cfg := controlplane.Config{
 		Manifests: dirs["m"], Identities: dirs["i"], XDSAddress: s.xds, Socket: filepath.Join(s.cfg.Dir, "s"),
 		Marker: ir.Name{Namespace: "soak", Name: "marker"},
@@ -181,8 +179,14 @@ func (s *soak) prepare() error {
 	if !s.cfg.NoRefusals {
 		cfg.Refused = refusedText
 	}
-	for i, name := range fleets {
-		f := &fleet{name: name, id: ir.Name{Namespace: name, Name: "fleet"}, http: ports[1+2*i], https: ports[2+2*i]}
+	for _, name := range fleets {
+		f := &fleet{name: name, id: ir.Name{Namespace: name, Name: "fleet"}}
+		if f.http, err = freeport.Free(); err != nil {
+			return err
+		}
+		if f.https, err = freeport.Free(); err != nil {
+			return err
+		}
 		s.fleets = append(s.fleets, f)
 		header.Fleets[name] = model.Fleet{Namespace: name, ClientCertificate: name + "/client"}
 		cfg.Fleets = append(cfg.Fleets, controlplane.Fleet{
@@ -194,27 +198,6 @@ func (s *soak) prepare() error {
 	s.estate.history = s.history
 	s.process, err = controlplane.New(&cfg, s.cfg.Dir, s.cfg.Output)
 	return err
-}
-
-func freePorts(n int) ([]int, error) {
-	out := make([]int, n)
-	var held []net.Listener // until all are found
-	defer func() {
-		for _, l := range held {
-			_ = l.Close()
-		}
-	}()
-	for i := range out {
-		var lc net.ListenConfig
-		l, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("free port: %w", err)
-		}
-		held = append(held, l)
-		a, _ := l.Addr().(*net.TCPAddr)
-		out[i] = a.Port
-	}
-	return out, nil
 }
 
 // start writes the first manifests, starts everything and waits until it serves.

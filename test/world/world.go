@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -24,6 +23,7 @@ import (
 	"github.com/signetproxy/signet/operator/standalone"
 	"github.com/signetproxy/signet/provisioner/host"
 	"github.com/signetproxy/signet/test/backend"
+	"github.com/signetproxy/signet/test/freeport"
 )
 
 // TB is what a world needs of a test; testing.TB and GinkgoT() have it.
@@ -54,12 +54,12 @@ const Patience = time.Minute
 // is ready. Everything ends with the test. The settings may change what runs.
 func Start(t TB, log logr.Logger, files map[string]string, settings ...func(*standalone.Config)) *World {
 	t.Helper()
-	w := &World{t: t, dir: t.TempDir(), HTTPPort: freePort(t), HTTPSPort: freePort(t)}
+	w := &World{t: t, dir: t.TempDir(), HTTPPort: freeport.For(t), HTTPSPort: freeport.For(t)}
 	w.client = &http.Client{Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}}
 	w.WriteAll(files)
-	w.Metrics = fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	w.Metrics = fmt.Sprintf("127.0.0.1:%d", freeport.For(t))
 	var err error
 	cfg := standalone.Config{
 		Manifests: w.dir, Address: "127.0.0.1", HTTPPort: w.HTTPPort, HTTPSPort: w.HTTPSPort,
@@ -207,21 +207,6 @@ func orSlash(path string) string {
 		return "/"
 	}
 	return path
-}
-
-// FreePort is a TCP port of loopback that nobody listens on.
-func FreePort(t TB) int { return freePort(t) }
-
-func freePort(t TB) int {
-	t.Helper()
-	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("free port: %v", err)
-	}
-	defer func() { _ = l.Close() }()
-	a, _ := l.Addr().(*net.TCPAddr)
-	return a.Port
 }
 
 // Handshake makes a TLS handshake with the HTTPS listener; an empty name sends

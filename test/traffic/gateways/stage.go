@@ -10,6 +10,7 @@ import (
 
 	"github.com/signetproxy/signet/test/backend"
 	"github.com/signetproxy/signet/test/estate"
+	"github.com/signetproxy/signet/test/freeport"
 	"github.com/signetproxy/signet/test/pki"
 	"github.com/signetproxy/signet/test/world"
 )
@@ -92,9 +93,9 @@ func NewAt(address string, manifests Manifests) (*Stage, error) {
 			return s, err
 		}
 	}
-	s.site.HTTP, err = estate.FreeAddress()
+	s.site.HTTP, err = freeport.Address()
 	if err == nil {
-		s.site.HTTPS, err = estate.FreeAddress()
+		s.site.HTTPS, err = freeport.Address()
 	}
 	if err == nil {
 		s.site.Open()
