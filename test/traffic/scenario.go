@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 
 	"github.com/signetproxy/signet/test/estate"
 	"github.com/signetproxy/signet/test/figures"
@@ -118,7 +119,7 @@ func (s *scenario) once(ctx context.Context, run *figures.Run, o estate.Options)
 	if err := e.Start(ctx); err != nil {
 		return err
 	}
-	if err := b.noise("before"); err != nil {
+	if err := errors.Join(b.noise("before"), b.handshakes()); err != nil {
 		return err
 	}
 	if err := s.run(b); err != nil {
