@@ -2,12 +2,16 @@ package translator
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"reflect"
+	"slices"
 	"time"
 
 	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/signetproxy/signet/test/pki"
 	"github.com/signetproxy/signet/translator/envoy"
@@ -253,7 +257,46 @@ func (h *history) service(n ir.Name) *corev1.Service {
 	if h.maybe(10) {
 		s.Spec.Type, s.Spec.ExternalName = corev1.ServiceTypeExternalName, pick(h, "out.example.com", "localhost")
 	}
+	h.besides(reflect.ValueOf(&s.Spec).Elem(), "Type", "ExternalName", "Ports")
+	for i := range s.Spec.Ports {
+		h.besides(reflect.ValueOf(&s.Spec.Ports[i]).Elem(), "Name", "Port", "Protocol")
+	}
+	s.Generation, s.Labels = int64(h.rand.IntN(3)), map[string]string{"any": pick(h, "1", "2")}
+	s.Status.Conditions = []metav1.Condition{{Type: pick(h, "1", "2")}}
+	if h.maybe(30) {
+		s.Annotations = maps.Clone(s.Annotations)
+		if s.Annotations == nil {
+			s.Annotations = map[string]string{}
+		}
+		s.Annotations[pick(h, "projectcontour.io/max-connections", "projectcontour.io/any", "any.example/note")] = pick(h, "1", "2", "x")
+	}
 	return s
+}
+
+// besides sets any of a struct's fields but some: what is taken for no change
+// must not be read.
+func (h *history) besides(v reflect.Value, but ...string) {
+	for field, f := range v.Fields() {
+		if slices.Contains(but, field.Name) || h.maybe(90) {
+			continue
+		}
+		if f.Kind() == reflect.Pointer {
+			f.Set(reflect.New(f.Type().Elem()))
+			f = f.Elem()
+		}
+		switch f.Kind() {
+		case reflect.String:
+			f.SetString(pick(h, "https", "kubernetes.io/h2c", "any"))
+		case reflect.Int32, reflect.Int64:
+			f.SetInt(int64(1 + h.rand.IntN(3)))
+		case reflect.Bool:
+			f.SetBool(true)
+		case reflect.Slice:
+			f.Set(reflect.MakeSlice(f.Type(), 1, 1))
+		case reflect.Map:
+			f.Set(reflect.MakeMap(f.Type()))
+		}
+	}
 }
 
 func (h *history) slice(n ir.Name) *discoveryv1.EndpointSlice {

@@ -113,7 +113,7 @@ func (t *Translator) declareInputs() {
 	g := t.Graph
 	t.Proxies = graph.NewInput[ir.Name](g, "HTTPProxy", graph.Main, sameProxy)
 	t.Delegations = graph.NewInput[ir.Name](g, "TLSCertificateDelegation", graph.Main, sameDelegation)
-	t.Services = graph.NewInput[ir.Name](g, "Service", graph.Main, sameService)
+	t.Services = graph.NewInput[ir.Name](g, "Service", graph.Main, upstream.SameService)
 	t.Secrets = graph.NewInput[ir.Name](g, "Secret", graph.Main, sameSecret)
 	t.ConfigMaps = graph.NewInput[ir.Name](g, "ConfigMap", graph.Main, sameConfigMap)
 	t.Fleets = graph.NewInput[ir.Name, *FleetSpec](g, "EnvoyFleet", graph.Main, nil)
@@ -133,10 +133,6 @@ func sameProxy(a, b *contourv1.HTTPProxy) bool {
 }
 
 func sameDelegation(a, b *contourv1.TLSCertificateDelegation) bool {
-	return sameMeta(&a.ObjectMeta, &b.ObjectMeta) && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
-}
-
-func sameService(a, b *corev1.Service) bool {
 	return sameMeta(&a.ObjectMeta, &b.ObjectMeta) && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
 }
 

@@ -115,10 +115,11 @@ func (e *Estate) prepare() error {
 }
 
 // SharedManifest is the manifest SharedService: the Service, with the protocol
-// that it asks for, tls or h2, and a note that changes nothing.
+// that it asks for, tls or h2, and a note of Contour's that changes nothing, but
+// makes it be read.
 func (e *Estate) SharedManifest(protocol, note string) string {
 	return world.Service("default", SharedService, 443, map[string]string{
-		"projectcontour.io/upstream-protocol." + protocol: "443", "traffic.test/note": note,
+		"projectcontour.io/upstream-protocol." + protocol: "443", "projectcontour.io/traffic-test": note,
 	}, e.Backends[0])
 }
 

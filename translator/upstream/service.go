@@ -3,13 +3,40 @@ package upstream
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/signetproxy/signet/translator/reason"
 )
+
+// SameService says whether two versions of a Service are equal in all that is
+// read of one, here and by the translations of routes and policies. What
+// controllers write beside that, as notes, node ports, labels, must not make
+// every route to the Service be translated again.
+func SameService(a, b *corev1.Service) bool {
+	return a.Spec.Type == b.Spec.Type && a.Spec.ExternalName == b.Spec.ExternalName &&
+		slices.EqualFunc(a.Spec.Ports, b.Spec.Ports, samePort) && maps.Equal(ours(a.Annotations), ours(b.Annotations))
+}
+
+func samePort(a, b corev1.ServicePort) bool {
+	return a.Name == b.Name && a.Port == b.Port && ProtocolOf(&a) == ProtocolOf(&b) && ptr.Equal(a.AppProtocol, b.AppProtocol)
+}
+
+// ours are the annotations that may be read.
+func ours(all map[string]string) map[string]string {
+	out := map[string]string{}
+	for key, value := range all {
+		if strings.HasPrefix(key, annotationPrefix) {
+			out[key] = value
+		}
+	}
+	return out
+}
 
 func findService(d *draft) *Problem {
 	svc, ok := d.objects.Service(d.request.Service.Name)
