@@ -123,7 +123,8 @@ func Backends(o client.Object) []source.Key {
 // addBackend adds the Service that a route of the Gateway API refers to, if it is
 // one, unless it is there.
 func addBackend(out []source.Key, route client.Object, b *gatewayv1.BackendObjectReference) []source.Key {
-	if gatewayapi.Or(b.Group, "") != "" || gatewayapi.Or(b.Kind, "Service") != "Service" {
+	group := gatewayapi.Or(b.Group, "")
+	if group != "" && group != "core" || gatewayapi.Or(b.Kind, "Service") != "Service" {
 		return out
 	}
 	return addService(out, string(gatewayapi.Or(b.Namespace, gatewayv1.Namespace(route.GetNamespace()))), string(b.Name))

@@ -93,6 +93,10 @@ rules: [{backendRefs: [{name: web, port: 1}], filters: [{type: RequestMirror, re
 			"endpoints may come last", &discoveryv1.EndpointSlice{Labels: map[string]string{discoveryv1.LabelServiceName: "web"}}, `{}`,
 			[]string{"Service a/web"}, nil,
 		},
+		"the group by its name": {
+			"the translation takes it, so what it leads to must wait", &gatewayv1.HTTPRoute{},
+			`rules: [{backendRefs: [{group: core, kind: Service, name: web, port: 1}]}]`, []string{"Service a/web"}, nil,
+		},
 		"another kind": {
 			"a policy is about Services alone", &gatewayv1.HTTPRoute{}, `rules: [{backendRefs: [{group: example.com, kind: Bucket, name: web}]}]`, nil, nil,
 		},

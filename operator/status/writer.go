@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
@@ -206,6 +207,9 @@ func (w *Writer) read(ctx context.Context, i item, o client.Object) (bool, error
 	if apierrors.IsNotFound(err) {
 		w.own.gone(i)
 		return false, nil
+	}
+	if unwatched := (*cache.ErrResourceNotCached)(nil); errors.As(err, &unwatched) {
+		return false, nil // its CRD has gone, or has an older version alone, whose status is not ours
 	}
 	if err != nil {
 		return false, fmt.Errorf("read: %w", err)

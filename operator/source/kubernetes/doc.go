@@ -18,7 +18,8 @@
 //   - A route, and a Service and endpoints that routes send to, are delivered no
 //     sooner than the BackendTLSPolicies that were there before them, with what
 //     these refer to: no route leads in cleartext to a Service for want of a policy
-//     that is on its way ([Options.Uses]).
+//     that is on its way ([Options.Uses]). Nor is what lets routes through that have
+//     come before: a Gateway, a ReferenceGrant, labels of a Namespace.
 //   - Nor is a route delivered with a Service that is new to it before the
 //     EndpointSlices that were there: requests go on to where they went
 //     ([Options.Backends]).

@@ -76,6 +76,8 @@ type fences struct {
 	// sent counts the routes that send to a Service.
 	uses, routes map[source.Key][]source.Key
 	sent         map[source.Key]int
+	// opened is what those said that were delivered and let routes through.
+	opened map[source.Key]string
 	// open are the fences that wait for policies or slices, and waiting, by cause,
 	// the objects that wait at a fence.
 	open    map[source.Key]*content
@@ -97,7 +99,7 @@ type awaited struct {
 func newFences() fences {
 	return fences{
 		joined: map[source.Key]joinable{}, delivered: map[source.Key]awaited{}, about: map[source.Key]int{},
-		uses: map[source.Key][]source.Key{}, routes: map[source.Key][]source.Key{}, sent: map[source.Key]int{},
+		uses: map[source.Key][]source.Key{}, routes: map[source.Key][]source.Key{}, sent: map[source.Key]int{}, opened: map[source.Key]string{},
 		open: map[source.Key]*content{}, waiting: map[source.Key]map[source.Key]struct{}{},
 	}
 }
@@ -144,6 +146,9 @@ func (c *contents) fence(h *holder, key source.Key, o client.Object) map[source.
 	if !c.complete {
 		return out
 	}
+	for _, listed := range c.openings(key, o) {
+		add(listed, listed)
+	}
 	for _, service := range c.source.options.Backends(o) {
 		if why := cause(sliceFence, service); !known(why, service) {
 			add(why, why)
@@ -187,6 +192,9 @@ func (f *fences) pass(key source.Key, fences map[source.Key]source.Key) {
 
 // passed notes that an object is delivered.
 func (c *contents) passed(key source.Key, o client.Object) {
+	if said := opens(o); said != "" {
+		c.fences.opened[key] = said
+	}
 	switch key.GroupVersionKind {
 	case policyKind:
 		c.came(key, o, policyFence, c.source.options.Targets(o))
@@ -253,6 +261,7 @@ func (f *fences) send(route source.Key, services []source.Key) {
 // left notes that an object is gone.
 func (c *contents) left(key source.Key) {
 	delete(c.fences.uses, key)
+	delete(c.fences.opened, key)
 	if isRoute(key) {
 		c.fences.send(key, nil)
 	}
@@ -329,19 +338,16 @@ func (c *contents) settleFence(f *fetch) {
 func (s *Source) list(ctx context.Context, fence source.Key) (map[source.Key]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	list, kind := &metav1.PartialObjectMetadataList{}, policyKind
-	list.SetGroupVersionKind(fence.GroupVersionKind)
+	kind := policyKind
 	options := []client.ListOption{client.InNamespace(fence.Namespace)}
 	if fence.GroupVersionKind == sliceFence {
 		kind = sliceKind
 		service, _, _ := strings.Cut(fence.Name, "/")
 		options = append(options, client.MatchingLabels{discoveryv1.LabelServiceName: service})
 	}
-	if err := s.client.List(ctx, list, options...); err != nil {
-		if apierrors.IsNotFound(err) {
-			return nil, nil // the kind is gone
-		}
-		return nil, err //nolint:wrapcheck // persist judges it
+	list, err := s.listOf(ctx, kind, options)
+	if err != nil || list == nil {
+		return nil, err // persist judges it
 	}
 	out := make(map[source.Key]string, len(list.Items))
 	for i := range list.Items {
@@ -349,4 +355,23 @@ func (s *Source) list(ctx context.Context, fence source.Key) (map[source.Key]str
 		out[source.Key{GroupVersionKind: kind, Namespace: o.Namespace, Name: o.Name}] = o.ResourceVersion
 	}
 	return out, nil
+}
+
+// listOf lists a kind in the first of its versions that is there; nil for none.
+func (s *Source) listOf(
+	ctx context.Context, of schema.GroupVersionKind, options []client.ListOption,
+) (*metav1.PartialObjectMetadataList, error) {
+	i := slices.IndexFunc(s.kinds, func(k *kind) bool { return k.gvk == of })
+	for _, v := range s.kinds[i].versions() {
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(v.GroupVersion().WithKind(v.Kind + "List"))
+		err := s.client.List(ctx, list, options...)
+		if err == nil {
+			return list, nil
+		}
+		if !apierrors.IsNotFound(err) {
+			return nil, err //nolint:wrapcheck // it says what was listed
+		}
+	}
+	return nil, nil
 }

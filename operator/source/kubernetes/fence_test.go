@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -75,6 +76,22 @@ func (c *contents) arrives(kind schema.GroupVersionKind, name, version, about st
 	o.SetResourceVersion(version)
 	o.SetAnnotations(map[string]string{"about": about})
 	c.arrive(keyOf(kind, name), o)
+}
+
+// says delivers an object that lets routes through.
+func (c *contents) says(o client.Object, kind, name string, generation int64) {
+	o.GetObjectKind().SetGroupVersionKind(schema.GroupVersion(gatewayv1.GroupVersion).WithKind(kind))
+	o.SetNamespace("a")
+	o.SetName(name)
+	o.SetGeneration(generation)
+	c.arrive(keyOf(o.GetObjectKind().GroupVersionKind(), name), o)
+}
+
+func servicesOf(namespace string) *gatewayv1.ReferenceGrant {
+	g := &gatewayv1.ReferenceGrant{}
+	g.Spec.From = []gatewayv1.ReferenceGrantFrom{{Kind: "HTTPRoute", Namespace: gatewayv1.Namespace(namespace)}}
+	g.Spec.To = []gatewayv1.ReferenceGrantTo{{Kind: "Service"}}
+	return g
 }
 
 // lists answers each fence that waits for a list of a kind.
@@ -227,5 +244,72 @@ func TestFirstListWaitsForNoEndpoints(t *testing.T) {
 	c.complete = false
 	c.arrives(routeKind, "r", "1", "web")
 	c.delivers(t, "five thousand routes would list as often", "HTTPRoute r")
+	c.isClean(t)
+}
+
+// A route had come before, and led nowhere. The policy was written before the
+// ReferenceGrant, or the Gateway, and was delivered behind it: Envoy sent requests
+// in cleartext to a backend that speaks TLS.
+func TestWhatOpensAWayWaitsForPolicies(t *testing.T) {
+	openers := map[string]func() client.Object{
+		"ReferenceGrant": func() client.Object { return servicesOf("other") },
+		"Gateway":        func() client.Object { return &gatewayv1.Gateway{} },
+		"ListenerSet":    func() client.Object { return &gatewayv1.ListenerSet{} },
+		"GatewayClass":   func() client.Object { return &gatewayv1.GatewayClass{} },
+	}
+	for kind, opener := range openers {
+		t.Run(kind, func(t *testing.T) {
+			c := fenced(t, policedOptions())
+			c.says(opener(), kind, "early", 1)
+			c.delivers(t, "no route has come", kind+" early")
+			c.arrives(routeKind, "r", "1", "web")
+			c.lists(policyKind, nil)
+			c.delivers(t, "there is no policy", "HTTPRoute r")
+
+			c.says(opener(), kind, "o", 1)
+			c.delivers(t, "a policy may be on its way")
+			c.lists(policyKind, map[string]string{"web": "3"})
+			c.delivers(t, "it is")
+			c.arrives(policyKind, "web", "3", "web")
+			c.delivers(t, "it has come", "BackendTLSPolicy web", kind+" o")
+			c.says(opener(), kind, "o", 2)
+			c.delivers(t, "each Service has a policy", kind+" o")
+
+			c.depart(keyOf(policyKind, "web"))
+			c.says(opener(), kind, "o", 2)
+			c.delivers(t, "it says what it said", kind+" o")
+			c.says(opener(), kind, "o", 3)
+			c.delivers(t, "it says something else")
+			c.depart(keyOf(schema.GroupVersion(gatewayv1.GroupVersion).WithKind(kind), "o"))
+			c.batch()
+			c.isClean(t)
+		})
+	}
+}
+
+// What lets no route through to a Service waits for nothing.
+func TestWhatOpensNoWayDoesNotWait(t *testing.T) {
+	c := fenced(t, policedOptions())
+	c.arrives(routeKind, "r", "1", "web")
+	c.lists(policyKind, nil)
+	c.batch()
+	secrets := servicesOf("other")
+	secrets.Spec.To[0].Kind = "Secret"
+	c.says(secrets, "ReferenceGrant", "secrets", 1)
+	c.delivers(t, "a grant of Secrets", "ReferenceGrant secrets")
+	n := &corev1.Namespace{Labels: map[string]string{"team": "one"}}
+	n.GetObjectKind().SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	n.Name = "b"
+	c.arrive(source.Key{GroupVersionKind: n.GroupVersionKind(), Name: "b"}, n)
+	c.delivers(t, "no route of the namespace has come", "Namespace b")
+	n = n.DeepCopy()
+	n.Name = "a"
+	c.arrive(source.Key{GroupVersionKind: n.GroupVersionKind(), Name: "a"}, n)
+	c.delivers(t, "its labels may attach the route")
+	c.lists(policyKind, nil)
+	c.delivers(t, "there is no policy", "Namespace a")
+	c.complete = false
+	c.says(&gatewayv1.Gateway{}, "Gateway", "g", 1)
+	c.delivers(t, "nothing is served before the first list is complete", "Gateway g")
 	c.isClean(t)
 }

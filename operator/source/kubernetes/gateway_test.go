@@ -15,6 +15,8 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -167,6 +169,63 @@ var _ = Describe("the Gateway API", func() {
 		r.Spec.Hostnames = []gatewayv1.Hostname{"again.test"}
 		Expect(admin.Update(ctx, r)).To(Succeed())
 		Eventually(w.has(n)).Should(ContainElement("HTTPRoute again"))
+	})
+
+	// The route had come before, and the ReferenceGrant overtook the policy.
+	It("has no way to a Service opened before the policies that were there", func(ctx context.Context) {
+		n := namespace(ctx)
+		gatewayAPI(ctx)
+		w := start(kubernetes.Options{})
+		const grants = 10
+		for i := range grants {
+			name := fmt.Sprint(policed, i)
+			create(ctx, routeTo(n, "to-"+name, name))
+		}
+		Eventually(w.has(n)).Should(HaveLen(grants))
+		for i := range grants {
+			name := fmt.Sprint(policed, i)
+			p := policy(n, name, name)
+			p.Spec.TargetRefs[0].Name = gatewayv1.ObjectName(name)
+			create(ctx, &corev1.ConfigMap{ObjectMeta: meta(n, name), Data: map[string]string{"ca.crt": "one"}}, p, permit(n, name))
+		}
+		Eventually(w.has(n)).Should(HaveLen(4 * grants))
+	})
+
+	// Routes were served and policies ignored: backends that speak TLS got cleartext.
+	It("has policies of v1alpha3 where the API server has no other, and no route before them", func(ctx context.Context) {
+		n := namespace(ctx)
+		gatewayAPI(ctx, func(crd *apiextensionsv1.CustomResourceDefinition) {
+			for i := range crd.Spec.Versions {
+				if v := &crd.Spec.Versions[i]; crd.Spec.Names.Kind == "BackendTLSPolicy" {
+					v.Served = v.Name == "v1alpha3"
+				}
+			}
+		})
+		name := policed + "older"
+		p := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
+			"targetRefs": []any{map[string]any{"group": "", "kind": "Service", "name": name}},
+			"validation": map[string]any{
+				"hostname": "s.test", "caCertificateRefs": []any{map[string]any{"group": "", "kind": "ConfigMap", "name": name}},
+			},
+		}}}
+		p.SetGroupVersionKind(schema.GroupVersionKind{Group: gatewayv1.GroupName, Version: "v1alpha3", Kind: "BackendTLSPolicy"})
+		p.SetNamespace(n)
+		p.SetName(name)
+		w := start(kubernetes.Options{})
+		Eventually(func() error {
+			c, err := client.New(server.Config, client.Options{}) // which knows the version
+			if err != nil {
+				return err
+			}
+			return client.IgnoreAlreadyExists(c.Create(ctx, p.DeepCopy()))
+		}).Should(Succeed())
+		create(ctx, routeTo(n, name, name), &corev1.ConfigMap{ObjectMeta: meta(n, name), Data: map[string]string{"ca.crt": "one"}})
+		Eventually(w.has(n)).Should(ConsistOf("BackendTLSPolicy "+name, "ConfigMap "+name, "HTTPRoute "+name))
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		got, ok := w.objects[gatewayKey("BackendTLSPolicy", n, name)].(*gatewayv1.BackendTLSPolicy)
+		Expect(ok).To(BeTrue(), "of the type that is translated")
+		Expect(got.Spec.Validation.Hostname).To(BeEquivalentTo("s.test"))
 	})
 
 	// A host that was new answered 503: its route came before its endpoints.

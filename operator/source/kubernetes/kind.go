@@ -76,11 +76,14 @@ func gatewayKinds() []*kind {
 	bundles := custom(certificatesv1beta1.SchemeGroupVersion.WithKind("ClusterTrustBundle"), "clustertrustbundles",
 		func() client.Object { return &certificatesv1beta1.ClusterTrustBundle{} })
 	bundles.clusterWide, bundles.with, bundles.optional, bundles.older = true, &gatewayKind, true, []string{"v1", "v1alpha1"}
+	// Before the routes, which wait for it. The fields are the same in v1alpha3: where
+	// only that is there, as in release 1.3, its Services must not be asked in cleartext.
+	policies := of("BackendTLSPolicy", "backendtlspolicies", func() client.Object { return &gatewayv1.BackendTLSPolicy{} })
+	policies.older = []string{"v1alpha3"}
 	return []*kind{
 		of("Gateway", "gateways", func() client.Object { return &gatewayv1.Gateway{} }),
 		class, grant, namespaces, bundles,
-		// Before the routes, which wait for it.
-		of("BackendTLSPolicy", "backendtlspolicies", func() client.Object { return &gatewayv1.BackendTLSPolicy{} }),
+		policies,
 		of("ListenerSet", "listenersets", func() client.Object { return &gatewayv1.ListenerSet{} }),
 		of("HTTPRoute", "httproutes", func() client.Object { return &gatewayv1.HTTPRoute{} }),
 		of("GRPCRoute", "grpcroutes", func() client.Object { return &gatewayv1.GRPCRoute{} }),

@@ -101,8 +101,8 @@ func (w *world) Apply(b source.Batch) {
 	w.complete = b.Complete
 }
 
-// policed begins the names of routes, and of Services that the route to-<name>
-// sends to, that must not be seen without the policy of their name.
+// policed begins the names of routes, of ReferenceGrants, and of Services that the
+// route to-<name> sends to, that must not be seen without the policy of their name.
 const policed = "policed-"
 
 // sliced begins the names of routes that must not be seen without the slice of
@@ -118,7 +118,7 @@ func (w *world) opens(k source.Key) bool {
 	if !strings.HasPrefix(k.Name, policed) {
 		return false
 	}
-	return k.Kind == "HTTPRoute" || k.Kind == "Service" && w.objects[gatewayKey("HTTPRoute", k.Namespace, "to-"+k.Name)] != nil
+	return k.Kind == "HTTPRoute" || k.Kind == "ReferenceGrant" || k.Kind == "Service" && w.objects[gatewayKey("HTTPRoute", k.Namespace, "to-"+k.Name)] != nil
 }
 
 func gatewayKey(kind, namespace, name string) source.Key {
