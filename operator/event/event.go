@@ -118,6 +118,14 @@ func (e *Events) find(r *graph.Reader, ref ir.ObjectRef) runtime.Object {
 		return found(t.HTTPRoutes, r, ref.Name)
 	case gatewayapi.KindGRPCRoute:
 		return found(t.GRPCRoutes, r, ref.Name)
+	case gatewayapi.KindTLSRoute:
+		return found(t.TLSRoutes, r, ref.Name)
+	case gatewayapi.KindTCPRoute:
+		return found(t.TCPRoutes, r, ref.Name)
+	case gatewayapi.KindUDPRoute:
+		return found(t.UDPRoutes, r, ref.Name)
+	case gatewayapi.KindListenerSet:
+		return found(t.ListenerSets, r, ref.Name)
 	case httpproxy.Kind:
 		return found(t.Proxies, r, ref.Name)
 	default:

@@ -2,6 +2,7 @@ package event
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,10 +11,12 @@ import (
 	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/events"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/signetproxy/signet/operator/quarantine"
 	"github.com/signetproxy/signet/test/pki"
 	"github.com/signetproxy/signet/translator"
+	"github.com/signetproxy/signet/translator/gatewayapi"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/httpproxy"
 	"github.com/signetproxy/signet/translator/ir"
@@ -123,14 +126,20 @@ func TestRefused(t *testing.T) {
 	c := graph.NewChanges()
 	name := ir.Name{Namespace: "default", Name: "web"}
 	tr.Proxies.Put(c, name, &contourv1.HTTPProxy{Namespace: "default", Name: "web"})
+	tr.TLSRoutes.Put(c, name, &gatewayv1.TLSRoute{Namespace: "default", Name: "web"})
+	tr.TCPRoutes.Put(c, name, &gatewayv1.TCPRoute{Namespace: "default", Name: "web"})
+	tr.UDPRoutes.Put(c, name, &gatewayv1.UDPRoute{Namespace: "default", Name: "web"})
 	tr.Commit(c)
 	recorder := events.NewFakeRecorder(10)
 	e := &Events{Recorder: recorder, Translator: tr, Now: time.Now}
 	e.Refused(quarantine.Event{
-		Objects: []ir.ObjectRef{{Kind: httpproxy.Kind, Name: name}, {Kind: httpproxy.Kind, Name: ir.Name{Name: "gone"}}, {Kind: "Else", Name: name}},
-		Reason:  reason.RefusedByEnvoy, Message: "100 % refused",
+		Objects: []ir.ObjectRef{
+			{Kind: httpproxy.Kind, Name: name}, {Kind: httpproxy.Kind, Name: ir.Name{Name: "gone"}}, {Kind: "Else", Name: name},
+			{Kind: gatewayapi.KindTLSRoute, Name: name}, {Kind: gatewayapi.KindTCPRoute, Name: name}, {Kind: gatewayapi.KindUDPRoute, Name: name},
+		},
+		Reason: reason.RefusedByEnvoy, Message: "100 % refused",
 	})
-	want := []string{corev1.EventTypeWarning + " RefusedByEnvoy 100 % refused"}
+	want := slices.Repeat([]string{corev1.EventTypeWarning + " RefusedByEnvoy 100 % refused"}, 4)
 	if diff := cmp.Diff(want, drain(recorder)); diff != "" {
 		t.Errorf("-want, +got:\n%s", diff)
 	}

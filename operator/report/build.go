@@ -31,7 +31,7 @@ func (b Builder) Build(rev *graph.Revision) *Report {
 		out.Time = b.Rollout.Now().UTC()
 	}
 	out.Statuses = append(v.fleetStatuses(b), v.proxyStatuses(b)...)
-	out.Statuses = append(out.Statuses, v.gatewayStatuses()...)
+	out.Statuses = append(out.Statuses, v.gatewayStatuses(b)...)
 	out.addEnvoys(b.Envoys)
 	out.Quarantine = v.quarantine()
 	for _, f := range rev.Failures() {

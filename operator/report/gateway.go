@@ -8,18 +8,21 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"github.com/signetproxy/signet/operator/rollout"
 	"github.com/signetproxy/signet/translator/gatewayapi"
 	"github.com/signetproxy/signet/translator/ir"
 	"github.com/signetproxy/signet/translator/reason"
 )
 
 // gatewayStatuses are those of the Gateway API's kinds, kind by kind.
-func (v view) gatewayStatuses() []Status {
+func (v view) gatewayStatuses(b Builder) []Status {
 	var out []Status
 	add := func(kind string, n ir.Name, status any) {
-		out = append(out, Status{
-			APIVersion: gatewayv1.GroupVersion.String(), Kind: kind, Namespace: n.Namespace, Name: n.Name, Status: status,
-		})
+		s := Status{APIVersion: gatewayv1.GroupVersion.String(), Kind: kind, Namespace: n.Namespace, Name: n.Name, Status: status}
+		if kind != gatewayapi.KindGatewayClass { // which no Envoy is told of
+			s.Programmed = b.programmed(rollout.Kind(kind), n, v.t.FleetsOfGatewayAPI(v.r, ir.ObjectRef{Kind: kind, Name: n}))
+		}
+		out = append(out, s)
 	}
 	for n, s := range v.t.GatewayClassStatuses.All(v.r) {
 		add(gatewayapi.KindGatewayClass, n, s)

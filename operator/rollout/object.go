@@ -5,6 +5,7 @@ import (
 
 	"github.com/signetproxy/signet/operator/xds"
 	"github.com/signetproxy/signet/translator"
+	"github.com/signetproxy/signet/translator/gatewayapi"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/ir"
 )
@@ -20,13 +21,28 @@ const (
 	EndpointSlice            Kind = "EndpointSlice"
 	Secret                   Kind = "Secret"
 	ConfigMap                Kind = "ConfigMap"
+	GatewayClass             Kind = gatewayapi.KindGatewayClass
+	Gateway                  Kind = gatewayapi.KindGateway
+	ListenerSet              Kind = gatewayapi.KindListenerSet
+	HTTPRoute                Kind = gatewayapi.KindHTTPRoute
+	GRPCRoute                Kind = gatewayapi.KindGRPCRoute
+	TLSRoute                 Kind = gatewayapi.KindTLSRoute
+	TCPRoute                 Kind = gatewayapi.KindTCPRoute
+	UDPRoute                 Kind = gatewayapi.KindUDPRoute
+	BackendTLSPolicy         Kind = gatewayapi.KindPolicy
+	ReferenceGrant           Kind = "ReferenceGrant"
+	ClusterTrustBundle       Kind = "ClusterTrustBundle"
 	// EnvoyFleet objects are followed under the name of the fleet that they
 	// shape.
 	EnvoyFleet Kind = "EnvoyFleet"
 )
 
 // Kinds are all of them.
-var Kinds = []Kind{HTTPProxy, TLSCertificateDelegation, Service, EndpointSlice, Secret, ConfigMap, EnvoyFleet}
+var Kinds = []Kind{
+	HTTPProxy, TLSCertificateDelegation, Service, EndpointSlice, Secret, ConfigMap, EnvoyFleet,
+	GatewayClass, Gateway, ListenerSet, HTTPRoute, GRPCRoute, TLSRoute, TCPRoute, UDPRoute,
+	BackendTLSPolicy, ReferenceGrant, ClusterTrustBundle,
+}
 
 // Object names an object.
 type Object struct {
@@ -68,6 +84,9 @@ type Change struct {
 func CommitOf(t *translator.Translator, rev *graph.Revision, u *xds.Update, now time.Time) Commit {
 	c := Commit{Revision: rev.Number(), Fleets: make([]ir.Name, 0, len(u.Fleets))}
 	for i := range u.Fleets {
+		if u.Fleets[i].Gone {
+			continue // nobody is told anything, so nobody acknowledges it
+		}
 		c.Fleets = append(c.Fleets, u.Fleets[i].Fleet)
 	}
 	d := deliveries{at: map[Object]time.Time{}, oldest: now}
@@ -83,7 +102,23 @@ func CommitOf(t *translator.Translator, rev *graph.Revision, u *xds.Update, now 
 	c.Changes = collect(c.Changes, d, Secret, graph.ChangesOf(rev, t.Secrets))
 	c.Changes = collect(c.Changes, d, ConfigMap, graph.ChangesOf(rev, t.ConfigMaps))
 	c.Changes = collect(c.Changes, d, EnvoyFleet, graph.ChangesOf(rev, t.Fleets))
+	c.Changes = collectGateways(c.Changes, d, t, rev)
 	return c
+}
+
+// collectGateways collects those of the Gateway API.
+func collectGateways(to []Change, d deliveries, t *translator.Translator, rev *graph.Revision) []Change {
+	to = collect(to, d, GatewayClass, graph.ChangesOf(rev, t.GatewayClasses))
+	to = collect(to, d, Gateway, graph.ChangesOf(rev, t.Gateways))
+	to = collect(to, d, ListenerSet, graph.ChangesOf(rev, t.ListenerSets))
+	to = collect(to, d, HTTPRoute, graph.ChangesOf(rev, t.HTTPRoutes))
+	to = collect(to, d, GRPCRoute, graph.ChangesOf(rev, t.GRPCRoutes))
+	to = collect(to, d, TLSRoute, graph.ChangesOf(rev, t.TLSRoutes))
+	to = collect(to, d, TCPRoute, graph.ChangesOf(rev, t.TCPRoutes))
+	to = collect(to, d, UDPRoute, graph.ChangesOf(rev, t.UDPRoutes))
+	to = collect(to, d, BackendTLSPolicy, graph.ChangesOf(rev, t.Policies))
+	to = collect(to, d, ReferenceGrant, graph.ChangesOf(rev, t.Grants))
+	return collect(to, d, ClusterTrustBundle, graph.ChangesOf(rev, t.TrustBundles))
 }
 
 // deliveries are the times of a revision's notes.

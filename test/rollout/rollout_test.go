@@ -26,6 +26,7 @@ import (
 	"github.com/signetproxy/signet/provisioner/host"
 	"github.com/signetproxy/signet/test/freeport"
 	"github.com/signetproxy/signet/test/world"
+	"github.com/signetproxy/signet/translator/gatewayapi"
 )
 
 func TestMain(m *testing.M) { world.Main(m) }
@@ -149,6 +150,55 @@ func TestAnAcknowledgementIsCounted(t *testing.T) {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the status lacks %q:\n%s", want, text.String())
 		}
+	}
+}
+
+// redirects is a Gateway with a route, which answers by itself.
+func redirects(port, code int) string {
+	return fmt.Sprintf(`apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: signet}
+spec: {controllerName: %s}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec:
+  gatewayClassName: signet
+  listeners: [{name: http, protocol: HTTP, port: %d}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web}
+spec:
+  parentRefs: [{name: edge}]
+  rules: [{filters: [{type: RequestRedirect, requestRedirect: {hostname: other.test, statusCode: %d}}]}]
+`, gatewayapi.ControllerName, port, code)
+}
+
+// So it is with the kinds of the Gateway API.
+func TestAnAcknowledgementOfTheGatewayAPIIsCounted(t *testing.T) {
+	port := freeport.For(t)
+	w := world.Start(t, testr.New(t), map[string]string{"route": redirects(port, 301)})
+	var first report.Programmed
+	within(t, "the first revision is acknowledged", func() (bool, string) {
+		first = programmed(t, w.Report(), "HTTPRoute")
+		return first.Acknowledged == 1 && first.Envoys == 1, fmt.Sprint(first)
+	})
+	w.Write("route", redirects(port, 302))
+	within(t, "the change is acknowledged", func() (bool, string) {
+		p := programmed(t, w.Report(), "HTTPRoute")
+		return p.Revision > first.Revision && p.Acknowledged == 1 && p.Envoys == 1, fmt.Sprint(p)
+	})
+	within(t, "the change is measured", func() (bool, string) {
+		n := sample(t, w, `signet_propagation_seconds_count{kind="HTTPRoute"}`)
+		return n == 1, fmt.Sprint(n)
+	})
+	if n := sample(t, w, `signet_propagation_seconds_count{kind="Gateway"}`); n != 0 {
+		t.Errorf("%g changes of the Gateway are measured, and it is as it was", n)
+	}
+	if p := programmed(t, w.Report(), "Gateway"); p.Acknowledged != 1 || p.Envoys != 1 {
+		t.Errorf("the Gateway is programmed %d/%d", p.Acknowledged, p.Envoys)
 	}
 }
 
