@@ -4,11 +4,15 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
+	"github.com/signetproxy/signet/operator/rollout"
+	"github.com/signetproxy/signet/operator/source"
 	"github.com/signetproxy/signet/translator"
 	"github.com/signetproxy/signet/translator/accesslog"
 	"github.com/signetproxy/signet/translator/gatewayapi"
@@ -117,4 +121,31 @@ func TestFormerAccessLog(t *testing.T) {
 	step("%STILL%", &accesslog.Settings{Text: "first"})
 	step("second", nil)
 	step("%NOPE%", &accesslog.Settings{Text: "second"})
+}
+
+// The xDS server forgets a fleet that is deleted; its Envoys serve on until they are
+// removed.
+func TestAFleetThatIsDeletedIsGone(t *testing.T) {
+	p := New(Options{Each: func(*v1alpha1.EnvoyFleet) translator.FleetSpec { return base() }})
+	o := &v1alpha1.EnvoyFleet{ObjectMeta: meta("edge")}
+	o.GetObjectKind().SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(fleetKind))
+	fleet := ir.Name{Namespace: "default", Name: "edge"}
+	gone := func(b source.Batch) (fleets map[ir.Name]bool, told int) {
+		rev := p.Once(b, time.Now())
+		u := p.update(rev)
+		fleets = map[ir.Name]bool{}
+		for i := range u.Fleets {
+			fleets[u.Fleets[i].Fleet] = u.Fleets[i].Gone
+		}
+		return fleets, len(rollout.CommitOf(p.translator, rev, &u, time.Now()).Fleets)
+	}
+	if got, told := gone(source.Batch{Changed: []client.Object{o}}); len(got) != 1 || got[fleet] || told != 1 {
+		t.Fatalf("made: %v, %d told", got, told)
+	}
+	if got, told := gone(source.Batch{Deleted: []source.Key{source.KeyOf(o)}}); len(got) != 1 || !got[fleet] || told != 0 {
+		t.Errorf("deleted: gone %v, and %d fleets are waited for", got, told)
+	}
+	if got, told := gone(source.Batch{Changed: []client.Object{o}}); len(got) != 1 || got[fleet] || told != 1 {
+		t.Errorf("made again: %v, %d told", got, told)
+	}
 }

@@ -203,14 +203,22 @@ func (p *Pipeline) publish(rev *graph.Revision) {
 func (p *Pipeline) update(rev *graph.Revision) xds.Update {
 	u := xds.Update{Revision: rev.Number()}
 	at := map[ir.Name]int{}
-	for _, c := range p.translator.Changed(rev) {
-		i, ok := at[c.Fleet]
+	of := func(fleet ir.Name) *xds.FleetUpdate {
+		i, ok := at[fleet]
 		if !ok {
 			i = len(u.Fleets)
-			at[c.Fleet] = i
-			u.Fleets = append(u.Fleets, xds.FleetUpdate{Fleet: c.Fleet})
+			at[fleet] = i
+			u.Fleets = append(u.Fleets, xds.FleetUpdate{Fleet: fleet})
 		}
-		f := &u.Fleets[i]
+		return &u.Fleets[i]
+	}
+	for _, c := range graph.ChangesOf(rev, p.translator.Fleets) {
+		if c.HadOld && !c.HasNew {
+			of(c.Key).Gone = true // its Envoys serve on until they are removed
+		}
+	}
+	for _, c := range p.translator.Changed(rev) {
+		f := of(c.Fleet)
 		if c.Resource == nil {
 			f.Removed = append(f.Removed, xds.ResourceKey{Type: c.Type, Name: c.Name})
 		} else {

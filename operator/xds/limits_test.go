@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
+	"github.com/signetproxy/signet/operator/xds/peer"
 	"github.com/signetproxy/signet/provisioner/certificate"
 	"github.com/signetproxy/signet/translator/envoy"
 	"github.com/signetproxy/signet/translator/ir"
@@ -54,6 +55,41 @@ func TestTooManyStreams(t *testing.T) {
 	h.untilAll(t, "the stream is gone", func(s State) bool { return len(s.Fleets[0].Streams) == 0 })
 	if got, _ := ask(t, h.addr, h.identity(t, edge)); got != codes.OK {
 		t.Errorf("code %v, want OK: there is room again", got)
+	}
+}
+
+// A fleet may have no revision for long: what its clients ask for meanwhile is kept
+// once, and not without bound.
+func TestNamesBeforeTheFirstRevisionAreBounded(t *testing.T) {
+	const most = 10
+	s := New(Options{MaxNames: most})
+	st := newStream(s, peer.Identity{Fleet: edge}, nil)
+	st.fleet = s.fleetLocked(edge)
+	asks := func(k kind, subscribe, unsubscribe string) {
+		t.Helper()
+		req := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: string(types[k]), ResourceNamesSubscribe: []string{subscribe}}
+		if unsubscribe != "" {
+			req.ResourceNamesUnsubscribe = []string{unsubscribe}
+		}
+		if err := st.handle(req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 * most {
+		asks(secrets, "a", "")
+	}
+	if n := len(st.subs[secrets].owed); n != 1 {
+		t.Errorf("one name, asked for again and again, is owed %d times", n)
+	}
+	for i := range 2 * most {
+		asks(secrets, fmt.Sprint(i), "")
+		asks(clusters, wildcard, "")
+		asks(clusters, "again", "again")
+	}
+	for _, k := range []kind{secrets, clusters} {
+		if n := len(st.subs[k].owed); n > most {
+			t.Errorf("%d %s are owed, want at most %d", n, k, most)
+		}
 	}
 }
 

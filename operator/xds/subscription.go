@@ -74,7 +74,9 @@ func (s *stream) subscribe(k kind, req *discoveryv3.DeltaDiscoveryRequest) error
 	if sub.all {
 		// Envoy may have dropped what it no longer names, and the wildcard holds
 		// it still.
-		sub.owed = append(sub.owed, dropped...)
+		for _, name := range dropped {
+			s.owe(sub, name)
+		}
 	}
 	if s.cursor == nil {
 		return nil
@@ -91,6 +93,8 @@ func (s *stream) add(k kind, name string) {
 	case name == "" || len(name) > maxName:
 		s.ignore(&s.server.counters.ignored.names, "name is empty or too long")
 		return
+	case known && s.cursor == nil:
+		return // it is owed already
 	case known:
 	case s.names >= s.server.opts.MaxNames:
 		// Answered, so that Envoy does not wait; not kept.
@@ -107,6 +111,16 @@ func (s *stream) add(k kind, name string) {
 				s.dependents[row][name] = struct{}{}
 			}
 		}
+	}
+	s.owe(sub, name)
+}
+
+// owe notes a name that must be answered. Before there is anything to answer with,
+// names are bounded: a client may repeat them for as long as that lasts.
+func (s *stream) owe(sub *subscription, name string) {
+	if s.cursor == nil && len(sub.owed) >= s.server.opts.MaxNames {
+		s.ignore(&s.server.counters.ignored.names, "too many names before the first revision")
+		return
 	}
 	sub.owed = append(sub.owed, name)
 }
