@@ -127,8 +127,8 @@ func (b *bench) apply(changes []change) {
 func (b *bench) answer() {
 	b.t.Helper()
 	b.answers++
-	if p := b.book.probe(whole()); p != nil {
-		changes, err := b.book.probed(fleet, answer{probe: p, refused: b.refuses(p), message: "no"})
+	if x := b.book.trials[whole()]; x != nil && x.probe != nil {
+		changes, err := b.book.probed(fleet, answer{probe: x.probe, refused: b.refuses(x.probe), message: "no"})
 		if err != nil {
 			b.t.Fatal(err)
 		}

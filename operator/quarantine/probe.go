@@ -184,11 +184,3 @@ func (b *book) abandon(revision uint64, serves func(ir.Name, *envoy.Resource) bo
 	}
 	return out
 }
-
-// probe is what is asked now about a resource, nil for nothing.
-func (b *book) probe(key translator.RefusalKey) *envoy.Resource {
-	if t := b.trials[key]; t != nil {
-		return t.probe
-	}
-	return nil
-}

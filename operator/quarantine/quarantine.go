@@ -52,7 +52,7 @@ type Quarantine struct {
 
 	// Of the goroutine of Run.
 	book      *book
-	pending   []change
+	pending   writes // what was submitted last
 	said      map[translator.RefusalKey]*translator.Refusal
 	elsewhere map[translator.RefusalKey]*translator.Refusal
 }
@@ -142,10 +142,10 @@ func (q *Quarantine) Run(ctx context.Context, t *translator.Translator) error {
 // step looks at the newest revision and at what Envoys have said since.
 func (q *Quarantine) step(t *translator.Translator) {
 	rev := t.Current()
-	if !q.reflected(t, rev) {
+	if !q.pending.reflected(t, rev) {
 		return // the commit of what was submitted wakes it again
 	}
-	q.pending = nil
+	q.pending = writes{}
 	inEffect := func(k translator.RefusalKey) bool { return t.InEffect(rev, k) }
 	serves := func(fleet ir.Name, x *envoy.Resource) bool {
 		now := t.Served(rev, fleet, x)
@@ -199,39 +199,18 @@ func (q *Quarantine) submit(t *translator.Translator, changes []change) {
 	q.mu.Lock()
 	q.warmth(t, c)
 	q.mu.Unlock()
+	w := writes{rows: map[translator.RefusalKey]*translator.Refusal{}, probes: map[translator.RefusalKey]*envoy.Resource{}}
 	for _, x := range changes {
-		switch {
-		case x.probing && x.probe == nil:
-			t.Probes.Delete(c, x.key)
-		case x.probing:
-			t.Probes.Put(c, x.key, x.probe)
-		case x.row == nil:
-			t.Quarantine.Delete(c, x.key)
-		default:
-			t.Quarantine.Put(c, x.key, x.row)
-		}
-	}
-	q.pending = changes
-	q.adopt(t, c)
-	t.Submit(c)
-}
-
-// reflected says whether a revision holds all that was submitted.
-func (q *Quarantine) reflected(t *translator.Translator, rev *graph.Revision) bool {
-	r := rev.Reader()
-	for _, x := range q.pending {
 		if x.probing {
-			if now, _ := t.Probes.Get(r, x.key); now != q.book.probe(x.key) {
-				return false
-			}
-			continue
-		}
-		want := q.book.rows[x.key]
-		if now, _ := t.Quarantine.Get(r, x.key); now != want {
-			return false
+			w.probes[x.key] = x.probe
+		} else {
+			w.rows[x.key] = x.row
 		}
 	}
-	return true
+	q.adopt(w.rows)
+	w.put(t, c)
+	q.pending = w
+	t.Submit(c)
 }
 
 // tell logs what came and went, and calls Event for culprits.
