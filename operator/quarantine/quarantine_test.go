@@ -23,12 +23,12 @@ func TestGoesOnAfterItsWrites(t *testing.T) {
 	}}
 	cases := map[string]struct {
 		reason string
-		decide func(t *testing.T, q *Quarantine) []change
+		decide func(t *testing.T, q *Quarantine, tr *translator.Translator) []change
 		want   *translator.Refusal // of part a
 	}{
 		"mended here, told by another": {
 			"the other has not settled yet: its row takes the place of the own one",
-			func(_ *testing.T, q *Quarantine) []change {
+			func(_ *testing.T, q *Quarantine, _ *translator.Translator) []change {
 				q.book.put(partKey("a"), row)
 				q.Learn(told)
 				return q.book.settle(1, nothing, nil)
@@ -37,7 +37,7 @@ func TestGoesOnAfterItsWrites(t *testing.T) {
 		},
 		"let go here, convicted by another": {
 			"the suspect is tried here, and the other's row is shown",
-			func(_ *testing.T, q *Quarantine) []change {
+			func(_ *testing.T, q *Quarantine, _ *translator.Translator) []change {
 				suspect := *row
 				suspect.Suspect = true
 				q.book.put(partKey("a"), &suspect)
@@ -47,12 +47,15 @@ func TestGoesOnAfterItsWrites(t *testing.T) {
 			},
 			&translator.Refusal{Version: "1", Message: "no", Elsewhere: reason.MessageLastGood},
 		},
+		"a probe that is asked again": {
+			"the graph keeps the equal one that it has", probesAgain, nil,
+		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				q, tr := New(Options{}), translator.New()
-				q.submit(tr, c.decide(t, q))
+				q.submit(tr, c.decide(t, q, tr))
 				goOn(t, q, tr)
 				got, _ := tr.Quarantine.Get(tr.Current().Reader(), partKey("a"))
 				if diff := cmp.Diff(c.want, got); diff != "" {
@@ -61,6 +64,32 @@ func TestGoesOnAfterItsWrites(t *testing.T) {
 			})
 		})
 	}
+}
+
+// probesAgain ends a trial for other bytes, whose first probe is the same.
+func probesAgain(t *testing.T, q *Quarantine, tr *translator.Translator) []change {
+	t.Helper()
+	begin := func(last string) []change {
+		parts := []*envoy.Resource{part(t, "*.a.test", "one"), part(t, "*.b.test", last)}
+		x, err := envoy.ComposeFallback("http", parts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := q.book.begin(&refused{key: whole(), resource: x, message: "no"}, parts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	first := begin("one")
+	c := graph.NewChanges()
+	tr.Probes.Put(c, whole(), first[0].probe)
+	tr.Commit(c)
+	out := append(q.book.close(q.book.trials[whole()]), begin("two")...)
+	if again := out[1].probe; again == first[0].probe || !again.Equal(first[0].probe) {
+		t.Fatal("the second probe is not an equal one of its own")
+	}
+	return out
 }
 
 func nothing(translator.RefusalKey) bool { return false }

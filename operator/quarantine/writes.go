@@ -40,7 +40,7 @@ func (w *writes) reflected(t *translator.Translator, rev *graph.Revision) bool {
 		}
 	}
 	for key, want := range w.probes {
-		if now, _ := t.Probes.Get(r, key); now != want {
+		if now, _ := t.Probes.Get(r, key); !now.Equal(want) {
 			return false
 		}
 	}
