@@ -141,11 +141,16 @@ func (q *Quarantine) Run(ctx context.Context, t *translator.Translator) error {
 
 // step looks at the newest revision and at what Envoys have said since.
 func (q *Quarantine) step(t *translator.Translator) {
-	rev := t.Current()
-	if !q.pending.reflected(t, rev) {
+	if !q.pending.reflected(t, t.Current()) {
 		return // the commit of what was submitted wakes it again
 	}
 	q.pending = writes{}
+	q.mu.Lock()
+	nacks, acks, probes := q.nacks, q.acks, q.probes
+	q.nacks, q.acks, q.probes = nil, map[ir.Name]uint64{}, nil
+	q.mu.Unlock()
+	// Read after them: it holds all that was refused, which nobody says twice.
+	rev := t.Current()
 	inEffect := func(k translator.RefusalKey) bool { return t.InEffect(rev, k) }
 	serves := func(fleet ir.Name, x *envoy.Resource) bool {
 		now := t.Served(rev, fleet, x)
@@ -153,11 +158,6 @@ func (q *Quarantine) step(t *translator.Translator) {
 	}
 	changes := q.book.settle(rev.Number(), inEffect, serves)
 	q.tell(t, rev)
-
-	q.mu.Lock()
-	nacks, acks, probes := q.nacks, q.acks, q.probes
-	q.nacks, q.acks, q.probes = nil, map[ir.Name]uint64{}, nil
-	q.mu.Unlock()
 	for i := range probes {
 		p := &probes[i]
 		more, err := q.book.probed(p.Fleet, answer{p.Resource, p.Refused, p.Message})

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/signetproxy/signet/operator/xds"
@@ -106,4 +107,27 @@ func goOn(t *testing.T, q *Quarantine, tr *translator.Translator) {
 	if _, ok := tr.Warming.Get(tr.Current().Reader(), translator.ClusterKey{Fleet: fleet, Name: "c"}); !ok {
 		t.Error("a cluster that does not get warm is not written: the quarantine has stopped")
 	}
+}
+
+// A revision that is committed and refused while the quarantine looks at the one
+// before is judged all the same: Envoy does not say it twice.
+func TestRefusedWhileItLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		looks := func() {}
+		log := funcr.New(func(string, string) { looks() }, funcr.Options{})
+		s := newStage(t, Options{Log: log}, "one")
+		s.step()
+		lastGood := s.scope()
+		s.q.said[partKey("gone")] = &translator.Refusal{} // to be told of
+		looks = func() {
+			looks = func() {}
+			s.set("two")
+			s.refuse(lastGood)
+		}
+		s.q.look()
+		s.step()
+		if diff := cmp.Diff(lastGood.Version, s.scope().Version); diff != "" {
+			t.Errorf("what was refused is served still (-last good, +served):\n%s", diff)
+		}
+	})
 }
