@@ -189,8 +189,20 @@ func (b *book) whole(x *refused, inEffect func(translator.RefusalKey) bool) []ch
 	return append(out, b.put(x.key, row))
 }
 
+// waiting are the fleets whose acknowledgements decide how it goes on.
+func (b *book) waiting() map[ir.Name]bool {
+	out := map[ir.Name]bool{}
+	for key := range b.searches {
+		out[key.Fleet] = true
+	}
+	for key := range b.trials {
+		out[key.Fleet] = true
+	}
+	return out
+}
+
 // acknowledged says that an Envoy of a fleet has taken a revision and all
-// before it.
+// before it, which may have been said before.
 func (b *book) acknowledged(fleet ir.Name, revision uint64) []change {
 	var out []change
 	for key, s := range b.searches {

@@ -43,7 +43,7 @@ type Quarantine struct {
 
 	mu      sync.Mutex
 	nacks   []xds.Nack
-	acks    map[ir.Name]uint64
+	seen    progress
 	probes  []xds.Probed
 	counted map[label]*count
 	warming warming
@@ -64,7 +64,7 @@ func New(o Options) *Quarantine {
 	}
 	return &Quarantine{
 		opts: o, wake: make(chan struct{}, 1),
-		acks: map[ir.Name]uint64{}, counted: map[label]*count{}, warming: newWarming(),
+		seen: newProgress(), counted: map[label]*count{}, warming: newWarming(),
 		book: newBook(), said: map[translator.RefusalKey]*translator.Refusal{},
 		elsewhere: map[translator.RefusalKey]*translator.Refusal{},
 	}
@@ -78,7 +78,7 @@ var (
 // OnAck implements xds.Observer.
 func (q *Quarantine) OnAck(a xds.Ack) {
 	q.mu.Lock()
-	q.acks[a.Fleet] = max(q.acks[a.Fleet], a.Revision)
+	q.seen.acknowledged(a.Fleet, a.Revision)
 	q.mu.Unlock()
 	q.look()
 }
@@ -116,8 +116,14 @@ func (q *Quarantine) OnProbed(p xds.Probed) {
 	q.look()
 }
 
-// Committed says that there is a new revision. It never waits.
-func (q *Quarantine) Committed(*graph.Revision) { q.look() }
+// Committed says that there is a new revision, which is every one in order, and
+// which fleets it changes. It never waits.
+func (q *Quarantine) Committed(u *xds.Update) {
+	q.mu.Lock()
+	q.seen.committed(u)
+	q.mu.Unlock()
+	q.look()
+}
 
 func (q *Quarantine) look() {
 	select {
@@ -145,10 +151,7 @@ func (q *Quarantine) step(t *translator.Translator) {
 		return // the commit of what was submitted wakes it again
 	}
 	q.pending = writes{}
-	q.mu.Lock()
-	nacks, acks, probes := q.nacks, q.acks, q.probes
-	q.nacks, q.acks, q.probes = nil, map[ir.Name]uint64{}, nil
-	q.mu.Unlock()
+	nacks, probes := q.heard()
 	// Read after them: it holds all that was refused, which nobody says twice.
 	rev := t.Current()
 	inEffect := func(k translator.RefusalKey) bool { return t.InEffect(rev, k) }
@@ -158,6 +161,28 @@ func (q *Quarantine) step(t *translator.Translator) {
 	}
 	changes := q.book.settle(rev.Number(), inEffect, serves)
 	q.tell(t, rev)
+	changes = append(changes, q.probed(probes)...)
+	changes = append(changes, q.refused(nacks, inEffect, serves)...)
+	for fleet := range q.book.waiting() {
+		q.mu.Lock()
+		taken := q.seen.taken(fleet)
+		q.mu.Unlock()
+		changes = append(changes, q.book.acknowledged(fleet, taken)...)
+	}
+	q.submit(t, changes)
+}
+
+// heard is what Envoys have said since it was asked last.
+func (q *Quarantine) heard() ([]xds.Nack, []xds.Probed) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	nacks, probes := q.nacks, q.probes
+	q.nacks, q.probes = nil, nil
+	return nacks, probes
+}
+
+func (q *Quarantine) probed(probes []xds.Probed) []change {
+	var changes []change
 	for i := range probes {
 		p := &probes[i]
 		more, err := q.book.probed(p.Fleet, answer{p.Resource, p.Refused, p.Message})
@@ -166,6 +191,13 @@ func (q *Quarantine) step(t *translator.Translator) {
 		}
 		changes = append(changes, more...)
 	}
+	return changes
+}
+
+func (q *Quarantine) refused(
+	nacks []xds.Nack, inEffect func(translator.RefusalKey) bool, serves func(ir.Name, *envoy.Resource) bool,
+) []change {
+	var changes []change
 	done := map[translator.RefusalKey]bool{}
 	for i := range nacks {
 		n := &nacks[i]
@@ -187,10 +219,7 @@ func (q *Quarantine) step(t *translator.Translator) {
 		}
 		changes = append(changes, more...)
 	}
-	for fleet, revision := range acks {
-		changes = append(changes, q.book.acknowledged(fleet, revision)...)
-	}
-	q.submit(t, changes)
+	return changes
 }
 
 func (q *Quarantine) submit(t *translator.Translator, changes []change) {

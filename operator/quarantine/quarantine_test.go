@@ -1,6 +1,7 @@
 package quarantine
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/signetproxy/signet/translator"
 	"github.com/signetproxy/signet/translator/envoy"
 	"github.com/signetproxy/signet/translator/graph"
+	"github.com/signetproxy/signet/translator/ir"
 	"github.com/signetproxy/signet/translator/reason"
 )
 
@@ -98,7 +100,7 @@ func nothing(translator.RefusalKey) bool { return false }
 // goOn commits what was submitted, runs both, and checks that what is said then is written.
 func goOn(t *testing.T, q *Quarantine, tr *translator.Translator) {
 	t.Helper()
-	go func() { _ = tr.Run(t.Context(), func(rev *graph.Revision) { q.Committed(rev) }) }()
+	go func() { _ = tr.Run(t.Context(), func(*graph.Revision) { q.look() }) }()
 	synctest.Wait()
 	go func() { _ = q.Run(t.Context(), tr) }()
 	synctest.Wait()
@@ -130,4 +132,49 @@ func TestRefusedWhileItLooks(t *testing.T) {
 			t.Errorf("what was refused is served still (-last good, +served):\n%s", diff)
 		}
 	})
+}
+
+// Envoys acknowledge the revisions that change their fleet, and no other: a
+// search goes on whatever was committed before it looked.
+func TestSearchGoesOn(t *testing.T) {
+	other := ir.Name{Namespace: "signet", Name: "other"}
+	cases := map[string]struct {
+		reason string
+		before func(*stage) // the quarantine sees that the suspects are set aside
+	}{
+		"nothing happens":       {"the revision that set them aside is acknowledged", func(*stage) {}},
+		"another fleet changes": {"Envoys of this one hear nothing of it", func(s *stage) { s.serve(other, 9090) }},
+		"a suspect is given up": {"its last good form is served already", func(s *stage) { s.set("one", "bad", "two") }},
+		"acknowledged at once":  {"the answer is there before the fleet stays as it is", func(s *stage) { s.take(); s.serve(other, 9090) }},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, Options{}, "one", "one", "one")
+				s.take()
+				s.step()
+				lastGood := s.scope()
+				s.set("two", "bad", "two")
+				s.refuse(lastGood)
+				<-s.q.wake
+				s.q.step(s.tr)
+				synctest.Wait()
+				c.before(s)
+				s.step()
+				for range 10 { // Envoy answers
+					if strings.Contains(string(s.scope().Body), "bad") {
+						s.refuse(lastGood)
+					} else {
+						lastGood = s.scope()
+						s.take()
+					}
+					s.step()
+				}
+				if len(s.q.book.searches) > 0 || len(s.q.book.rows) != 1 {
+					t.Errorf("%s: %d searches are on, %d parts are held back, want none and one",
+						c.reason, len(s.q.book.searches), len(s.q.book.rows))
+				}
+			})
+		})
+	}
 }

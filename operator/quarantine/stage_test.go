@@ -21,17 +21,30 @@ type stage struct {
 	t  *testing.T
 	q  *Quarantine
 	tr *translator.Translator
+	// changed is the last revision that changed the fleet.
+	changed uint64
 }
 
 var staged = ir.Name{Namespace: "a", Name: "web"}
 
 func newStage(t *testing.T, o Options, says ...string) *stage {
 	t.Helper()
-	s := &stage{t, New(o), translator.New()}
-	go func() { _ = s.tr.Run(t.Context(), func(rev *graph.Revision) { s.q.Committed(rev) }) }()
+	s := &stage{t: t, q: New(o), tr: translator.New()}
+	go func() { _ = s.tr.Run(t.Context(), s.publish) }()
 	s.serve(fleet, 8080)
 	s.set(says...)
 	return s
+}
+
+func (s *stage) publish(rev *graph.Revision) {
+	u := &xds.Update{Revision: rev.Number()}
+	for _, c := range s.tr.Changed(rev) {
+		u.Fleets = append(u.Fleets, xds.FleetUpdate{Fleet: c.Fleet})
+		if c.Fleet == fleet {
+			s.changed = rev.Number()
+		}
+	}
+	s.q.Committed(u)
 }
 
 // serve makes a fleet, or moves it to another port.
@@ -94,3 +107,6 @@ func (s *stage) refuse(lastGood *envoy.Resource) {
 		Fleet: fleet, Type: x.Type, Resources: []*envoy.Resource{x}, LastGood: []*envoy.Resource{lastGood}, Message: "no",
 	})
 }
+
+// take says that an Envoy has acknowledged all that changed the fleet.
+func (s *stage) take() { s.q.OnAck(xds.Ack{Fleet: fleet, Revision: s.changed}) }
