@@ -32,7 +32,8 @@ type Event struct {
 }
 
 // maxRefusals bounds what Envoys have said and nobody has looked at yet. More
-// than that at once are lost: they are named in the state of their streams.
+// than that at once are lost, which is logged; refusals are also named in the
+// state of their streams.
 const maxRefusals = 4096
 
 // Quarantine listens to Envoys (xds.Observer) and writes the translator's
@@ -109,10 +110,14 @@ func (q *Quarantine) OnNack(n xds.Nack) {
 // OnProbed implements xds.ProbeObserver.
 func (q *Quarantine) OnProbed(p xds.Probed) {
 	q.mu.Lock()
-	if len(q.probes) < maxRefusals {
+	lost := len(q.probes) >= maxRefusals
+	if !lost {
 		q.probes = append(q.probes, p)
 	}
 	q.mu.Unlock()
+	if lost {
+		q.opts.Log.Info("too many answers at once: one to a probe is lost", "fleet", p.Fleet, "name", p.Resource.Name)
+	}
 	q.look()
 }
 

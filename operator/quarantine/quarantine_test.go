@@ -178,3 +178,24 @@ func TestSearchGoesOn(t *testing.T) {
 		})
 	}
 }
+
+// What is lost because too much was said at once is logged.
+func TestTooMuchAtOnce(t *testing.T) {
+	x := envoy.NewResource(envoy.ScopeType, "x", nil)
+	cases := map[string]func(*Quarantine){
+		"refusals":          func(q *Quarantine) { q.OnNack(xds.Nack{Fleet: fleet, Type: x.Type, Resources: []*envoy.Resource{x}}) },
+		"answers to probes": func(q *Quarantine) { q.OnProbed(xds.Probed{Fleet: fleet, Resource: x}) },
+	}
+	for name, say := range cases {
+		t.Run(name, func(t *testing.T) {
+			logged := 0
+			q := New(Options{Log: funcr.New(func(string, string) { logged++ }, funcr.Options{})})
+			for range maxRefusals + 1 {
+				say(q)
+			}
+			if logged != 1 {
+				t.Errorf("%d lines for one that is lost", logged)
+			}
+		})
+	}
+}
