@@ -244,10 +244,8 @@ func (b *book) advance(key translator.RefusalKey, s *search) []change {
 
 // settle takes a commit that holds all that was decided: rows that are not in
 // effect go, since other bytes are computed now, or none.
-func (b *book) settle(
-	revision uint64, inEffect func(translator.RefusalKey) bool, serves func(ir.Name, *envoy.Resource) bool,
-) []change {
-	out := b.abandon(revision, serves)
+func (b *book) settle(revision uint64, inEffect func(translator.RefusalKey) bool) []change {
+	var out []change
 	mended := map[ir.Name]bool{}
 	for key, row := range b.rows {
 		if inEffect(key) {
@@ -268,6 +266,11 @@ func (b *book) settle(
 	for _, s := range b.searches {
 		if s.since == 0 {
 			s.since = revision
+		}
+	}
+	for _, t := range b.trials {
+		if t.over && t.since == 0 {
+			t.since = revision
 		}
 	}
 	return out

@@ -164,10 +164,11 @@ func (q *Quarantine) step(t *translator.Translator) {
 		now := t.Served(rev, fleet, x)
 		return now != nil && now.Version == x.Version
 	}
-	changes := q.book.settle(rev.Number(), inEffect, serves)
+	changes := q.book.settle(rev.Number(), inEffect)
 	q.tell(t, rev)
 	changes = append(changes, q.probed(probes)...)
 	changes = append(changes, q.refused(nacks, inEffect, serves)...)
+	changes = append(changes, q.book.abandon(serves)...)
 	for fleet := range q.book.waiting() {
 		q.mu.Lock()
 		taken := q.seen.taken(fleet)

@@ -34,7 +34,7 @@ func TestGoesOnAfterItsWrites(t *testing.T) {
 			func(_ *testing.T, q *Quarantine, _ *translator.Translator) []change {
 				q.book.put(partKey("a"), row)
 				q.Learn(told)
-				return q.book.settle(1, nothing, nil)
+				return q.book.settle(1, nothing)
 			},
 			&translator.Refusal{Version: "1", Message: "no", Elsewhere: reason.MessageLastGood},
 		},
@@ -198,4 +198,35 @@ func TestTooMuchAtOnce(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An answer to a probe counts also where other bytes of the resource are refused
+// at the same time: Envoy is not asked again what it has answered.
+func TestAnsweredBesideARefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, Options{}, "bad", "one", "one", "one")
+		var answered *envoy.Resource
+		answer := func() bool {
+			x := s.probe()
+			if x == nil || x.Equal(answered) {
+				return false
+			}
+			answered = x
+			s.q.OnProbed(xds.Probed{Fleet: fleet, Resource: x, Refused: strings.Contains(string(x.Body), "bad"), Message: "no"})
+			return true
+		}
+		s.refuse(nil)
+		s.step()
+		if !answer() {
+			t.Fatal("no probe")
+		}
+		s.set("bad", "two", "one", "one")
+		s.refuse(nil)
+		for s.step(); answer(); s.step() {
+			continue
+		}
+		if strings.Contains(string(s.scope().Body), "bad") || len(s.q.book.rows) != 1 {
+			t.Errorf("%d parts are held back, want the bad one", len(s.q.book.rows))
+		}
+	})
 }

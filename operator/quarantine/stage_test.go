@@ -99,6 +99,14 @@ func (s *stage) scope() *envoy.Resource {
 	return nil
 }
 
+// probe is what is asked about the host; nil for nothing.
+func (s *stage) probe() *envoy.Resource {
+	s.t.Helper()
+	x := s.scope()
+	probe, _ := s.tr.Probes.Get(s.tr.Current().Reader(), translator.RefusalKey{Fleet: fleet, Type: x.Type, Name: x.Name})
+	return probe
+}
+
 // refuse says that an Envoy refuses what is served of the host.
 func (s *stage) refuse(lastGood *envoy.Resource) {
 	s.t.Helper()
