@@ -192,7 +192,7 @@ func (p *Pipeline) publish(rev *graph.Revision) {
 	p.logWithheld(rev)
 	p.served.Store(rev.Number())
 	if q := p.options.Quarantine; q != nil {
-		q.Committed(rev)
+		q.Committed(&u)
 	}
 	if p.options.Committed != nil {
 		p.options.Committed(rev)

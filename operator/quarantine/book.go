@@ -189,8 +189,20 @@ func (b *book) whole(x *refused, inEffect func(translator.RefusalKey) bool) []ch
 	return append(out, b.put(x.key, row))
 }
 
+// waiting are the fleets whose acknowledgements decide how it goes on.
+func (b *book) waiting() map[ir.Name]bool {
+	out := map[ir.Name]bool{}
+	for key := range b.searches {
+		out[key.Fleet] = true
+	}
+	for key := range b.trials {
+		out[key.Fleet] = true
+	}
+	return out
+}
+
 // acknowledged says that an Envoy of a fleet has taken a revision and all
-// before it.
+// before it, which may have been said before.
 func (b *book) acknowledged(fleet ir.Name, revision uint64) []change {
 	var out []change
 	for key, s := range b.searches {
@@ -232,10 +244,8 @@ func (b *book) advance(key translator.RefusalKey, s *search) []change {
 
 // settle takes a commit that holds all that was decided: rows that are not in
 // effect go, since other bytes are computed now, or none.
-func (b *book) settle(
-	revision uint64, inEffect func(translator.RefusalKey) bool, serves func(ir.Name, *envoy.Resource) bool,
-) []change {
-	out := b.abandon(revision, serves)
+func (b *book) settle(revision uint64, inEffect func(translator.RefusalKey) bool) []change {
+	var out []change
 	mended := map[ir.Name]bool{}
 	for key, row := range b.rows {
 		if inEffect(key) {
@@ -256,6 +266,11 @@ func (b *book) settle(
 	for _, s := range b.searches {
 		if s.since == 0 {
 			s.since = revision
+		}
+	}
+	for _, t := range b.trials {
+		if t.over && t.since == 0 {
+			t.since = revision
 		}
 	}
 	return out

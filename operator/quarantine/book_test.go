@@ -99,7 +99,8 @@ func (b *bench) commit() {
 		}
 	}
 	b.served = x
-	b.apply(b.book.settle(b.revision, b.inEffect, func(_ ir.Name, x *envoy.Resource) bool { return x.Equal(b.served) }))
+	changes := b.book.settle(b.revision, b.inEffect)
+	b.apply(append(changes, b.book.abandon(func(_ ir.Name, x *envoy.Resource) bool { return x.Equal(b.served) })...))
 }
 
 func (b *bench) inEffect(k translator.RefusalKey) bool { return b.effects[k] }
@@ -127,8 +128,8 @@ func (b *bench) apply(changes []change) {
 func (b *bench) answer() {
 	b.t.Helper()
 	b.answers++
-	if p := b.book.probe(whole()); p != nil {
-		changes, err := b.book.probed(fleet, answer{probe: p, refused: b.refuses(p), message: "no"})
+	if x := b.book.trials[whole()]; x != nil && x.probe != nil {
+		changes, err := b.book.probed(fleet, answer{probe: x.probe, refused: b.refuses(x.probe), message: "no"})
 		if err != nil {
 			b.t.Fatal(err)
 		}
@@ -390,8 +391,7 @@ func TestClustersFollowTheirSecrets(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b.settle(1, func(k translator.RefusalKey) bool { return k != secret },
-		func(ir.Name, *envoy.Resource) bool { return true })
+	b.settle(1, func(k translator.RefusalKey) bool { return k != secret })
 	if b.rows[cluster] != nil || b.rows[other] == nil {
 		t.Errorf("held back: %v", b.rows)
 	}

@@ -20,7 +20,7 @@
 //     while that lasts, and their objects say what it waits for.
 //   - What Envoys of another replica refuse is learned from it, and told by the
 //     objects here too; it changes nothing of what is sent.
-//   - Memory follows what is held back now.
+//   - Memory follows what is held back now, but for two numbers of each fleet.
 //
 // It never changes a resource itself, never delays a stream or a commit, and
 // remembers nothing across a restart: refused bytes are then tried once more,

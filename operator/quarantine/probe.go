@@ -171,24 +171,14 @@ func (b *book) close(t *trial) []change {
 	return []change{b.ask(t, nil)}
 }
 
-// abandon ends the trials of versions that are not computed any more.
-func (b *book) abandon(revision uint64, serves func(ir.Name, *envoy.Resource) bool) []change {
+// abandon ends the trials of versions that are not computed any more. It comes
+// after the answers: what one says of a part counts for the next version too.
+func (b *book) abandon(serves func(ir.Name, *envoy.Resource) bool) []change {
 	var out []change
 	for key, t := range b.trials {
-		switch {
-		case !t.over && !serves(key.Fleet, t.of.resource):
+		if !t.over && !serves(key.Fleet, t.of.resource) {
 			out = append(out, b.close(t)...)
-		case t.over && t.since == 0:
-			t.since = revision
 		}
 	}
 	return out
-}
-
-// probe is what is asked now about a resource, nil for nothing.
-func (b *book) probe(key translator.RefusalKey) *envoy.Resource {
-	if t := b.trials[key]; t != nil {
-		return t.probe
-	}
-	return nil
 }

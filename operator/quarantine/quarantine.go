@@ -32,7 +32,8 @@ type Event struct {
 }
 
 // maxRefusals bounds what Envoys have said and nobody has looked at yet. More
-// than that at once are lost: they are named in the state of their streams.
+// than that at once are lost, which is logged; refusals are also named in the
+// state of their streams.
 const maxRefusals = 4096
 
 // Quarantine listens to Envoys (xds.Observer) and writes the translator's
@@ -43,7 +44,7 @@ type Quarantine struct {
 
 	mu      sync.Mutex
 	nacks   []xds.Nack
-	acks    map[ir.Name]uint64
+	seen    progress
 	probes  []xds.Probed
 	counted map[label]*count
 	warming warming
@@ -52,7 +53,7 @@ type Quarantine struct {
 
 	// Of the goroutine of Run.
 	book      *book
-	pending   []change
+	pending   writes // what was submitted last
 	said      map[translator.RefusalKey]*translator.Refusal
 	elsewhere map[translator.RefusalKey]*translator.Refusal
 }
@@ -64,7 +65,7 @@ func New(o Options) *Quarantine {
 	}
 	return &Quarantine{
 		opts: o, wake: make(chan struct{}, 1),
-		acks: map[ir.Name]uint64{}, counted: map[label]*count{}, warming: newWarming(),
+		seen: newProgress(), counted: map[label]*count{}, warming: newWarming(),
 		book: newBook(), said: map[translator.RefusalKey]*translator.Refusal{},
 		elsewhere: map[translator.RefusalKey]*translator.Refusal{},
 	}
@@ -78,7 +79,7 @@ var (
 // OnAck implements xds.Observer.
 func (q *Quarantine) OnAck(a xds.Ack) {
 	q.mu.Lock()
-	q.acks[a.Fleet] = max(q.acks[a.Fleet], a.Revision)
+	q.seen.acknowledged(a.Fleet, a.Revision)
 	q.mu.Unlock()
 	q.look()
 }
@@ -109,15 +110,25 @@ func (q *Quarantine) OnNack(n xds.Nack) {
 // OnProbed implements xds.ProbeObserver.
 func (q *Quarantine) OnProbed(p xds.Probed) {
 	q.mu.Lock()
-	if len(q.probes) < maxRefusals {
+	lost := len(q.probes) >= maxRefusals
+	if !lost {
 		q.probes = append(q.probes, p)
 	}
 	q.mu.Unlock()
+	if lost {
+		q.opts.Log.Info("too many answers at once: one to a probe is lost", "fleet", p.Fleet, "name", p.Resource.Name)
+	}
 	q.look()
 }
 
-// Committed says that there is a new revision. It never waits.
-func (q *Quarantine) Committed(*graph.Revision) { q.look() }
+// Committed says that there is a new revision, which is every one in order, and
+// which fleets it changes. It never waits.
+func (q *Quarantine) Committed(u *xds.Update) {
+	q.mu.Lock()
+	q.seen.committed(u)
+	q.mu.Unlock()
+	q.look()
+}
 
 func (q *Quarantine) look() {
 	select {
@@ -141,23 +152,43 @@ func (q *Quarantine) Run(ctx context.Context, t *translator.Translator) error {
 
 // step looks at the newest revision and at what Envoys have said since.
 func (q *Quarantine) step(t *translator.Translator) {
-	rev := t.Current()
-	if !q.reflected(t, rev) {
+	if !q.pending.reflected(t, t.Current()) {
 		return // the commit of what was submitted wakes it again
 	}
-	q.pending = nil
+	q.pending = writes{}
+	nacks, probes := q.heard()
+	// Read after them: it holds all that was refused, which nobody says twice.
+	rev := t.Current()
 	inEffect := func(k translator.RefusalKey) bool { return t.InEffect(rev, k) }
 	serves := func(fleet ir.Name, x *envoy.Resource) bool {
 		now := t.Served(rev, fleet, x)
 		return now != nil && now.Version == x.Version
 	}
-	changes := q.book.settle(rev.Number(), inEffect, serves)
+	changes := q.book.settle(rev.Number(), inEffect)
 	q.tell(t, rev)
+	changes = append(changes, q.probed(probes)...)
+	changes = append(changes, q.refused(nacks, inEffect, serves)...)
+	changes = append(changes, q.book.abandon(serves)...)
+	for fleet := range q.book.waiting() {
+		q.mu.Lock()
+		taken := q.seen.taken(fleet)
+		q.mu.Unlock()
+		changes = append(changes, q.book.acknowledged(fleet, taken)...)
+	}
+	q.submit(t, changes)
+}
 
+// heard is what Envoys have said since it was asked last.
+func (q *Quarantine) heard() ([]xds.Nack, []xds.Probed) {
 	q.mu.Lock()
-	nacks, acks, probes := q.nacks, q.acks, q.probes
-	q.nacks, q.acks, q.probes = nil, map[ir.Name]uint64{}, nil
-	q.mu.Unlock()
+	defer q.mu.Unlock()
+	nacks, probes := q.nacks, q.probes
+	q.nacks, q.probes = nil, nil
+	return nacks, probes
+}
+
+func (q *Quarantine) probed(probes []xds.Probed) []change {
+	var changes []change
 	for i := range probes {
 		p := &probes[i]
 		more, err := q.book.probed(p.Fleet, answer{p.Resource, p.Refused, p.Message})
@@ -166,6 +197,13 @@ func (q *Quarantine) step(t *translator.Translator) {
 		}
 		changes = append(changes, more...)
 	}
+	return changes
+}
+
+func (q *Quarantine) refused(
+	nacks []xds.Nack, inEffect func(translator.RefusalKey) bool, serves func(ir.Name, *envoy.Resource) bool,
+) []change {
+	var changes []change
 	done := map[translator.RefusalKey]bool{}
 	for i := range nacks {
 		n := &nacks[i]
@@ -187,10 +225,7 @@ func (q *Quarantine) step(t *translator.Translator) {
 		}
 		changes = append(changes, more...)
 	}
-	for fleet, revision := range acks {
-		changes = append(changes, q.book.acknowledged(fleet, revision)...)
-	}
-	q.submit(t, changes)
+	return changes
 }
 
 func (q *Quarantine) submit(t *translator.Translator, changes []change) {
@@ -199,39 +234,18 @@ func (q *Quarantine) submit(t *translator.Translator, changes []change) {
 	q.mu.Lock()
 	q.warmth(t, c)
 	q.mu.Unlock()
+	w := writes{rows: map[translator.RefusalKey]*translator.Refusal{}, probes: map[translator.RefusalKey]*envoy.Resource{}}
 	for _, x := range changes {
-		switch {
-		case x.probing && x.probe == nil:
-			t.Probes.Delete(c, x.key)
-		case x.probing:
-			t.Probes.Put(c, x.key, x.probe)
-		case x.row == nil:
-			t.Quarantine.Delete(c, x.key)
-		default:
-			t.Quarantine.Put(c, x.key, x.row)
-		}
-	}
-	q.pending = changes
-	q.adopt(t, c)
-	t.Submit(c)
-}
-
-// reflected says whether a revision holds all that was submitted.
-func (q *Quarantine) reflected(t *translator.Translator, rev *graph.Revision) bool {
-	r := rev.Reader()
-	for _, x := range q.pending {
 		if x.probing {
-			if now, _ := t.Probes.Get(r, x.key); now != q.book.probe(x.key) {
-				return false
-			}
-			continue
-		}
-		want := q.book.rows[x.key]
-		if now, _ := t.Quarantine.Get(r, x.key); now != want {
-			return false
+			w.probes[x.key] = x.probe
+		} else {
+			w.rows[x.key] = x.row
 		}
 	}
-	return true
+	q.adopt(w.rows)
+	w.put(t, c)
+	q.pending = w
+	t.Submit(c)
 }
 
 // tell logs what came and went, and calls Event for culprits.

@@ -2,6 +2,7 @@ package quarantine
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/signetproxy/signet/translator"
@@ -78,8 +79,9 @@ func (q *Quarantine) publish(t *translator.Translator, rev *graph.Revision) {
 	q.mu.Unlock()
 }
 
-// adopt submits what other replicas tell, where this one knows nothing itself.
-func (q *Quarantine) adopt(t *translator.Translator, c *graph.Changes) {
+// adopt adds what other replicas tell to rows, which are about to be written,
+// where this one knows nothing itself.
+func (q *Quarantine) adopt(rows map[translator.RefusalKey]*translator.Refusal) {
 	q.mu.Lock()
 	learned := q.learned
 	q.mu.Unlock()
@@ -98,11 +100,9 @@ func (q *Quarantine) adopt(t *translator.Translator, c *graph.Changes) {
 	}
 	for key := range q.elsewhere {
 		if now[key] == nil && q.book.rows[key] == nil {
-			t.Quarantine.Delete(c, key)
+			rows[key] = nil
 		}
 	}
-	for key, row := range now {
-		t.Quarantine.Put(c, key, row)
-	}
+	maps.Copy(rows, now)
 	q.elsewhere = now
 }
