@@ -37,6 +37,7 @@ MINUTES ?= 5
 SEED ?=
 RESTARTS ?= 20
 ONCE ?=
+API ?=
 SCENARIO ?=
 HOSTS ?=
 CHANGES ?=
@@ -65,9 +66,9 @@ image: tool-envoy ## Signet's image, Envoy included, as an OCI archive in bin (V
 	go run ./image/cmd --version '$(VERSION)' --platforms '$(PLATFORMS)' --envoy '$(or $(ENVOYS),$(SIGNET_ENVOY))'
 
 .PHONY: run
-run: tool-envoy ## Serve examples/upstream-tls through a real Envoy (ONCE=1: first answers only).
+run: tool-envoy ## Serve examples/upstream-tls through a real Envoy (API=gateway: by the Gateway API; ONCE=1: first answers only).
 	go build -o bin/signet ./cmd/signet
-	go run ./examples/upstream-tls $(if $(ONCE),--once)
+	go run ./examples/upstream-tls $(if $(API),--api '$(API)') $(if $(ONCE),--once)
 
 ##@ Change
 

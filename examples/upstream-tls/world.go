@@ -26,13 +26,13 @@ const (
 
 // world is everything around Signet: folders, certificates and a backend.
 type world struct {
-	scratch, manifests, rotated string
-	backend                     *backend.Backend
+	scratch, manifests, rotated, api string
+	backend                          *backend.Backend
 }
 
-func newWorld(scratch string) (*world, error) {
+func newWorld(scratch, api string, port int) (*world, error) {
 	w := &world{
-		scratch: scratch, manifests: filepath.Join(scratch, "manifests"),
+		scratch: scratch, api: api, manifests: filepath.Join(scratch, "manifests"),
 		rotated: filepath.Join(scratch, "rotated"),
 	}
 	for _, d := range []string{"manifests", "backend", "rotated/manifests", "rotated/backend"} {
@@ -40,7 +40,7 @@ func newWorld(scratch string) (*world, error) {
 			return nil, fmt.Errorf("scratch folder: %w", err)
 		}
 	}
-	if err := copyManifests(w.manifests); err != nil {
+	if err := copyManifests(w.manifests, api, port); err != nil {
 		return nil, err
 	}
 	clients, err := w.clientCertificate()
@@ -99,8 +99,13 @@ func (w *world) authority(name, dir string) error {
 	if err := os.WriteFile(file, append(pair.CertPEM, pair.KeyPEM...), 0o600); err != nil {
 		return fmt.Errorf("backend certificate: %w", err)
 	}
-	return secret(filepath.Join(dir, "manifests", "backend-ca.yaml"), "backend-ca", "Opaque",
-		map[string]string{"ca.crt": string(ca.PEM())})
+	trusted, data := filepath.Join(dir, "manifests", "backend-ca.yaml"), map[string]string{"ca.crt": string(ca.PEM())}
+	if w.api == gateway {
+		return write(trusted, map[string]any{
+			"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "backend-ca"}, "data": data,
+		})
+	}
+	return secret(trusted, "backend-ca", "Opaque", data)
 }
 
 func (w *world) leaf() (*tls.Certificate, error) {
@@ -171,7 +176,8 @@ func (w *world) firstAnswers(ctx context.Context, port int, ended <-chan error) 
 func (w *world) check(ctx context.Context, port int, answer *backend.Request) error {
 	fmt.Printf("\n200 OK from %s\n", answer.Backend)
 	fmt.Printf("  %s, SNI %q, ALPN %q\n", answer.TLSVersion, answer.SNI, answer.ALPN)
-	fmt.Printf("  Envoy verified: the backend's certificate names %s and is signed by the CA in Secret default/backend-ca\n", subjectName)
+	fmt.Printf("  Envoy verified: the backend's certificate names %s and is signed by the CA in %s default/backend-ca\n",
+		subjectName, map[string]string{httpProxy: "Secret", gateway: "ConfigMap"}[w.api])
 	fmt.Printf("  the backend verified: Envoy's client certificate is %s\n\n", answer.ClientSubject)
 	switch {
 	case !answer.TLS:
@@ -182,7 +188,7 @@ func (w *world) check(ctx context.Context, port int, answer *backend.Request) er
 		return fmt.Errorf("the backend saw client certificate %q, want CN=envoy.edge", answer.ClientSubject)
 	}
 	if _, err := ask(ctx, port, "unknown.example.com"); err == nil || !strings.Contains(err.Error(), "404") {
-		return fmt.Errorf("a host that no HTTPProxy claims: got %w, want 404", err)
+		return fmt.Errorf("a host that nothing claims: got %w, want 404", err)
 	}
 	return nil
 }
