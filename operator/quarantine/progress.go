@@ -31,6 +31,10 @@ func (p *progress) of(fleet ir.Name) *fleetProgress {
 func (p *progress) committed(u *xds.Update) {
 	p.revision = u.Revision
 	for i := range u.Fleets {
+		if u.Fleets[i].Gone {
+			delete(p.fleets, u.Fleets[i].Fleet)
+			continue
+		}
 		p.of(u.Fleets[i].Fleet).changed = u.Revision
 	}
 }
