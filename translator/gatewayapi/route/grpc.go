@@ -105,10 +105,7 @@ func call(c *gatewayv1.GRPCMethodMatch) (kind ir.PathKind, path, fault string) {
 		return ir.PathExact, "/" + service + "/" + method, ""
 	case t == gatewayv1.GRPCMethodMatchRegularExpression:
 		path = "/" + group(service) + "/" + group(method)
-		if _, err := regexp.Compile(path); err != nil {
-			return "", "", fmt.Sprintf("%q or %q is no RE2 expression", clip(service), clip(method))
-		}
-		return ir.PathRegex, path, ""
+		return ir.PathRegex, path, expression(path)
 	default:
 		return "", "", fmt.Sprintf("type %q is not supported", t)
 	}
