@@ -20,6 +20,8 @@ import (
 type gatewayStatuses struct {
 	routesFor  *graph.Index[ir.Name, ir.ObjectRef]
 	attachedTo *graph.Index[route.SectionKey, ir.ObjectRef]
+	// rejectedFrom are those of attachedTo that are not accepted for what they are.
+	rejectedFrom *graph.Index[route.SectionKey, ir.ObjectRef]
 
 	GatewayClassStatuses *graph.Unit[ir.Name, gatewayv1.GatewayClassStatus]
 	GatewayStatuses      *graph.Unit[ir.Name, gatewayv1.GatewayStatus]
@@ -40,6 +42,19 @@ func (t *Translator) declareGatewayStatuses() {
 	t.attachedTo = graph.NewIndex(t.attachments, "routes by listener", func(_ ir.ObjectRef, a *route.Attachment) []route.SectionKey {
 		return a.Sections
 	})
+	rejected := graph.NewUnit(g, graph.UnitSpec[ir.ObjectRef, []route.SectionKey]{
+		Name: "rejected route", Live: []graph.Liveness[ir.ObjectRef]{graph.NewIndex(t.routes, "rejected routes",
+			func(ref ir.ObjectRef, d *route.Document) []ir.ObjectRef { return only(d.Fault != nil, ref) })},
+		Compute: func(r *graph.Reader, ref ir.ObjectRef) ([]route.SectionKey, error) {
+			a, ok := t.attachments.Get(r, ref)
+			if !ok {
+				return nil, unusable(ref.String(), t.attachments.Failure(r, ref))
+			}
+			return a.Sections, nil
+		},
+	})
+	t.rejectedFrom = graph.NewIndex(rejected, "rejected routes by listener",
+		func(_ ir.ObjectRef, keys []route.SectionKey) []route.SectionKey { return keys })
 	t.GatewayClassStatuses = graph.NewUnit(g, graph.UnitSpec[ir.Name, gatewayv1.GatewayClassStatus]{
 		Name: "GatewayClass status", Live: []graph.Liveness[ir.Name]{graph.NewIndex(t.classes, "classes of ours",
 			func(n ir.Name, c listener.Class) []ir.Name { return only(c.Ours, n) })},
@@ -103,10 +118,11 @@ func (t *Translator) computeGatewayStatus(r *graph.Reader, n ir.Name) (gatewayv1
 	return listener.Status(gw, refs, t.attachedRoutes(r), t.troubles(r, gw)), nil
 }
 
-// attachedRoutes counts the routes of a section.
+// attachedRoutes counts the accepted routes of a section.
 func (t *Translator) attachedRoutes(r *graph.Reader) func(*listener.Section) int32 {
 	return func(s *listener.Section) int32 {
-		return int32(t.attachedTo.Count(r, route.SectionKey{Parent: s.Parent, Name: s.Name})) //nolint:gosec // fewer than 2^31
+		k := route.SectionKey{Parent: s.Parent, Name: s.Name}
+		return int32(t.attachedTo.Count(r, k) - t.rejectedFrom.Count(r, k)) //nolint:gosec // fewer than 2^31
 	}
 }
 

@@ -112,14 +112,17 @@ func (t *Translator) admitScope(r *graph.Reader, fleet ir.Name, h *sealedHost) (
 func closedHost(v *ir.VirtualHost) *ir.VirtualHost {
 	out := *v
 	out.FallThrough = false
-	out.Routes = []ir.Route{failClosed(&ir.Route{Name: v.Host, Origin: v.Origin}, errRefused)}
+	out.Routes = []ir.Route{failClosed(&ir.Route{Name: v.Host, Match: everything, Origin: v.Origin}, errRefused)}
 	return &out
 }
 
-// closedPart is a route's fail-closed form as the part of that name.
+// closedPart is a route's fail-closed form as the part of that name. Nobody
+// knows what Envoy refused of it, so its match has no expression.
 func closedPart(v *ir.VirtualHost, route int, name string) (*envoy.Resource, error) {
 	out := *v
-	out.Routes = []ir.Route{failClosed(&v.Routes[route], errRefused)}
+	closed := failClosed(&v.Routes[route], errRefused)
+	closed.Match = plain(&closed.Match)
+	out.Routes = []ir.Route{closed}
 	parts, _, err := envoy.RouteParts(&out)
 	if err != nil {
 		return nil, err
@@ -157,9 +160,7 @@ func (t *Translator) withoutBrokenClusters(r *graph.Reader, fleet ir.Name, v *ir
 			} else {
 				refused = append(refused, refusedRoute{v.Routes[i].Origin, err.Error()})
 			}
-			closed := failClosed(&v.Routes[i], err)
-			closed.Match = v.Routes[i].Match
-			v.Routes[i] = closed
+			v.Routes[i] = failClosed(&v.Routes[i], err)
 			break
 		}
 	}
@@ -190,7 +191,7 @@ func sealHost(v *ir.VirtualHost, refused []refusedRoute) (*sealedHost, error) {
 		alone.Routes = v.Routes[i : i+1]
 		if _, err := write(&alone); err != nil {
 			refused = append(refused, refusedRoute{v.Routes[i].Origin, err.Error()})
-			sealed.Routes = append(sealed.Routes, failClosed(&v.Routes[i], err))
+			sealed.Routes = append(sealed.Routes, writable(alone, failClosed(&v.Routes[i], err)))
 			continue
 		}
 		sealed.Routes = append(sealed.Routes, v.Routes[i])
@@ -199,7 +200,7 @@ func sealHost(v *ir.VirtualHost, refused []refusedRoute) (*sealedHost, error) {
 		// Not one route but their sum or the host itself: nothing is served.
 		refused = append(refused, refusedRoute{v.Origin, err.Error()})
 		sealed.FallThrough = false
-		sealed.Routes = []ir.Route{failClosed(&ir.Route{Name: v.Host, Origin: v.Origin}, err)}
+		sealed.Routes = []ir.Route{failClosed(&ir.Route{Name: v.Host, Match: everything, Origin: v.Origin}, err)}
 		if x, err = write(&sealed); err != nil {
 			return nil, err
 		}
@@ -216,16 +217,27 @@ func write(v *ir.VirtualHost) (*envoy.Resource, error) {
 	return envoy.Scope(v)
 }
 
-// failClosed keeps what is surely well-formed of a route's match: a plain path.
+// failClosed answers 503 where a route matches.
 func failClosed(r *ir.Route, err error) ir.Route {
-	m := ir.Match{PathKind: ir.PathPrefix, Path: "/"}
-	if k := r.Match.PathKind; k == ir.PathPrefix || k == ir.PathExact || k == ir.PathSegments {
-		m.PathKind, m.Path = k, r.Match.Path
-	}
 	return ir.Route{
-		Name: r.Name, Match: m, Origin: r.Origin, Failure: err.Error(),
+		Name: r.Name, Match: r.Match, Origin: r.Origin, Failure: err.Error(),
 		Response: &ir.DirectResponse{StatusCode: 503},
 	}
+}
+
+// writable gives a route in its fail-closed form the narrowest match that can be
+// written of its own.
+func writable(alone ir.VirtualHost, r ir.Route) ir.Route {
+	without := plain(&r.Match)
+	for _, m := range [...]ir.Match{r.Match, without, {PathKind: without.PathKind, Path: without.Path}} {
+		r.Match = m
+		alone.Routes = []ir.Route{r}
+		if _, err := write(&alone); err == nil {
+			return r
+		}
+	}
+	r.Match = everything
+	return r
 }
 
 func (t *Translator) declareScopes() {

@@ -2,7 +2,6 @@ package envoy
 
 import (
 	"fmt"
-	"regexp/syntax"
 	"strings"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -10,10 +9,6 @@ import (
 
 	"github.com/signetproxy/signet/translator/ir"
 )
-
-// maxRegexCost keeps expressions below the memory that RE2 allows by default;
-// it counts instructions and character ranges.
-const maxRegexCost = 10_000
 
 func routeMatch(m *ir.Match) (*routev3.RouteMatch, error) {
 	out := &routev3.RouteMatch{}
@@ -73,26 +68,11 @@ func matchPath(out *routev3.RouteMatch, kind ir.PathKind, path string) error {
 	return nil
 }
 
-// checkRegex returns the number of capture groups. Go's syntax is that of RE2,
-// which Envoy uses; Envoy also limits the size.
+// checkRegex returns the number of capture groups.
 func checkRegex(expr string) (int, error) {
-	if expr == "" {
-		return 0, refuse("regex", "the expression is empty")
-	}
-	re, err := syntax.Parse(expr, syntax.Perl)
+	groups, err := ir.CheckRegex(expr)
 	if err != nil {
-		return 0, refuse("regex", "%q is no RE2 expression: %w", expr, err)
-	}
-	groups := re.MaxCap()
-	prog, err := syntax.Compile(re.Simplify())
-	if err != nil {
-		return 0, refuse("regex", "%q is no RE2 expression: %w", expr, err)
-	}
-	cost := 0
-	for i := range prog.Inst {
-		if cost += 1 + len(prog.Inst[i].Rune); cost > maxRegexCost {
-			return 0, refuse("regex", "%q is too large: simplify its classes and repetitions", expr)
-		}
+		return 0, refuse("regex", "%q cannot be used: %w", expr, err)
 	}
 	return groups, nil
 }

@@ -226,7 +226,8 @@ func backends(a *routev3.RouteAction, f *ir.Forward) error {
 	switch {
 	case own == len(w.GetClusters()):
 		return nil
-	case own != 0:
+	case own != 0 && f.HostFromHeader != "":
+		// The route's header would win over a backend's literal.
 		return refuse("hostRewrite", "Envoy cannot take one backend's host from a literal and another's from a header")
 	}
 	return rewriteHost(a, f)

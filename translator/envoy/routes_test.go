@@ -90,6 +90,9 @@ type seen struct {
 	Header, Answer map[string][]string
 }
 
+// asSent is the host that a case's request has.
+const asSent = "as sent"
+
 type routeCase struct {
 	reason string
 	routes []ir.Route
@@ -128,8 +131,11 @@ func TestRoutes(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			got := p.see(t, tc, hosts[name])
-			if tc.want.Host == "" {
-				tc.want.Host, got.Host = "", ""
+			switch tc.want.Host {
+			case "":
+				got.Host = ""
+			case asSent:
+				tc.want.Host = hosts[name]
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("%s: -want, +got:\n%s", tc.reason, diff)
@@ -323,12 +329,25 @@ func matchCases(w *world) map[string]routeCase {
 func hostCases(w *world) map[string]routeCase {
 	own := w.to("a", "b")
 	own[0].HostRewrite, own[1].Weight = "service.test", 0
+	// Of two weights all but one in billions of the requests go to the larger.
+	mixed := func(a, b uint32) []ir.Backend {
+		out := w.to("a", "b")
+		out[0].HostRewrite, out[0].Weight, out[1].Weight = "service.test", a, b
+		return out
+	}
 	host := func(f ir.Forward) []ir.Route { return []ir.Route{{Match: prefix("/"), Forward: &f}} }
 	at := func(h string) seen { return seen{Code: 200, Backend: "a", Host: h, Path: "/"} }
 	return map[string]routeCase{
 		"host of the route":   {reason: "a literal", routes: host(ir.Forward{Backends: w.to("a"), HostRewrite: "route.test"}), path: "/", want: at("route.test")},
 		"host of the service": {reason: "a literal", routes: host(ir.Forward{Backends: own}), path: "/", want: at("service.test")},
 		"service over route":  {reason: "the backend's own wins", routes: host(ir.Forward{Backends: own, HostRewrite: "route.test"}), path: "/", want: at("service.test")},
+		"one service's host": {
+			reason: "the others' stays as it was sent", routes: host(ir.Forward{Backends: mixed(1, 1<<31)}), path: "/",
+			want: seen{Code: 200, Backend: "b", Host: asSent, Path: "/"},
+		},
+		"host of one service": {
+			reason: "the others have none", routes: host(ir.Forward{Backends: mixed(1<<31, 1)}), path: "/", want: at("service.test"),
+		},
 		"host from a header": {
 			reason: "its value", routes: host(ir.Forward{Backends: w.to("a"), HostFromHeader: "X-Host"}), path: "/",
 			header: http.Header{"X-Host": {"header.test"}}, want: at("header.test"),

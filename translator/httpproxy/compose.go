@@ -1,7 +1,6 @@
 package httpproxy
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -256,7 +255,7 @@ func (c *conditions) clash(chain *conditions) *conditionError {
 		}
 	}
 	if c.kind == ir.PathRegex && chain.path != "" {
-		if _, err := regexp.Compile(c.path); err != nil {
+		if _, err := ir.CheckRegex(c.path); err != nil {
 			*c = *chain
 			return &conditionError{reason.PathMatchConditionsNotValid, err}
 		}

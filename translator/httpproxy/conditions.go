@@ -109,7 +109,7 @@ func checkPath(kind ir.PathKind, path string) error {
 		return fmt.Errorf("%s conditions must start with /, %s was supplied", kind, clip(path))
 	}
 	if kind == ir.PathRegex {
-		if _, err := regexp.Compile(path); err != nil {
+		if _, err := ir.CheckRegex(path); err != nil {
 			return fmt.Errorf("supplied regex: %s invalid. error: %w", clip(path), err)
 		}
 		return nil
@@ -197,7 +197,7 @@ func parseQuery(q *contourv1.QueryParameterMatchCondition) (ir.ValueMatch, error
 
 func checkValue(m *ir.ValueMatch) error {
 	if m.Kind == ir.ValueRegex {
-		if _, err := regexp.Compile(m.Value); err != nil {
+		if _, err := ir.CheckRegex(m.Value); err != nil {
 			return fmt.Errorf("invalid regular expression specified for 'regex' condition of %q: %w", m.Name, err)
 		}
 		return nil

@@ -86,3 +86,11 @@ const (
 	// MessageDroppedRule begins the message of PartiallyInvalid; the API asks for it.
 	MessageDroppedRule Message = "Dropped Rule"
 )
+
+// Formats. The arguments stand in the comment.
+const (
+	// FormatRegex is a cause of UnsupportedValue: the expression.
+	FormatRegex Format = "%q is no RE2 expression"
+	// FormatRegexLarge is a cause of UnsupportedValue: the expression.
+	FormatRegexLarge Format = "%q is too large an expression for Envoy: simplify its classes and repetitions"
+)

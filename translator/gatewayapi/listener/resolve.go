@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	certificatesv1beta1 "k8s.io/api/certificates/v1beta1"
 	corev1 "k8s.io/api/core/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -16,8 +17,9 @@ import (
 
 // Kinds of objects that are referred to.
 const (
-	kindSecret    = "Secret"
-	kindConfigMap = "ConfigMap"
+	kindSecret      = "Secret"
+	kindConfigMap   = "ConfigMap"
+	kindTrustBundle = "ClusterTrustBundle"
 )
 
 // References are what a Gateway's references lead to.
@@ -238,10 +240,13 @@ func (r *resolver) authority(ref *gatewayv1.ObjectReference) (ir.TrustRef, *gate
 	out, ok := trustRef(ref, own.Namespace)
 	if !ok {
 		return out, &gatewayapi.Fault{Reason: reason.InvalidCACertificateKind,
-			Message: fmt.Sprintf("kind %q of group %q cannot hold CA certificates: name a ConfigMap", ref.Kind, ref.Group)}
+			Message: fmt.Sprintf("kind %q of group %q cannot hold CA certificates: name a ConfigMap, a Secret or a ClusterTrustBundle",
+				ref.Kind, ref.Group)}
 	}
-	if f := r.permitted(own, string(ref.Group), string(ref.Kind), out.Name); f != nil {
-		return out, f
+	if out.Kind != ir.TrustClusterTrustBundle { // which is for everyone
+		if f := r.permitted(own, string(ref.Group), string(ref.Kind), out.Name); f != nil {
+			return out, f
+		}
 	}
 	if p := r.objects.Trust(out); p != nil {
 		return out, &gatewayapi.Fault{Reason: reason.InvalidCACertificateRef, Message: p.Message}
@@ -252,12 +257,12 @@ func (r *resolver) authority(ref *gatewayv1.ObjectReference) (ir.TrustRef, *gate
 func trustRef(ref *gatewayv1.ObjectReference, namespace string) (ir.TrustRef, bool) {
 	out := ir.TrustRef{Name: ir.Name{Namespace: string(gatewayapi.Or(ref.Namespace, gatewayv1.Namespace(namespace))), Name: string(ref.Name)}}
 	switch {
-	case ref.Group != "":
-		return out, false
-	case ref.Kind == kindConfigMap:
+	case ref.Group == "" && ref.Kind == kindConfigMap:
 		out.Kind = ir.TrustConfigMap
-	case ref.Kind == kindSecret:
+	case ref.Group == "" && ref.Kind == kindSecret:
 		out.Kind = ir.TrustSecret
+	case ref.Group == certificatesv1beta1.GroupName && ref.Kind == kindTrustBundle:
+		out.Kind, out.Namespace = ir.TrustClusterTrustBundle, "" // has no namespace
 	default:
 		return out, false
 	}

@@ -40,7 +40,7 @@ func Compose(gw *listener.Gateway, s *listener.Section, host string, fleet *ir.F
 				action.Redirect = &redirect
 			}
 			for j := range r.Matches {
-				p := placed{route: action, host: own, created: d.Created, ref: d.Ref, rule: i, match: j}
+				p := placed{route: action, weight: r.weigh(j), host: own, created: d.Created, ref: d.Ref, rule: i, match: j}
 				p.route.Match = r.Matches[j]
 				p.route.Name = routeName(d.Ref, r.Name, &r.Matches[j])
 				routes = append(routes, p)

@@ -27,8 +27,9 @@ func ReadGRPC(o Objects, in *gatewayv1.GRPCRoute) *Document {
 	r := newReader(o, OfGRPC(in), speech{kind: gatewayapi.KindGRPCRoute, http2: true})
 	for i := range in.Spec.Rules {
 		rule := &in.Spec.Rules[i]
-		m, faults := calls(rule.Matches)
+		m, order, faults := calls(rule.Matches)
 		r.rule(i, grpcRule(rule), m, faults)
+		r.doc.Rules[i].Calls = order
 	}
 	r.settle(len(in.Spec.Rules))
 	return r.doc
@@ -62,18 +63,19 @@ func grpcFilters(in []gatewayv1.GRPCRouteFilter) []gatewayv1.HTTPRouteFilter {
 }
 
 // calls reads the matches of a rule: a call's path is "/<service>/<method>".
-func calls(in []gatewayv1.GRPCRouteMatch) (out []ir.Match, faults []string) {
+func calls(in []gatewayv1.GRPCRouteMatch) (out []ir.Match, order []Call, faults []string) {
 	if len(in) == 0 {
-		return []ir.Match{anything()}, nil
+		return []ir.Match{anything()}, []Call{{}}, nil
 	}
 	for i := range in {
-		m := anything()
+		m, of := anything(), Call{}
 		if c := in[i].Method; c != nil {
 			var why string
 			if m.PathKind, m.Path, why = call(c); why != "" {
 				faults = append(faults, fmt.Sprintf("matches[%d].method: %s", i, why))
 				continue
 			}
+			of = Call{Service: len(gatewayapi.Or(c.Service, "")), Method: len(gatewayapi.Or(c.Method, ""))}
 		}
 		for j := range in[i].Headers {
 			h := &in[i].Headers[j]
@@ -85,9 +87,9 @@ func calls(in []gatewayv1.GRPCRouteMatch) (out []ir.Match, faults []string) {
 			}
 		}
 		sortValues(m.Headers)
-		out = append(out, m)
+		out, order = append(out, m), append(order, of)
 	}
-	return out, faults
+	return out, order, faults
 }
 
 func call(c *gatewayv1.GRPCMethodMatch) (kind ir.PathKind, path, fault string) {
@@ -105,10 +107,7 @@ func call(c *gatewayv1.GRPCMethodMatch) (kind ir.PathKind, path, fault string) {
 		return ir.PathExact, "/" + service + "/" + method, ""
 	case t == gatewayv1.GRPCMethodMatchRegularExpression:
 		path = "/" + group(service) + "/" + group(method)
-		if _, err := regexp.Compile(path); err != nil {
-			return "", "", fmt.Sprintf("%q or %q is no RE2 expression", clip(service), clip(method))
-		}
-		return ir.PathRegex, path, ""
+		return ir.PathRegex, path, expression(path)
 	default:
 		return "", "", fmt.Sprintf("type %q is not supported", t)
 	}

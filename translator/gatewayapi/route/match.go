@@ -1,14 +1,15 @@
 package route
 
 import (
+	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/signetproxy/signet/translator/gatewayapi"
 	"github.com/signetproxy/signet/translator/ir"
+	"github.com/signetproxy/signet/translator/reason"
 )
 
 // anything is the match of a rule without matches.
@@ -83,10 +84,7 @@ func path(p *gatewayv1.HTTPPathMatch) (kind ir.PathKind, value, fault string) {
 			value = "/"
 		}
 	case gatewayv1.PathMatchRegularExpression:
-		if _, err := regexp.Compile(value); err != nil || value == "" {
-			return kind, value, fmt.Sprintf("%q is no RE2 expression", clip(value))
-		}
-		return ir.PathRegex, value, ""
+		return ir.PathRegex, value, expression(value)
 	default:
 		return kind, value, fmt.Sprintf("type %q is not supported", t)
 	}
@@ -103,13 +101,23 @@ func value(name, v, kind string) (out ir.ValueMatch, fault string) {
 	case string(gatewayv1.HeaderMatchExact):
 	case string(gatewayv1.HeaderMatchRegularExpression):
 		out.Kind = ir.ValueRegex
-		if _, err := regexp.Compile(v); err != nil || v == "" {
-			return out, fmt.Sprintf("%q is no RE2 expression", clip(v))
-		}
+		return out, expression(v)
 	default:
 		return out, fmt.Sprintf("type %q is not supported", kind)
 	}
 	return out, ""
+}
+
+// expression says why Envoy would not take an expression.
+func expression(expr string) (fault string) {
+	switch _, err := ir.CheckRegex(expr); {
+	case err == nil:
+		return ""
+	case errors.Is(err, ir.ErrRegexLarge):
+		return reason.FormatRegexLarge.With(clip(expr))
+	default:
+		return reason.FormatRegex.With(clip(expr))
+	}
 }
 
 // named says that a name was there before: of several only the first counts.

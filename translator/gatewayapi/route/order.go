@@ -15,7 +15,8 @@ import (
 
 // placed is a route of a host with what its precedence depends on.
 type placed struct {
-	route ir.Route
+	route  ir.Route
+	weight weight
 	// host is the route object's own hostname that led here.
 	host    string
 	created time.Time
@@ -24,19 +25,25 @@ type placed struct {
 	rule, match int
 }
 
+// weight is the precedence of a path: the lower rank, then more characters of
+// the path or of the service, then of the method.
+type weight struct{ rank, path, method int }
+
+// Call is what precedence depends on in a match of a GRPCRoute: the number of
+// characters of its service and its method.
+type Call struct{ Service, Method int }
+
 // compare is the order of precedence of the Gateway API: the more specific
 // hostname of the route; exact path, expression, longest prefix; a method; more
 // headers; more query parameters; the older object; the first by name; the
 // first in the object.
 func compare(a, b *placed) int {
 	x, y := &a.route.Match, &b.route.Match
-	length := 0
-	if x.PathKind == y.PathKind && x.PathKind != ir.PathExact {
-		length = cmp.Compare(len(y.Path), len(x.Path))
-	}
 	return cmp.Or(
 		gatewayapi.CompareHosts(a.host, b.host),
-		cmp.Compare(rank(x.PathKind), rank(y.PathKind)), length,
+		cmp.Compare(a.weight.rank, b.weight.rank),
+		cmp.Compare(b.weight.path, a.weight.path),
+		cmp.Compare(b.weight.method, a.weight.method),
 		-compareBools(x.Method != "", y.Method != ""),
 		cmp.Compare(len(y.Headers), len(x.Headers)),
 		cmp.Compare(len(y.Query), len(x.Query)),
@@ -46,15 +53,23 @@ func compare(a, b *placed) int {
 	)
 }
 
-func rank(k ir.PathKind) int {
-	switch k {
-	case ir.PathExact:
-		return 0
-	case ir.PathRegex:
-		return 1
-	case ir.PathSegments, ir.PathPrefix:
+// weigh weighs the path of one of a rule's matches. What a GRPCRoute matches
+// otherwise than exactly stands among prefixes, be it an expression: there the
+// service decides before the method, and how either is matched does not.
+func (r *Rule) weigh(match int) weight {
+	const exact, expression, prefix = 0, 1, 2
+	m := &r.Matches[match]
+	switch {
+	case m.PathKind == ir.PathExact:
+		return weight{rank: exact}
+	case r.Calls != nil:
+		c := r.Calls[match]
+		return weight{prefix, len("/") + c.Service, c.Method}
+	case m.PathKind == ir.PathRegex:
+		return weight{rank: expression, path: len(m.Path)}
+	default:
+		return weight{rank: prefix, path: len(m.Path)}
 	}
-	return 2
 }
 
 func compareBools(a, b bool) int {

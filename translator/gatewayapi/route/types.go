@@ -76,6 +76,8 @@ type Rule struct {
 	// Name is the user's; it may be empty.
 	Name    string
 	Matches []ir.Match
+	// Calls of a GRPCRoute's matches, in their order; nil in other routes.
+	Calls []Call
 	// Action is the finished route but for Name, Match, and what its Gateway and
 	// fleet bring to its upstreams.
 	Action ir.Route
