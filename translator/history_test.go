@@ -295,6 +295,7 @@ func (h *history) besides(v reflect.Value, but ...string) {
 			f.Set(reflect.MakeSlice(f.Type(), 1, 1))
 		case reflect.Map:
 			f.Set(reflect.MakeMap(f.Type()))
+		default: // structs and the like stay empty
 		}
 	}
 }
