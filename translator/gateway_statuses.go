@@ -189,8 +189,13 @@ func (t *Translator) computeRouteStatus(r *graph.Reader, ref ir.ObjectRef) (gate
 
 func (t *Translator) computePolicyStatus(r *graph.Reader, n ir.Name) (gatewayv1.PolicyStatus, error) {
 	p, _ := t.policies.Get(r, n)
-	var gateways []ir.Name
+	uses := map[ir.Name][]policy.Target{} // by Gateway
 	for _, target := range p.Targets {
+		note := func(gateways []ir.Name) {
+			for _, g := range gateways {
+				uses[g] = append(uses[g], target)
+			}
+		}
 		used := target
 		if slices.Contains(p.Strays, target) {
 			used.Section = "" // it closes whichever port has no policy
@@ -205,15 +210,14 @@ func (t *Translator) computePolicyStatus(r *graph.Reader, n ir.Name) (gatewayv1.
 			case !ok:
 			case ref.Kind == gatewayapi.KindUDPRoute && p.Fault != nil:
 				// Such as that there is no TLS over UDP: somebody must be told.
-				gateways = append(gateways, a.Gateways()...)
+				note(a.Gateways())
 			default:
-				gateways = append(gateways, a.Ruled()...)
+				note(a.Ruled())
 			}
 		}
 	}
-	conflict := policy.Conflict(p, func(service ir.Name) *policy.Binding {
+	return policy.Status(p, uses, func(service ir.Name) *policy.Binding {
 		b, _ := t.bindings.Get(r, service)
 		return b
-	})
-	return policy.Status(p, conflict, gateways), nil
+	}), nil
 }

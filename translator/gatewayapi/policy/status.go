@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -14,11 +15,11 @@ import (
 // maxAncestors is the API's limit of status.ancestors.
 const maxAncestors = 16
 
-// Conflict is why another policy rules every target of this one; nil when it
-// rules one itself.
-func Conflict(p *Policy, binding func(service ir.Name) *Binding) *gatewayapi.Fault {
+// conflict is why another policy rules each of some targets; nil when this one
+// rules one of them itself.
+func conflict(p *Policy, targets []Target, binding func(service ir.Name) *Binding) *gatewayapi.Fault {
 	var f *gatewayapi.Fault
-	for _, t := range p.Targets {
+	for _, t := range targets {
 		b := binding(t.Service)
 		if b == nil {
 			return nil
@@ -36,19 +37,18 @@ func Conflict(p *Policy, binding func(service ir.Name) *Binding) *gatewayapi.Fau
 }
 
 // Status is the status of a policy, with one ancestor for each Gateway whose
-// routes use its targets. More than the API's 16 are left out.
-func Status(p *Policy, conflict *gatewayapi.Fault, gateways []ir.Name) gatewayv1.PolicyStatus {
+// routes use its targets: of each Gateway are given those that they use. More
+// ancestors than the API's 16 are left out.
+func Status(p *Policy, used map[ir.Name][]Target, binding func(service ir.Name) *Binding) gatewayv1.PolicyStatus {
 	out := gatewayv1.PolicyStatus{Ancestors: []gatewayv1.PolicyAncestorStatus{}}
-	sorted := slices.Clone(gateways)
-	slices.SortFunc(sorted, gatewayapi.CompareNames)
-	for i, n := range slices.Compact(sorted) {
+	for i, n := range slices.SortedFunc(maps.Keys(used), gatewayapi.CompareNames) {
 		if i == maxAncestors {
 			break
 		}
 		c := gatewayapi.Conditions{Generation: p.Generation}
 		accepted := p.Fault
 		if accepted == nil {
-			accepted = conflict
+			accepted = conflict(p, used[n], binding)
 		}
 		message := reason.MessagePolicyAccepted
 		if p.Note != "" {
