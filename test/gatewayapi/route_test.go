@@ -106,6 +106,7 @@ func TestFilters(t *testing.T) {
 				rule("/rewrite", `{type: URLRewrite, urlRewrite: {hostname: inner.test, path: {type: ReplacePrefixMatch, replacePrefixMatch: /inner}}}`, toOne),
 				rule("/full", `{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: /whole}}}`, toOne),
 				rule("/redirect", `{type: RequestRedirect, requestRedirect: {scheme: https, hostname: other.test, statusCode: 301, path: {type: ReplacePrefixMatch, replacePrefixMatch: /new}}}`, ""),
+				rule("/secure", `{type: RequestRedirect, requestRedirect: {scheme: https}}`, ""),
 				rule("/port", `{type: RequestRedirect, requestRedirect: {hostname: other.test}}`, ""),
 				rule("/mirror", `{type: RequestMirror, requestMirror: {backendRef: {name: mirror, port: 80}}}`, toOne),
 				rule("/cors", `{type: CORS, cors: {allowOrigins: ["https://app.test", "https://*.wide.test"], allowMethods: [GET, PUT], allowHeaders: [X-A], maxAge: 60}}`, toOne),
@@ -140,6 +141,10 @@ func TestFilters(t *testing.T) {
 	}
 	if a := ask("f.test", "/port", nil, 302); a.Header.Get("Location") != fmt.Sprintf("http://other.test:%d/port", port) {
 		t.Errorf("a redirect keeps the listener's port: %s", a.Header.Get("Location"))
+	}
+	// The port that was asked for does not speak https.
+	if a := ask(fmt.Sprintf("f.test:%d", port), "/secure", nil, 302); a.Header.Get("Location") != "https://f.test:443/secure" {
+		t.Errorf("a redirect to another scheme goes to its port: %s", a.Header.Get("Location"))
 	}
 	ask("f.test", "/mirror", nil, 200)
 	for deadline := time.Now().Add(world.Patience); len(mirror.Requests()) == 0 && time.Now().Before(deadline); {

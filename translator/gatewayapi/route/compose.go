@@ -34,11 +34,7 @@ func Compose(gw *listener.Gateway, s *listener.Section, host string, fleet *ir.F
 		for i := range d.Rules {
 			r := &d.Rules[i]
 			action := finish(&r.Action, fleet)
-			if r.ListenerPort && action.Redirect != nil {
-				redirect := *action.Redirect
-				redirect.Port = portOf(s)
-				action.Redirect = &redirect
-			}
+			action.Redirect = through(action.Redirect, r.ListenerPort, s)
 			for j := range r.Matches {
 				p := placed{route: action, weight: r.weigh(j), host: own, created: d.Created, ref: d.Ref, rule: i, match: j}
 				p.route.Match = r.Matches[j]
@@ -52,6 +48,27 @@ func Compose(gw *listener.Gateway, s *listener.Section, host string, fleet *ir.F
 		v.Routes = append(v.Routes, routes[i].route)
 	}
 	return &ir.Site{Fleet: gw.Fleet, Host: host, VirtualHosts: []ir.VirtualHost{v}}
+}
+
+const httpPort, httpsPort = 80, 443
+
+// through gives a redirect that names no port the one that it has by the section:
+// the section's own, or that of the redirect's scheme. Envoy would keep the port
+// that the client asked for, unless it is 80 or 443.
+func through(in *ir.Redirect, listenerPort bool, s *listener.Section) *ir.Redirect {
+	if in == nil || in.Port != 0 {
+		return in
+	}
+	out := *in
+	switch {
+	case listenerPort:
+		out.Port = portOf(s)
+	case in.Host == "" && portOf(s) != 0 && in.Scheme == "https":
+		out.Port = httpsPort
+	case in.Host == "" && portOf(s) != 0:
+		out.Port = httpPort
+	}
+	return &out
 }
 
 // Elsewhere is a host that another section on the port serves: over this
@@ -82,7 +99,6 @@ func hostFor(hosts []string, host string) string {
 // portOf is the port that a redirect to the listener names; 0 where the scheme
 // says it.
 func portOf(s *listener.Section) uint32 {
-	const httpPort, httpsPort = 80, 443
 	usual := int32(httpPort)
 	if s.Protocol == gatewayv1.HTTPSProtocolType {
 		usual = httpsPort
