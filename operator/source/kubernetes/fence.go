@@ -143,9 +143,16 @@ func (c *contents) fence(h *holder, key source.Key, o client.Object) map[source.
 		}
 		add(why, listed)
 	}
-	if !c.complete {
-		return out
+	if c.complete {
+		c.fenceServed(key, o, known, add)
 	}
+	return out
+}
+
+// fenceServed adds the fences that matter only when something is served.
+func (c *contents) fenceServed(
+	key source.Key, o client.Object, known func(why, service source.Key) bool, add func(why, listed source.Key),
+) {
 	for _, listed := range c.openings(key, o) {
 		add(listed, listed)
 	}
@@ -154,7 +161,6 @@ func (c *contents) fence(h *holder, key source.Key, o client.Object) map[source.
 			add(why, why)
 		}
 	}
-	return out
 }
 
 // join returns a fence whose list begins after now.
