@@ -120,7 +120,7 @@ func copyManifests(dir, api string, port int) error {
 		if err != nil {
 			return fmt.Errorf("manifests: %w", err)
 		}
-		b = bytes.ReplaceAll(b, []byte("port: 8080\n"), fmt.Appendf(nil, "port: %d\n", port))
+		b = bytes.ReplaceAll(b, []byte("port: 80\n"), fmt.Appendf(nil, "port: %d\n", port))
 		if err := os.WriteFile(filepath.Join(dir, filepath.Base(f)), b, 0o600); err != nil {
 			return fmt.Errorf("manifests: %w", err)
 		}
