@@ -16,7 +16,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 )
@@ -200,6 +202,38 @@ func TestPodIsRestricted(t *testing.T) {
 	policy := find[networkingv1.NetworkPolicy](t, objects(t, render(t, "system")), "NetworkPolicy", "system")
 	if from := policy.Spec.Ingress[0].From; len(from) != 1 || from[0].PodSelector == nil || len(from[0].PodSelector.MatchLabels) == 0 {
 		t.Errorf("who may reach xDS: %+v", from)
+	}
+}
+
+// Who may reach xDS is every pod that Signet makes, whatever it is made for.
+func TestPodsOfFleetsReachXDS(t *testing.T) {
+	policy := find[networkingv1.NetworkPolicy](t, objects(t, render(t, "system")), "NetworkPolicy", "system")
+	selector, err := metav1.LabelSelectorAsSelector(policy.Spec.Ingress[0].From[0].PodSelector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, golden := range []string{"default", "daemonset", "gateway"} {
+		text, err := os.ReadFile("../../provisioner/kubernetes/testdata/" + golden + ".golden.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		workloads := 0
+		for _, o := range objects(t, string(text)) {
+			if kind := o.GetKind(); kind != "Deployment" && kind != "DaemonSet" {
+				continue
+			}
+			workloads++
+			pod, _, err := unstructured.NestedStringMap(o.Object, "spec", "template", "metadata", "labels")
+			if err != nil || !selector.Matches(labels.Set(pod)) {
+				t.Errorf("%s: pods with the labels %v are kept from xDS by %s (%v)", golden, pod, selector, err)
+			}
+		}
+		if workloads != 1 {
+			t.Errorf("%s: %d workloads, want one", golden, workloads)
+		}
+	}
+	if selector.Matches(labels.Set{"app.kubernetes.io/managed-by": "Helm"}) {
+		t.Errorf("any pod may reach xDS: %s", selector)
 	}
 }
 
