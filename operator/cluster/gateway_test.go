@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -12,12 +13,15 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
+	"github.com/signetproxy/signet/operator/controller"
 	"github.com/signetproxy/signet/provisioner/certificate"
 	"github.com/signetproxy/signet/test/apiserver"
 	"github.com/signetproxy/signet/test/freeport"
+	"github.com/signetproxy/signet/translator/gatewayapi/listener"
 	"github.com/signetproxy/signet/translator/ir"
 )
 
@@ -181,6 +185,28 @@ var _ = Describe("a Gateway", Ordered, func() {
 		change(ctx, get(ctx, "shape", &v1alpha1.EnvoyFleet{})(), func(f *v1alpha1.EnvoyFleet) { f.Spec.Workload.Replicas = new(int32(1)) })
 		Eventually(func() int32 { return *get(ctx, "gw-signet", &appsv1.Deployment{})().Spec.Replicas }).Should(Equal(int32(1)))
 	})
+
+	// A leader that had no revision yet removed the fleets of all Gateways.
+	DescribeTable("keeps its objects", func(ctx context.Context, reason string, seen bool) {
+		before := get(ctx, "gw-signet", &appsv1.Deployment{})()
+		Expect(before.Name).NotTo(BeEmpty())
+		settled := false
+		r := &controller.Gateways{
+			Provisioner: controller.Provisioner{Client: c, Now: time.Now, Log: GinkgoLogr},
+			Exposure:    func(ir.Name) (*listener.Exposure, bool) { return nil, seen },
+			Settled:     func(ir.Name, *controller.Outcome) { settled = true },
+		}
+		_, err := r.Reconcile(ctx, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(gateway(ctx))})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(settled).To(Equal(seen))
+		after := get(ctx, "gw-signet", &appsv1.Deployment{})()
+		Expect(after.Name).NotTo(BeEmpty(), reason)
+		Expect(after.DeletionTimestamp).To(BeNil(), reason)
+		Expect(after.UID).To(Equal(before.UID), reason)
+	},
+		Entry("while translation has not seen it", "nothing can be said of it", false),
+		Entry("while translation says another class than the API server", "translation is behind, or has failed", true),
+	)
 
 	It("loses its objects when its class is another controller's, and the class what keeps it", func(ctx context.Context) {
 		k := &gatewayv1.GatewayClass{}

@@ -147,7 +147,12 @@ func (t *triggers) used(class string) bool {
 // exposure implements controller.Gateways.
 func (t *triggers) exposure(n ir.Name) (*listener.Exposure, bool) {
 	x := t.pipeline.Translator()
-	return x.Exposures.Get(x.Current().Reader(), n)
+	r := x.Current().Reader()
+	if e, ok := x.Exposures.Get(r, n); ok {
+		return e, true
+	}
+	_, seen := x.Gateways.Get(r, n)
+	return nil, seen
 }
 
 // ownerGateway is the Gateway that owns an object.

@@ -24,8 +24,9 @@ import (
 type Gateways struct {
 	Provisioner
 
-	// Exposure tells the ports that a Gateway serves, by translation; false for
-	// a Gateway that is not of a class of Signet's.
+	// Exposure tells the ports that a Gateway serves, by translation; nil for a
+	// Gateway that is not of a class of Signet's; false for one that translation
+	// has not seen, of which nothing can be said.
 	Exposure func(ir.Name) (*listener.Exposure, bool)
 	// Settled is told of each outcome; nil means that there is no fleet of the
 	// Gateway.
@@ -52,8 +53,12 @@ func (r *Gateways) Reconcile(ctx context.Context, request reconcile.Request) (re
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("gateway %s: %w", name, err)
 	}
-	exposure, ours := r.Exposure(name)
-	if !ours {
+	exposure, seen := r.Exposure(name)
+	if !seen {
+		// The revision that has it looks at it again.
+		return reconcile.Result{}, nil
+	}
+	if exposure == nil {
 		r.Settled(name, nil)
 		return reconcile.Result{}, r.release(ctx, g)
 	}
@@ -115,7 +120,16 @@ func (r *Gateways) fleet(g *gatewayv1.Gateway) *kubernetes.Fleet {
 }
 
 // release removes the objects of a Gateway that Signet does not serve any more.
+// What serves traffic goes only when the API server says so too: translation may
+// be behind, or have failed for this Gateway.
 func (r *Gateways) release(ctx context.Context, g *gatewayv1.Gateway) error {
+	class := &gatewayv1.GatewayClass{}
+	switch err := r.Client.Get(ctx, client.ObjectKey{Name: string(g.Spec.GatewayClassName)}, class); {
+	case err == nil && class.Spec.ControllerName == gatewayapi.ControllerName:
+		return nil
+	case err != nil && !apierrors.IsNotFound(err):
+		return fmt.Errorf("GatewayClass %s: %w", g.Spec.GatewayClassName, err)
+	}
 	f := r.fleet(g)
 	applier := kubernetes.Applier{Client: r.Client}
 	result, err := applier.Remove(ctx, f)
