@@ -233,6 +233,29 @@ var _ = Describe("an EnvoyFleet", Ordered, func() {
 		Eventually(func() string { return get(ctx, "edge-client", &corev1.Secret{})().Name }).ShouldNot(BeEmpty())
 	})
 
+	// Its identity ran out behind the fault, and the Envoys were cut off.
+	DescribeTable("has its identity kept", func(ctx context.Context, wrong func(*v1alpha1.EnvoyFleetSpec)) {
+		foreign := &corev1.Secret{Namespace: "default", Name: "foreign"}
+		Expect(client.IgnoreAlreadyExists(c.Create(ctx, foreign))).To(Succeed())
+		fleet := get(ctx, "edge", &v1alpha1.EnvoyFleet{})()
+		right := fleet.Spec.DeepCopy()
+		change(ctx, fleet, func(f *v1alpha1.EnvoyFleet) { wrong(&f.Spec) })
+		Eventually(condition(ctx, "edge", "Provisioned")).Should(HavePrefix("False "))
+		Expect(c.Delete(ctx, get(ctx, "edge-envoy-identity", &corev1.Secret{})())).To(Succeed())
+		Eventually(func() string { return get(ctx, "edge-envoy-identity", &corev1.Secret{})().Name }).ShouldNot(BeEmpty())
+		Expect(condition(ctx, "edge", "Provisioned")()).To(HavePrefix("False "))
+		Expect(get(ctx, "edge-client", &corev1.Secret{})().Name).NotTo(BeEmpty(), "nothing is removed meanwhile")
+		change(ctx, get(ctx, "edge", &v1alpha1.EnvoyFleet{})(), func(f *v1alpha1.EnvoyFleet) { f.Spec = *right })
+		Eventually(condition(ctx, "edge", "Provisioned")).Should(Equal("True Provisioned"))
+	},
+		Entry("while a patch cannot be applied", func(s *v1alpha1.EnvoyFleetSpec) {
+			s.Patches = &v1alpha1.Patches{Deployment: &runtime.RawExtension{Raw: []byte(`{"spec": {"nope": 1}}`)}}
+		}),
+		Entry("while the client certificate's Secret is another's", func(s *v1alpha1.EnvoyFleetSpec) {
+			s.UpstreamTLS.ClientCertificate.Issued.SecretName = "foreign"
+		}),
+	)
+
 	It("serves an HTTPProxy through an Envoy that starts as its pods do", func(ctx context.Context) {
 		start(ctx, ir.Name{Namespace: "default", Name: "edge"}, get(ctx, "edge-envoy-identity", &corev1.Secret{})())
 		Eventually(condition(ctx, "edge", "Programmed")).Should(Equal("True Programmed"))

@@ -34,28 +34,27 @@ type Provisioner struct {
 
 // provision brings the cluster to what a fleet asks for, and returns when it is
 // due to be looked at again. Secret is where a client certificate of Signet's is
-// kept, if the fleet asks for one.
+// kept, if the fleet asks for one. Whatever is wrong with the spec or the client
+// certificate, the identity is renewed: pods without one are cut off.
 func (r *Provisioner) provision(ctx context.Context, f *kubernetes.Fleet, secret string) (Outcome, time.Time, error) {
 	var out Outcome
 	next, err := r.identify(ctx, f)
 	if err != nil {
 		return out, next, err
 	}
-	if out.ClientRenewal, err = r.certify(ctx, f, secret); err != nil {
-		return out, next, err
-	}
+	var broken error
+	out.ClientRenewal, broken = r.certify(ctx, f, secret)
 	if !out.ClientRenewal.IsZero() && out.ClientRenewal.Before(next) {
 		next = out.ClientRenewal
 	}
 	objects, err := kubernetes.Render(f)
 	if err != nil {
-		return out, next, err
+		broken = errors.Join(broken, err)
+		if objects, err = kubernetes.RenderIdentity(f); err != nil {
+			return out, next, errors.Join(broken, err)
+		}
 	}
-	applier := kubernetes.Applier{Client: r.Client}
-	result, err := applier.Apply(ctx, f, objects)
-	for _, x := range slices.Concat(result.Applied, result.Removed) {
-		r.Log.Info("object of a fleet written", "fleet", f.Identity.String(), "object", x)
-	}
+	result, err := r.write(ctx, f, objects, broken == nil)
 	out.Progress, out.Waiting = result.Workload, result.Waiting
 	if s := result.Live["Service"]; s != nil {
 		var wrong error
@@ -63,7 +62,22 @@ func (r *Provisioner) provision(ctx context.Context, f *kubernetes.Fleet, secret
 		out.Seen = wrong == nil && (result.Live["Deployment"] != nil || result.Live["DaemonSet"] != nil)
 		err = errors.Join(err, wrong)
 	}
-	return out, next, err
+	return out, next, errors.Join(broken, err)
+}
+
+// write applies the objects of a fleet; all says that they are all of them, so
+// that others are removed.
+func (r *Provisioner) write(ctx context.Context, f *kubernetes.Fleet, objects []client.Object, all bool) (kubernetes.Result, error) {
+	applier := kubernetes.Applier{Client: r.Client}
+	apply := applier.Write
+	if all {
+		apply = applier.Apply
+	}
+	result, err := apply(ctx, f, objects)
+	for _, x := range slices.Concat(result.Applied, result.Removed) {
+		r.Log.Info("object of a fleet written", "fleet", f.Identity.String(), "object", x)
+	}
+	return result, err //nolint:wrapcheck // it names the objects
 }
 
 // wait is the time until a fleet that is due at next is looked at again.

@@ -65,11 +65,23 @@ func Kinds() []schema.GroupVersionKind { return slices.Clone(kinds) }
 // what is no longer among them. An error about one object keeps none of the
 // others from being written; nothing is removed then.
 func (a *Applier) Apply(ctx context.Context, f *Fleet, objects []client.Object) (Result, error) {
-	out := Result{Live: map[string]*unstructured.Unstructured{}}
+	out, err := a.Write(ctx, f, objects)
+	if err != nil {
+		return out, err
+	}
 	wanted := map[string]bool{}
-	var errs []error
 	for _, o := range objects {
 		wanted[describe(o)] = true
+	}
+	err = a.remove(ctx, f, wanted, &out)
+	return out, err
+}
+
+// Write is Apply without the removal: for objects that are not all of them.
+func (a *Applier) Write(ctx context.Context, f *Fleet, objects []client.Object) (Result, error) {
+	out := Result{Live: map[string]*unstructured.Unstructured{}}
+	var errs []error
+	for _, o := range objects {
 		live, applied, err := a.one(ctx, f, o)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", describe(o), err))
@@ -84,11 +96,7 @@ func (a *Applier) Apply(ctx context.Context, f *Fleet, objects []client.Object) 
 			out.Workload = progress(live)
 		}
 	}
-	if len(errs) > 0 {
-		return out, errors.Join(errs...)
-	}
-	err := a.remove(ctx, f, wanted, &out)
-	return out, err
+	return out, errors.Join(errs...)
 }
 
 // Remove removes all objects of a fleet.

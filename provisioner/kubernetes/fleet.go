@@ -84,7 +84,7 @@ var ErrFleet = errors.New("the fleet's objects cannot be made")
 
 // Render makes the objects of a fleet, in the order in which they are applied.
 func Render(f *Fleet) ([]client.Object, error) {
-	secret, err := f.pair(f.SecretName(), f.Certificate.KeyPair, f.Certificate.TrustPEM)
+	objects, err := RenderIdentity(f)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,6 @@ func Render(f *Fleet) ([]client.Object, error) {
 	if err := f.patch(service, workload); err != nil {
 		return nil, err
 	}
-	objects := []client.Object{f.account(), secret}
 	if f.Client != nil {
 		s, err := f.pair(f.Client.Secret, f.Client.KeyPair, f.Client.AuthoritiesPEM)
 		if err != nil {
@@ -113,6 +112,16 @@ func Render(f *Fleet) ([]client.Object, error) {
 		objects = append(objects, a)
 	}
 	return objects, nil
+}
+
+// RenderIdentity makes those of the objects that connect the pods to the xDS
+// server. They depend on nothing that a user can get wrong.
+func RenderIdentity(f *Fleet) ([]client.Object, error) {
+	secret, err := f.pair(f.SecretName(), f.Certificate.KeyPair, f.Certificate.TrustPEM)
+	if err != nil {
+		return nil, err
+	}
+	return []client.Object{f.account(), secret}, nil
 }
 
 func (f *Fleet) meta(name string) metav1.ObjectMeta {
