@@ -110,7 +110,7 @@ func ClientDue(pair *KeyPair, r ClientRequest, signing *Authority, now time.Time
 	switch {
 	case !bytes.Equal(c.AuthorityKeyId, signing.certificate.SubjectKeyId):
 		return "another authority signed it"
-	case c.Subject.CommonName != r.CommonName || !slices.Equal(c.DNSNames, r.DNSNames) || !slices.Equal(uriTexts(c), r.URIs):
+	case !r.names(c):
 		return "other names are asked for"
 	case keyTypeOf(pair.key) != cmp.Or(r.KeyType, ECDSAP256):
 		return "another type of key is asked for"
@@ -136,12 +136,12 @@ func ClientRenewal(pair *KeyPair, r ClientRequest) time.Time {
 	return c.NotAfter.Add(-before)
 }
 
-func uriTexts(c *x509.Certificate) []string {
-	var out []string
-	for _, u := range c.URIs {
-		out = append(out, u.String())
-	}
-	return out
+// names says whether a certificate bears the names that are asked for, and no
+// others. A certificate holds a URI in its normal form, whatever was written.
+func (r ClientRequest) names(c *x509.Certificate) bool {
+	uris, err := r.uris()
+	return err == nil && c.Subject.CommonName == r.CommonName && slices.Equal(c.DNSNames, r.DNSNames) &&
+		slices.EqualFunc(c.URIs, uris, func(have, want *url.URL) bool { return have.String() == want.String() })
 }
 
 func keyTypeOf(key crypto.Signer) KeyType {
