@@ -55,7 +55,9 @@ func (a *Authority) Client(r ClientRequest, now time.Time, p Policy) (*KeyPair, 
 	if err != nil {
 		return nil, err
 	}
-	end := now.Add(min(r.Lifetime, p.LeafLife))
+	// Certificates count in seconds, and the begin is rounded down: a part of one
+	// could make the life a second longer than it was asked for.
+	end := now.Add(min(r.Lifetime, p.LeafLife).Truncate(time.Second))
 	if end.After(a.certificate.NotAfter) {
 		end = a.certificate.NotAfter
 	}

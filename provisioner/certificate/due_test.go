@@ -1,6 +1,9 @@
 package certificate
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // What was issued as asked for is not due at once: each issue would only be the
 // cause of the next, without end.
@@ -45,5 +48,22 @@ func TestClientIsNotDueAsIssued(t *testing.T) {
 				t.Errorf("due: %q, want nothing: %s", due, c.reason)
 			}
 		})
+	}
+}
+
+// Certificates count in seconds, and are issued at any moment.
+func TestClientOfAnyLifeIsNotDueAsIssued(t *testing.T) {
+	a := clientAuthority(t, clientStart)
+	r := clientRequest()
+	for _, r.Lifetime = range []time.Duration{time.Hour, time.Hour + 500*time.Millisecond, time.Hour + time.Nanosecond} {
+		for _, now := range []time.Time{clientStart, clientStart.Add(600 * time.Millisecond), clientStart.Add(time.Second - 1)} {
+			pair, err := a.Client(r, now, ClientPolicy())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if due := ClientDue(pair, r, a, now, ClientPolicy()); due != "" {
+				t.Errorf("a life of %s, issued at %s: due: %q", r.Lifetime, now, due)
+			}
+		}
 	}
 }
