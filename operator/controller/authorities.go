@@ -79,7 +79,7 @@ func (a *Authorities) Follow(ctx context.Context) error {
 func (a *Authorities) Keep(ctx context.Context) error {
 	trusted := ""
 	return a.repeat(ctx, func() error {
-		if _, err := a.settle(ctx, AuthoritySecret, certificate.DefaultPolicy(), certificate.Settle); err != nil {
+		if _, err := a.settle(ctx, AuthoritySecret, certificate.DefaultPolicy(), certificate.SettleStored); err != nil {
 			return err
 		}
 		if err := a.load(ctx); err != nil {

@@ -157,8 +157,12 @@ func keyTypeOf(key crypto.Signer) KeyType {
 }
 
 // IdentityDue returns why a fleet's identity must be issued anew, or "". A nil
-// pair is due.
+// pair is due. Nothing else is while the authority is not valid yet: what is issued
+// by such a clock may have expired by all others.
 func IdentityDue(pair *KeyPair, s State, now time.Time, p Policy) string {
+	if pair != nil && s.early(now) {
+		return ""
+	}
 	return leafDue(pair, s.Signing, now, p)
 }
 
