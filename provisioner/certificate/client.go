@@ -108,20 +108,41 @@ func ClientDue(pair *KeyPair, r ClientRequest, signing *Authority, now time.Time
 	if pair == nil {
 		return "there is none yet"
 	}
+	if !bytes.Equal(pair.certificate.AuthorityKeyId, signing.certificate.SubjectKeyId) {
+		return "another authority signed it"
+	}
+	if why := r.differs(pair, p); why != "" {
+		return why
+	}
+	switch {
+	case now.Before(pair.certificate.NotBefore):
+		return "it is not valid yet: the clock has gone back"
+	case !now.Before(ClientRenewal(pair, r)):
+		return "it is time to renew it"
+	}
+	return ""
+}
+
+// ClientServes says whether a certificate that is due can be presented until
+// another can be had: it is what is asked for, valid, and of an authority that
+// backends are told to trust.
+func ClientServes(pair *KeyPair, r ClientRequest, s State, now time.Time, p Policy) bool {
+	return pair != nil && r.differs(pair, p) == "" && valid(pair.certificate, now) &&
+		slices.ContainsFunc(s.Trusted(), func(a *x509.Certificate) bool {
+			return valid(a, now) && bytes.Equal(pair.certificate.AuthorityKeyId, a.SubjectKeyId)
+		})
+}
+
+// differs returns what of a certificate is not as it is asked for, or "".
+func (r ClientRequest) differs(pair *KeyPair, p Policy) string {
 	c := pair.certificate
 	switch {
-	case !bytes.Equal(c.AuthorityKeyId, signing.certificate.SubjectKeyId):
-		return "another authority signed it"
 	case !r.names(c):
 		return "other names are asked for"
 	case keyTypeOf(pair.key) != cmp.Or(r.KeyType, ECDSAP256):
 		return "another type of key is asked for"
 	case c.NotAfter.Sub(c.NotBefore)-p.Skew > min(r.Lifetime, p.LeafLife):
 		return "a shorter life is asked for"
-	case now.Before(c.NotBefore):
-		return "it is not valid yet: the clock has gone back"
-	case !now.Before(ClientRenewal(pair, r)):
-		return "it is time to renew it"
 	}
 	return ""
 }
