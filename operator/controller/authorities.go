@@ -60,6 +60,8 @@ type Authorities struct {
 
 	mu      sync.Mutex
 	version string // of what Keeper has
+	// held are the authorities as they were stored last, by the Secret's name.
+	held map[string]certificate.State
 }
 
 // Loaded is closed when the xDS server has a certificate.
@@ -71,7 +73,12 @@ func (a *Authorities) Loaded() <-chan struct{} {
 // Follow loads the stored authority into the Keeper, whenever it changes, until
 // ctx ends. Every replica does.
 func (a *Authorities) Follow(ctx context.Context) error {
-	return a.repeat(ctx, func() error { return a.load(ctx) })
+	return a.repeat(ctx, func() error {
+		// It is held, so that whoever leads next can restore it. Keep says what is
+		// wrong with it.
+		_, _, _ = a.read(ctx, ClientAuthoritySecret)
+		return a.load(ctx)
+	})
 }
 
 // Keep rotates both authorities and publishes the second, until ctx ends. The
@@ -79,7 +86,7 @@ func (a *Authorities) Follow(ctx context.Context) error {
 func (a *Authorities) Keep(ctx context.Context) error {
 	trusted := ""
 	return a.repeat(ctx, func() error {
-		if _, err := a.settle(ctx, AuthoritySecret, certificate.DefaultPolicy(), certificate.Settle); err != nil {
+		if _, err := a.settle(ctx, AuthoritySecret, certificate.DefaultPolicy(), certificate.SettleStored); err != nil {
 			return err
 		}
 		if err := a.load(ctx); err != nil {
@@ -89,7 +96,7 @@ func (a *Authorities) Keep(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if stored.ResourceVersion != "" { // else nobody has asked for a client certificate
+		if _, held := a.last(ClientAuthoritySecret); held || stored.ResourceVersion != "" { // else nobody has asked for a client certificate
 			if clients, err = a.Clients(ctx); err != nil {
 				return err
 			}
@@ -181,11 +188,33 @@ func (a *Authorities) read(ctx context.Context, name string) (certificate.State,
 	if err != nil {
 		return s, nil, fmt.Errorf("secret %s/%s: %w", a.Namespace, name, err)
 	}
+	a.hold(name, s)
 	return s, stored, nil
 }
 
+func (a *Authorities) hold(name string, s certificate.State) {
+	if s.Signing == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.held == nil {
+		a.held = map[string]certificate.State{}
+	}
+	a.held[name] = s
+}
+
+// last returns an authority as it was stored last, if it ever was.
+func (a *Authorities) last(name string) (certificate.State, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s, ok := a.held[name]
+	return s, ok
+}
+
 // settle does what is due and stores it before anyone uses it. If another wrote
-// meanwhile, what it wrote counts.
+// meanwhile, what it wrote counts. An authority whose Secret is gone is stored again
+// as it was: those who trust it would refuse what another signs.
 func (a *Authorities) settle(
 	ctx context.Context, name string, p certificate.Policy,
 	settle func(certificate.State, time.Time, certificate.Policy) (certificate.State, []certificate.Action, error),
@@ -195,33 +224,53 @@ func (a *Authorities) settle(
 		if err != nil {
 			return s, err
 		}
+		restored := false
+		if s.Signing == nil {
+			s, restored = a.last(name)
+		}
 		next, done, err := settle(s, a.Now(), p)
 		if err != nil {
 			return s, fmt.Errorf("secret %s/%s: %w", a.Namespace, name, err)
 		}
-		if len(done) == 0 {
+		if len(done) == 0 && !restored {
 			return s, nil
 		}
 		if stored.Data, err = certificate.Encode(next); err != nil {
 			return s, fmt.Errorf("secret %s/%s: %w", a.Namespace, name, err)
 		}
-		if stored.ResourceVersion == "" {
-			err = a.Client.Create(ctx, stored)
-		} else {
-			err = a.Client.Update(ctx, stored)
-		}
-		switch {
-		case apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err):
+		err = a.write(ctx, stored)
+		if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
 			continue
-		case err != nil:
-			return s, fmt.Errorf("write Secret %s/%s: %w", a.Namespace, name, err)
 		}
-		for _, d := range done {
-			a.Log.Info("certificate rotation", "secret", name, "action", d.Kind.String(), "reason", d.Reason)
+		if err != nil {
+			return s, err
 		}
+		a.hold(name, next)
+		a.tell(name, restored, done)
 		return next, nil
 	}
 	return certificate.State{}, fmt.Errorf("secret %s/%s: others write it all the time", a.Namespace, name)
+}
+
+func (a *Authorities) write(ctx context.Context, s *corev1.Secret) (err error) {
+	if s.ResourceVersion == "" {
+		err = a.Client.Create(ctx, s)
+	} else {
+		err = a.Client.Update(ctx, s)
+	}
+	if err != nil {
+		return fmt.Errorf("write Secret %s/%s: %w", a.Namespace, s.Name, err)
+	}
+	return nil
+}
+
+func (a *Authorities) tell(name string, restored bool, done []certificate.Action) {
+	if restored {
+		a.Log.Info("the Secret of an authority was gone: it is restored from memory", "secret", name)
+	}
+	for _, d := range done {
+		a.Log.Info("certificate rotation", "secret", name, "action", d.Kind.String(), "reason", d.Reason)
+	}
 }
 
 // publish writes what verifies client certificates, for the owners of backends.

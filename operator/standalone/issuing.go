@@ -118,10 +118,12 @@ func (s *issuing) Run(ctx context.Context, sink source.Sink) error {
 func (s *issuing) pause() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.when.IsZero() {
+	// One whose renewal is over could not be renewed.
+	left := s.when.Sub(s.clock.Now())
+	if left <= 0 {
 		return lookAgain
 	}
-	return min(lookAgain, max(time.Second, s.when.Sub(s.clock.Now())))
+	return min(lookAgain, max(time.Second, left))
 }
 
 // extend adds to a batch what follows from it.
@@ -253,7 +255,7 @@ func issuedBy(o *v1alpha1.EnvoyFleet) *v1alpha1.IssuedCertificate {
 }
 
 // issue returns the Secret with the certificate that is valid now. With an error
-// it is the one before, which serves on, if there is one.
+// it is the stored one, or the one before, which serves on, if there is one.
 func (s *issuing) issue(fleet, secret ir.Name) (*corev1.Secret, time.Time, error) {
 	before := s.given
 	if before != nil && nameOf(before) != secret {
@@ -265,7 +267,7 @@ func (s *issuing) issue(fleet, secret ir.Name) (*corev1.Secret, time.Time, error
 	}
 	if before != nil && bytes.Equal(before.Data[corev1.TLSCertKey], c.KeyPair.CertificatePEM()) &&
 		bytes.Equal(before.Data[corev1.ServiceAccountRootCAKey], c.AuthoritiesPEM) {
-		return before, c.Renewal, nil
+		return before, c.Renewal, c.Problem
 	}
 	key, err := c.KeyPair.KeyPEM()
 	if err != nil {
@@ -278,7 +280,7 @@ func (s *issuing) issue(fleet, secret ir.Name) (*corev1.Secret, time.Time, error
 		Data: map[string][]byte{
 			corev1.TLSCertKey: c.KeyPair.CertificatePEM(), corev1.TLSPrivateKeyKey: key, corev1.ServiceAccountRootCAKey: c.AuthoritiesPEM,
 		},
-	}, c.Renewal, nil
+	}, c.Renewal, c.Problem
 }
 
 func problem(fleet ir.Name, field, message string) []source.Problem {

@@ -27,7 +27,10 @@ type office struct {
 	state  certificate.State
 	pairs  map[ir.Name]*certificate.KeyPair
 	issued atomic.Int32
+	asked  atomic.Int32
 	fail   error
+	// late is why what it has issued is not renewed.
+	late error
 }
 
 func newOffice(t *testing.T) *office {
@@ -41,10 +44,11 @@ func newOffice(t *testing.T) *office {
 
 // Client implements clients.
 func (o *office) Client(n ir.Name, r certificate.ClientRequest) (issuer.Client, error) {
+	o.asked.Add(1)
 	if o.fail != nil {
 		return issuer.Client{}, o.fail
 	}
-	if certificate.ClientDue(o.pairs[n], r, o.state.Signing, time.Now(), certificate.ClientPolicy()) != "" {
+	if o.late == nil && certificate.ClientDue(o.pairs[n], r, o.state.Signing, time.Now(), certificate.ClientPolicy()) != "" {
 		pair, err := o.state.Signing.Client(r, time.Now(), certificate.ClientPolicy())
 		if err != nil {
 			o.t.Fatal(err)
@@ -53,7 +57,7 @@ func (o *office) Client(n ir.Name, r certificate.ClientRequest) (issuer.Client, 
 		o.issued.Add(1)
 	}
 	return issuer.Client{
-		KeyPair: o.pairs[n], AuthoritiesPEM: o.state.TrustPEM(), Renewal: certificate.ClientRenewal(o.pairs[n], r),
+		KeyPair: o.pairs[n], AuthoritiesPEM: o.state.TrustPEM(), Renewal: certificate.ClientRenewal(o.pairs[n], r), Problem: o.late,
 	}, nil
 }
 
@@ -137,6 +141,41 @@ func TestIssuedSecretFollows(t *testing.T) {
 	quiet := asking("front", "")
 	quiet.Spec.UpstreamTLS = nil
 	step("nobody asks", changed(quiet), told{Changed: []string{"EnvoyFleet default/front"}, Deleted: []string{"Secret default/front-client"}})
+}
+
+// What is stored and good is presented by a new run too when it cannot be renewed,
+// with the reason on the EnvoyFleet, and it is tried again each minute.
+func TestStoredCertificateIsGivenWithItsProblem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t)
+		newIssuing(nil, o).extend(source.Batch{Changed: []client.Object{asking("edge", "")}})
+		time.Sleep(50 * time.Minute) //nolint:forbidigo // the time of the bubble
+		o.late = errors.New("disk full")
+		o.asked.Store(0)
+		batches := make(chan source.Batch, 8)
+		s := newIssuing(silent{source.Batch{Changed: []client.Object{asking("edge", "")}, Complete: true}}, o)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Run(ctx, source.SinkFunc(func(b source.Batch) { batches <- b })) }()
+		if diff := cmp.Diff(told{
+			Changed:  []string{"EnvoyFleet default/edge", "Secret default/edge-client"},
+			Problems: []string{"EnvoyFleet default/edge spec.upstreamTLS.clientCertificate.issued"},
+		}, tell(<-batches)); diff != "" {
+			t.Errorf("-want, +got:\n%s", diff)
+		}
+		if s.ours[0].Message != "disk full" {
+			t.Errorf("the problem is %q", s.ours[0].Message)
+		}
+		time.Sleep(5*time.Minute + time.Second) //nolint:forbidigo // the time of the bubble
+		synctest.Wait()
+		if n := o.asked.Load(); n != 6 {
+			t.Errorf("it was tried %d times in five minutes, want one a minute", n)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // Problems of the folder are not lost behind those of issuing.

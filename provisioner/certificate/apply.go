@@ -2,6 +2,7 @@ package certificate
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -57,10 +58,40 @@ func Settle(s State, now time.Time, p Policy) (State, []Action, error) {
 	return settleBy(s, now, p, Next)
 }
 
-// SettleAuthority is [Settle] for the authorities alone: no server's
+// SettleStored is [Settle] for a state that outlives the process. It returns
+// [ErrNotValidYet] rather than replace its authority.
+func SettleStored(s State, now time.Time, p Policy) (State, []Action, error) {
+	if err := s.begun(now); err != nil {
+		return s, nil, err
+	}
+	return Settle(s, now, p)
+}
+
+// SettleAuthority is [SettleStored] for the authorities alone: no server's
 // certificate and no identity is issued.
 func SettleAuthority(s State, now time.Time, p Policy) (State, []Action, error) {
+	if err := s.begun(now); err != nil {
+		return s, nil, err
+	}
 	return settleBy(s, now, p, NextAuthority)
+}
+
+// ErrNotValidYet says that the clock is behind the begin of a stored authority.
+var ErrNotValidYet = errors.New("the authority is not valid yet")
+
+// begun returns [ErrNotValidYet] while the signing authority is not valid yet. It
+// was made by a clock that was right, or will be good soon; one that took its place
+// now would be trusted by nobody, and its key would be lost.
+func (s State) begun(now time.Time) error {
+	if s.early(now) {
+		return fmt.Errorf("%w: it is from %s on, and the clock says %s: set the clock; nothing is changed until then", ErrNotValidYet,
+			s.Signing.certificate.NotBefore.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+func (s State) early(now time.Time) bool {
+	return s.Signing != nil && now.Before(s.Signing.certificate.NotBefore)
 }
 
 func settleBy(s State, now time.Time, p Policy, next func(State, time.Time, Policy) (Action, bool)) (State, []Action, error) {

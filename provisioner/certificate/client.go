@@ -55,7 +55,9 @@ func (a *Authority) Client(r ClientRequest, now time.Time, p Policy) (*KeyPair, 
 	if err != nil {
 		return nil, err
 	}
-	end := now.Add(min(r.Lifetime, p.LeafLife))
+	// Certificates count in seconds, and the begin is rounded down: a part of one
+	// could make the life a second longer than it was asked for.
+	end := now.Add(min(r.Lifetime, p.LeafLife).Truncate(time.Second))
 	if end.After(a.certificate.NotAfter) {
 		end = a.certificate.NotAfter
 	}
@@ -106,20 +108,41 @@ func ClientDue(pair *KeyPair, r ClientRequest, signing *Authority, now time.Time
 	if pair == nil {
 		return "there is none yet"
 	}
+	if !bytes.Equal(pair.certificate.AuthorityKeyId, signing.certificate.SubjectKeyId) {
+		return "another authority signed it"
+	}
+	if why := r.differs(pair, p); why != "" {
+		return why
+	}
+	switch {
+	case now.Before(pair.certificate.NotBefore):
+		return "it is not valid yet: the clock has gone back"
+	case !now.Before(ClientRenewal(pair, r)):
+		return "it is time to renew it"
+	}
+	return ""
+}
+
+// ClientServes says whether a certificate that is due can be presented until
+// another can be had: it is what is asked for, valid, and of an authority that
+// backends are told to trust.
+func ClientServes(pair *KeyPair, r ClientRequest, s State, now time.Time, p Policy) bool {
+	return pair != nil && r.differs(pair, p) == "" && valid(pair.certificate, now) &&
+		slices.ContainsFunc(s.Trusted(), func(a *x509.Certificate) bool {
+			return valid(a, now) && bytes.Equal(pair.certificate.AuthorityKeyId, a.SubjectKeyId)
+		})
+}
+
+// differs returns what of a certificate is not as it is asked for, or "".
+func (r ClientRequest) differs(pair *KeyPair, p Policy) string {
 	c := pair.certificate
 	switch {
-	case !bytes.Equal(c.AuthorityKeyId, signing.certificate.SubjectKeyId):
-		return "another authority signed it"
-	case c.Subject.CommonName != r.CommonName || !slices.Equal(c.DNSNames, r.DNSNames) || !slices.Equal(uriTexts(c), r.URIs):
+	case !r.names(c):
 		return "other names are asked for"
 	case keyTypeOf(pair.key) != cmp.Or(r.KeyType, ECDSAP256):
 		return "another type of key is asked for"
 	case c.NotAfter.Sub(c.NotBefore)-p.Skew > min(r.Lifetime, p.LeafLife):
 		return "a shorter life is asked for"
-	case now.Before(c.NotBefore):
-		return "it is not valid yet: the clock has gone back"
-	case !now.Before(ClientRenewal(pair, r)):
-		return "it is time to renew it"
 	}
 	return ""
 }
@@ -136,12 +159,12 @@ func ClientRenewal(pair *KeyPair, r ClientRequest) time.Time {
 	return c.NotAfter.Add(-before)
 }
 
-func uriTexts(c *x509.Certificate) []string {
-	var out []string
-	for _, u := range c.URIs {
-		out = append(out, u.String())
-	}
-	return out
+// names says whether a certificate bears the names that are asked for, and no
+// others. A certificate holds a URI in its normal form, whatever was written.
+func (r ClientRequest) names(c *x509.Certificate) bool {
+	uris, err := r.uris()
+	return err == nil && c.Subject.CommonName == r.CommonName && slices.Equal(c.DNSNames, r.DNSNames) &&
+		slices.EqualFunc(c.URIs, uris, func(have, want *url.URL) bool { return have.String() == want.String() })
 }
 
 func keyTypeOf(key crypto.Signer) KeyType {
@@ -155,8 +178,12 @@ func keyTypeOf(key crypto.Signer) KeyType {
 }
 
 // IdentityDue returns why a fleet's identity must be issued anew, or "". A nil
-// pair is due.
+// pair is due. Nothing else is while the authority is not valid yet: what is issued
+// by such a clock may have expired by all others.
 func IdentityDue(pair *KeyPair, s State, now time.Time, p Policy) string {
+	if pair != nil && s.early(now) {
+		return ""
+	}
 	return leafDue(pair, s.Signing, now, p)
 }
 

@@ -175,13 +175,13 @@ func nextForAuthority(s State, now time.Time, p Policy) (Action, bool) {
 		return Action{Kind: SwitchAuthority, Reason: "the signing authority is not valid now"}, true
 	case !signs:
 		return Action{Kind: CreateAuthority, Reason: "there is no valid authority"}, true
-	case s.Successor != nil && !waits:
+	case s.Successor != nil && !now.Before(s.Successor.certificate.NotAfter):
 		return Action{Kind: DropAuthority, ID: s.Successor.Fingerprint(), Reason: "it expired unused"}, true
 	case waits && !now.Before(lastSignature(s.Signing, p)):
 		return Action{Kind: SwitchAuthority, Reason: "the signing authority expires before what it would sign"}, true
 	case waits && !now.Before(s.SuccessorSince.Add(p.Overlap)):
 		return Action{Kind: SwitchAuthority, Reason: "the successor is trusted everywhere"}, true
-	case !waits && !now.Before(renewAt(s.Signing.certificate, p)):
+	case s.Successor == nil && !now.Before(renewAt(s.Signing.certificate, p)):
 		return Action{Kind: CreateAuthority, Reason: "two thirds of the authority's life are over"}, true
 	}
 	return Action{}, false
@@ -200,8 +200,15 @@ func Due(s State, now time.Time, p Policy) time.Time {
 		}
 	}
 	if s.Successor != nil {
-		sooner(s.SuccessorSince.Add(p.Overlap))
-		sooner(lastSignature(s.Signing, p))
+		at := s.SuccessorSince.Add(p.Overlap)
+		if last := lastSignature(s.Signing, p); last.Before(at) {
+			at = last
+		}
+		// The clock may have gone back to before its begin.
+		if begin := s.Successor.certificate.NotBefore; at.Before(begin) {
+			at = begin
+		}
+		sooner(at)
 	} else {
 		sooner(renewAt(s.Signing.certificate, p))
 	}

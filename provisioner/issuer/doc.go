@@ -8,6 +8,9 @@
 // mode 0600 in a folder of mode 0700, and that several processes may share the
 // folder.
 //
+// A folder that cannot be written is read all the same: what was issued serves
+// until its end, and what is wrong is told beside it.
+//
 // It never writes over what it cannot read, and never shows a private key but in
 // the pair that it returns.
 package issuer

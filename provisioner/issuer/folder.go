@@ -23,33 +23,46 @@ var ErrFolder = errors.New("folder of issued certificates")
 // folder is locked from open to close.
 type folder struct {
 	path string
-	lock *os.File
+	put  putter
+	lock *os.File // nil if there can be none
+	// problem is why nothing can be written, or nil.
+	problem error
 }
 
-func open(path string) (*folder, error) {
+// putter writes a file as a whole.
+type putter func(folder, name string, content []byte, mode fs.FileMode) error
+
+// open locks a folder and makes it private. One in which that cannot be done, as on
+// a disk that is read-only, can be read all the same: files are replaced as a whole.
+func open(path string, put putter) (*folder, error) {
 	if path == "" {
 		return nil, fmt.Errorf("%w: no folder is given", ErrFolder)
 	}
 	if err := os.MkdirAll(path, folderMode); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFolder, err)
 	}
+	f := &folder{path: path, put: put}
 	// It may have been made by another hand.
 	if err := os.Chmod(path, folderMode); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrFolder, err)
+		f.problem = fmt.Errorf("%w: %w", ErrFolder, err)
+		return f, nil
 	}
-	f := &folder{path: path}
 	var err error
 	if f.lock, err = os.OpenFile(f.file(lockFile), os.O_CREATE|os.O_RDWR, privateMode); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrFolder, err)
+		f.problem = fmt.Errorf("%w: %w", ErrFolder, err)
+		return f, nil
 	}
 	if err := lock(f.lock); err != nil {
-		return nil, errors.Join(fmt.Errorf("%w: %w", ErrFolder, err), f.lock.Close())
+		f.problem = fmt.Errorf("%w: %w", ErrFolder, err)
 	}
 	return f, nil
 }
 
 // close lets others in and returns what went wrong before, or now.
 func (f *folder) close(before error) error {
+	if f.lock == nil {
+		return before
+	}
 	if err := f.lock.Close(); err != nil {
 		return errors.Join(before, fmt.Errorf("%w: %w", ErrFolder, err))
 	}
@@ -92,17 +105,25 @@ func (f *folder) write(name string, data map[string][]byte) error {
 	return f.replace(name, append(b, '\n'), privateMode)
 }
 
+// replace writes a file, unless the folder cannot be written.
+func (f *folder) replace(name string, content []byte, mode fs.FileMode) error {
+	if f.problem != nil {
+		return fmt.Errorf("write %s: %w", name, f.problem)
+	}
+	return f.put(f.path, name, content, mode)
+}
+
 // replace writes a file as a whole, and onto the disk: an authority that is lost
 // is trusted by backends all the same.
-func (f *folder) replace(name string, content []byte, mode fs.FileMode) error {
-	temp, err := os.CreateTemp(f.path, ".new-") // mode 0600
+func replace(folder, name string, content []byte, mode fs.FileMode) error {
+	temp, err := os.CreateTemp(folder, ".new-") // mode 0600
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrFolder, err)
 	}
 	_, err = temp.Write(content)
 	err = errors.Join(err, temp.Chmod(mode), temp.Sync(), temp.Close())
 	if err == nil {
-		err = os.Rename(temp.Name(), f.file(name))
+		err = os.Rename(temp.Name(), filepath.Join(folder, name))
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("%w: write %s: %w", ErrFolder, name, err), os.Remove(temp.Name()))

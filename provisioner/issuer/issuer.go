@@ -26,7 +26,11 @@ type Config struct {
 }
 
 // Issuer issues client certificates.
-type Issuer struct{ cfg Config }
+type Issuer struct {
+	cfg Config
+	// put writes a file; replace, but for tests.
+	put putter
+}
 
 // Client is a client certificate that is valid now.
 type Client struct {
@@ -35,6 +39,9 @@ type Client struct {
 	AuthoritiesPEM []byte
 	// Renewal is when it is replaced.
 	Renewal time.Time
+	// Problem is why something that is due could not be done, or nil: the
+	// certificate is the stored one then, or the authority is.
+	Problem error
 }
 
 // Files in the folder.
@@ -52,7 +59,7 @@ func New(cfg Config) *Issuer {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Issuer{cfg: cfg}
+	return &Issuer{cfg: cfg, put: replace}
 }
 
 // Authorities is the path of the file that owners of backends need to verify
@@ -61,51 +68,80 @@ func (i *Issuer) Authorities() string { return filepath.Join(i.cfg.Folder, Autho
 
 // Client returns the certificate of a Secret: the stored one, or one that is
 // issued now because that is due. It does what is due for the authority too, so
-// it is to be asked now and again, at [Client.Renewal] at the latest.
+// it is to be asked now and again, at [Client.Renewal] at the latest. If what is
+// due cannot be done, a stored one that is good goes on: see [Client.Problem].
 func (i *Issuer) Client(secret ir.Name, r certificate.ClientRequest) (out Client, err error) {
-	f, err := open(i.cfg.Folder)
+	f, err := open(i.cfg.Folder, i.put)
 	if err != nil {
 		return Client{}, err
 	}
 	defer func() { err = f.close(err) }()
-	s, err := i.authority(f)
+	s, problem, err := i.authority(f)
 	if err != nil {
 		return Client{}, err
 	}
-	pair, err := i.pair(f, secret, r, &s)
+	pair, late, err := i.pair(f, secret, r, &s)
 	if err != nil {
-		return Client{}, err
+		return Client{}, first(problem, err)
 	}
-	return Client{KeyPair: pair, AuthoritiesPEM: s.TrustPEM(), Renewal: certificate.ClientRenewal(pair, r)}, nil
+	out = Client{KeyPair: pair, AuthoritiesPEM: s.TrustPEM(), Renewal: certificate.ClientRenewal(pair, r)}
+	if problem = first(problem, late, f.problem); problem != nil {
+		out.Problem = fmt.Errorf("the client certificate is presented until %s: %w",
+			pair.Certificate().NotAfter.UTC().Format(time.RFC3339), problem)
+	}
+	return out, nil
+}
+
+// first returns the first error: it is the cause of the others.
+func first(list ...error) error {
+	for _, err := range list {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // authority returns the authority, after what is due for it, and publishes what
-// verifies certificates.
-func (i *Issuer) authority(f *folder) (certificate.State, error) {
+// verifies certificates. With a problem it is the stored one.
+func (i *Issuer) authority(f *folder) (s certificate.State, problem, err error) {
 	data, err := f.read(authorityFile)
 	if err != nil {
-		return certificate.State{}, err
+		return s, nil, err
 	}
-	s, err := certificate.Decode(data)
-	if err != nil {
-		return s, fmt.Errorf("%w: %s: %w", ErrFolder, f.file(authorityFile), err)
+	if s, err = certificate.Decode(data); err != nil {
+		return s, nil, fmt.Errorf("%w: %s: %w", ErrFolder, f.file(authorityFile), err)
 	}
+	next, problem := i.settle(f, s)
+	if problem == nil {
+		s = next
+	}
+	if s.Signing == nil {
+		return s, nil, problem
+	}
+	return s, first(problem, i.publish(f, s.TrustPEM())), nil
+}
+
+// settle does what is due for the authority, and stores it.
+func (i *Issuer) settle(f *folder, s certificate.State) (certificate.State, error) {
 	next, done, err := certificate.SettleAuthority(s, i.cfg.Now(), i.cfg.Policy)
 	if err != nil {
 		return s, fmt.Errorf("the authority in %s: %w", f.file(authorityFile), err)
 	}
-	if len(done) > 0 {
-		if data, err = certificate.Encode(next); err != nil {
-			return s, fmt.Errorf("the authority in %s: %w", f.file(authorityFile), err)
-		}
-		if err := f.write(authorityFile, data); err != nil {
-			return s, err
-		}
+	if len(done) == 0 {
+		return s, nil
+	}
+	data, err := certificate.Encode(next)
+	if err != nil {
+		return s, fmt.Errorf("the authority in %s: %w", f.file(authorityFile), err)
+	}
+	if err := f.write(authorityFile, data); err != nil {
+		return s, err
 	}
 	for _, d := range done {
 		i.cfg.Log.Info("client authority", "action", d.Kind.String(), "reason", d.Reason)
 	}
-	return next, i.publish(f, next.TrustPEM())
+	return next, nil
 }
 
 func (i *Issuer) publish(f *folder, authorities []byte) error {
@@ -121,34 +157,49 @@ func (i *Issuer) publish(f *folder, authorities []byte) error {
 }
 
 // pair returns the stored key pair, or a new one. What cannot be read is no loss:
-// nothing else was signed by it.
-func (i *Issuer) pair(f *folder, secret ir.Name, r certificate.ClientRequest, s *certificate.State) (*certificate.KeyPair, error) {
+// nothing else was signed by it. With a problem it is the stored one, which is due.
+func (i *Issuer) pair(f *folder, secret ir.Name, r certificate.ClientRequest, s *certificate.State,
+) (pair *certificate.KeyPair, problem, err error) {
 	// A namespace has no dot.
 	name := "client." + secret.Namespace + "." + secret.Name + ".json"
 	data, err := f.read(name)
 	if err != nil {
 		i.cfg.Log.Info("a client certificate is issued anew: what is stored cannot be read", "file", f.file(name), "error", err.Error())
 	}
-	pair, err := certificate.ParseKeyPair(data[corev1.TLSCertKey], data[corev1.TLSPrivateKeyKey])
+	stored, err := certificate.ParseKeyPair(data[corev1.TLSCertKey], data[corev1.TLSPrivateKeyKey])
 	if err != nil {
-		pair = nil
+		stored = nil
 	}
 	now := i.cfg.Now()
-	why := certificate.ClientDue(pair, r, s.Signing, now, i.cfg.Policy)
+	why := certificate.ClientDue(stored, r, s.Signing, now, i.cfg.Policy)
 	if why == "" {
-		return pair, nil
+		return stored, nil, nil
 	}
-	if pair, err = s.Signing.Client(r, now, i.cfg.Policy); err != nil {
+	pair, err = i.issue(f, name, r, s)
+	switch {
+	case err != nil && certificate.ClientServes(stored, r, *s, now, i.cfg.Policy):
+		return stored, err, nil
+	case err != nil:
+		return nil, nil, err
+	}
+	i.cfg.Log.Info("client certificate issued", "secret", secret.String(), "reason", why, "certificate", pair.String(),
+		"authorities", i.Authorities())
+	return pair, nil, nil
+}
+
+// issue makes a key pair and stores it.
+func (i *Issuer) issue(f *folder, name string, r certificate.ClientRequest, s *certificate.State) (*certificate.KeyPair, error) {
+	now := i.cfg.Now()
+	if c := s.Signing.Certificate(); now.Before(c.NotBefore) || !now.Before(c.NotAfter) {
+		return nil, fmt.Errorf("issue: %s is not valid now", s.Signing)
+	}
+	pair, err := s.Signing.Client(r, now, i.cfg.Policy)
+	if err != nil {
 		return nil, fmt.Errorf("issue: %w", err)
 	}
 	key, err := pair.KeyPEM()
 	if err != nil {
 		return nil, fmt.Errorf("issue: %w", err)
 	}
-	if err := f.write(name, map[string][]byte{corev1.TLSCertKey: pair.CertificatePEM(), corev1.TLSPrivateKeyKey: key}); err != nil {
-		return nil, err
-	}
-	i.cfg.Log.Info("client certificate issued", "secret", secret.String(), "reason", why, "certificate", pair.String(),
-		"authorities", i.Authorities())
-	return pair, nil
+	return pair, f.write(name, map[string][]byte{corev1.TLSCertKey: pair.CertificatePEM(), corev1.TLSPrivateKeyKey: key})
 }

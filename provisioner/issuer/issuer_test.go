@@ -211,6 +211,30 @@ func TestBrokenAuthorityStays(t *testing.T) {
 	}
 }
 
+// A clock that is behind replaces no authority: when it is right again, backends
+// take what they took before.
+func TestAuthorityOutlivesAClockThatIsBehind(t *testing.T) {
+	d := open(t, t.TempDir())
+	first := d.client(request())
+	file := filepath.Join(d.folder, "client-authority.json")
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.now = start.Add(-24 * time.Hour)
+	_, err = d.Client(secret, request())
+	if !errors.Is(err, certificate.ErrNotValidYet) || !strings.Contains(err.Error(), file) {
+		t.Errorf("error %v, want %v that names %s", err, certificate.ErrNotValidYet, file)
+	}
+	if after, err := os.ReadFile(file); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the authority is another, %v", err)
+	}
+	d.now = start
+	if again := d.client(request()); again.KeyPair.Fingerprint() != first.KeyPair.Fingerprint() {
+		t.Error("the certificate is another")
+	}
+}
+
 // A certificate that cannot be read is issued anew by the same authority.
 func TestBrokenCertificateIsReplaced(t *testing.T) {
 	d := open(t, t.TempDir())
