@@ -6,9 +6,11 @@
 // it delivers is valid by its kind's schema, with defaults set and unknown
 // fields reported; an invalid new version of an object leaves the old one in
 // place, and without one a kind that protects others, a BackendTLSPolicy, is
-// delivered in its closed form; a generation counts changes of the spec. What a file says is read when
-// its writer has closed it, and a file that cannot be parsed keeps the objects
-// it gave last. The cost of a change follows the file that changed, not the
+// delivered in its closed form; a generation counts changes of the spec.
+// What a file says is read when its writer has closed it. A file that cannot be
+// parsed, and a file or folder that cannot be read, keep the objects they gave
+// last; what cannot be read is tried again when its attributes change, a folder
+// once a second, too. The cost of a change follows the file that changed, not the
 // size of the folder. Everything that is not delivered as written is a
 // source.Problem with its file and line.
 //

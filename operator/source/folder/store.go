@@ -23,7 +23,7 @@ type store struct {
 	objects map[source.Key]*object
 	// problems of files that have some.
 	problems map[string][]source.Problem
-	// folder is what is wrong with the folder as a whole.
+	// folder is what is wrong with the folder as a whole and with folders in it.
 	folder []source.Problem
 
 	// What has changed since the last commit.
@@ -82,12 +82,8 @@ func (s *store) isUnread(path string) bool {
 	return ok && f.digest == [sha256.Size]byte{}
 }
 
-// note records what is wrong with the folder as a whole, if anything is.
-func (s *store) note(problem string) {
-	var folder []source.Problem
-	if problem != "" {
-		folder = []source.Problem{{File: ".", Message: problem, Severity: source.Error}}
-	}
+// note records what is wrong with the folder as a whole and with folders in it.
+func (s *store) note(folder []source.Problem) {
 	if !slices.Equal(folder, s.folder) {
 		s.folder, s.noted = folder, true
 	}
@@ -329,6 +325,7 @@ func (s *store) allProblems() []source.Problem {
 	for _, path := range slices.Sorted(maps.Keys(s.problems)) {
 		out = append(out, s.problems[path]...)
 	}
+	slices.SortStableFunc(out, func(a, b source.Problem) int { return cmp.Compare(a.File, b.File) })
 	return out
 }
 
