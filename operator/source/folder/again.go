@@ -13,12 +13,20 @@ import (
 	"github.com/signetproxy/signet/operator/source"
 )
 
-// lookAgain is how often a tree looks at what no event may tell of.
-const lookAgain = time.Second
+const (
+	// lookAgain is how often a tree looks at what no event may tell of.
+	lookAgain = time.Second
+	// lookSoon is the same while its root is gone.
+	lookSoon = 20 * time.Millisecond
+)
 
 // patience is how long a tree may wait for events.
 func (t *tree) patience(now time.Time) time.Duration {
-	return max(0, t.checked.Add(lookAgain).Sub(now))
+	interval := lookAgain
+	if t.missing != "" {
+		interval = lookSoon
+	}
+	return max(0, t.checked.Add(interval).Sub(now))
 }
 
 // again looks at what is due without an event.
@@ -27,9 +35,22 @@ func (t *tree) again(now time.Time, s *scan) {
 		return
 	}
 	t.checked = now
+	if !t.isHere() {
+		t.all(s)
+	}
+	if t.missing != "" {
+		return
+	}
 	for _, rel := range slices.Sorted(maps.Keys(t.troubles)) {
 		t.retry(rel, s) // also when another has freed the watches that it needs
 	}
+}
+
+// isHere tells whether the root is the folder that is watched: it may be
+// replaced through any of its ancestors, of which no event tells.
+func (t *tree) isHere() bool {
+	info, err := os.Stat(t.absolute)
+	return err == nil && t.missing == "" && os.SameFile(info, t.self)
 }
 
 // retry looks anew at a path that is in trouble.
@@ -55,32 +76,37 @@ func (t *tree) all(s *scan) {
 
 // start looks at everything. It fails if the root cannot be read or watched.
 func (t *tree) start(s *scan) error {
+	t.watchParent()
 	resolved, err := filepath.EvalSymlinks(t.absolute)
-	if err == nil {
-		err = mustBeFolder(resolved)
-	}
 	if err != nil {
-		return err
+		return err //nolint:wrapcheck // it names the path
 	}
-	if t.watch != nil && len(t.dirs) == 0 {
-		// The parent tells when the folder itself is replaced.
-		if err := t.watch.add(filepath.Dir(t.absolute)); err != nil {
-			return fmt.Errorf("watch %s: %w", filepath.Dir(t.absolute), err)
-		}
-	}
-	delete(t.troubles, ".")
-	return t.enter(".", resolved, s)
-}
-
-func mustBeFolder(path string) error {
-	info, err := os.Stat(path)
+	info, err := os.Stat(resolved)
 	if err != nil {
 		return err //nolint:wrapcheck // it names the path
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("%s is not a folder", path)
+		return fmt.Errorf("%s is not a folder", resolved)
 	}
+	delete(t.troubles, ".")
+	if err := t.enter(".", resolved, s); err != nil {
+		return err
+	}
+	t.self = info
 	return nil
+}
+
+// watchParent has the parent tell at once when the folder itself is replaced.
+// Where it may not, isHere sees it later.
+func (t *tree) watchParent() {
+	parent := filepath.Dir(t.absolute)
+	if t.watch == nil || t.watch.add(parent) != nil {
+		return
+	}
+	if t.parent {
+		t.watch.remove(parent) // of before, which may have been another folder
+	}
+	t.parent = true
 }
 
 // unreadable notes a path that is looked at again; what it held stays.

@@ -5,6 +5,7 @@ package folder_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -128,4 +129,81 @@ func TestWatchUnwatchableTarget(t *testing.T) {
 	w.until(map[string]string{"a": "2"}, problem)
 	d.set(outside, nil)
 	w.until(map[string]string{"a": "2"})
+}
+
+// TestWatchReplacedAncestor replaces the folder through what leads to it.
+func TestWatchReplacedAncestor(t *testing.T) {
+	cases := map[string]struct {
+		reason  string
+		replace func(w *watched, at func(string) string)
+		// The object a is in both folders, b in the first alone.
+		wantDeleted []string
+	}{
+		"a link is switched": {
+			reason: "ln -sfn, as deployments of releases do",
+			replace: func(w *watched, at func(string) string) {
+				w.must(os.Symlink("v2", at("next")))
+				w.must(os.Rename(at("next"), at("current")))
+			},
+			wantDeleted: []string{"b"},
+		},
+		"the folder that the link leads to is replaced": {
+			reason: "the link stays",
+			replace: func(w *watched, at func(string) string) {
+				w.must(os.Rename(at("v1"), at("old")))
+				w.must(os.Rename(at("v2"), at("v1")))
+			},
+			wantDeleted: []string{"b"},
+		},
+		"what has left changes": {
+			reason: "a folder that was moved away is nobody's business, and what it held serves on",
+			replace: func(w *watched, at func(string) string) {
+				w.must(os.Rename(at("v1"), at("old")))
+				w.must(os.RemoveAll(at("old/manifests")))
+				w.until(map[string]string{"a": "1", "b": "1"}, "the folder is gone")
+				w.must(os.Rename(at("v2"), at("v1")))
+			},
+			wantDeleted: []string{"b"},
+		},
+		"it is found again soon": {
+			reason: "the same folder, with its inode",
+			replace: func(w *watched, at func(string) string) {
+				w.must(os.Rename(at("v1"), at("old")))
+				w.until(map[string]string{"a": "1", "b": "1"}, "the folder is gone")
+				w.must(os.Rename(at("old"), at("v1")))
+				w.until(map[string]string{"a": "1", "b": "1"})
+				w.must(os.Remove(at("v1/manifests/b.yaml")))
+				write(w.T, at("v1"), map[string]string{"manifests/a.yaml": configMap("a", "2")})
+			},
+			wantDeleted: []string{"b"},
+		},
+		"removed and made anew": {
+			reason: "rm -rf and a new clone; what is removed slowly is gone for a while, so that nothing is said of it",
+			replace: func(w *watched, at func(string) string) {
+				w.must(os.RemoveAll(at("v1")))
+				write(w.T, at("v1"), map[string]string{"manifests/a.yaml": configMap("a", "2")})
+			},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			at := func(name string) string { return filepath.Join(dir, name) }
+			write(t, dir, map[string]string{
+				"v1/manifests/a.yaml": configMap("a", "1"), "v1/manifests/b.yaml": configMap("b", "1"),
+				"v2/manifests/a.yaml": configMap("a", "2"),
+			})
+			if err := os.Symlink("v1", at("current")); err != nil {
+				t.Fatal(err)
+			}
+			w := watchDir(t, at("current/manifests"))
+			tc.replace(w, at)
+			w.until(map[string]string{"a": "2"})
+			if tc.wantDeleted != nil && !slices.Equal(w.deleted, tc.wantDeleted) {
+				t.Errorf("%s: %v were gone, want %v", tc.reason, w.deleted, tc.wantDeleted)
+			}
+			write(t, w.dir, map[string]string{"a.yaml": configMap("a", "3")})
+			w.until(map[string]string{"a": "3"})
+		})
+	}
 }

@@ -10,7 +10,9 @@
 // What a file says is read when its writer has closed it. A file that cannot be
 // parsed, and a file or folder that cannot be read, keep the objects they gave
 // last; what cannot be read is tried again when its attributes change, a folder
-// once a second, too. The cost of a change follows the file that changed, not the
+// once a second, too. A folder that is replaced, through whichever of its
+// ancestors, is read anew within a second as one step; while it is gone, what it
+// held last stays. The cost of a change follows the file that changed, not the
 // size of the folder. Everything that is not delivered as written is a
 // source.Problem with its file and line.
 //

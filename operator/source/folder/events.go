@@ -14,6 +14,9 @@ func (t *tree) handle(events []event, s *scan) {
 			t.all(s)
 			return
 		}
+		if t.missing != "" {
+			continue // it is of a folder that has left
+		}
 		for _, rel := range slices.Sorted(maps.Keys(t.links[e.path])) {
 			t.targetEvent(rel, e.kind, s)
 		}
@@ -35,6 +38,9 @@ func (t *tree) event(rel string, kind eventKind, s *scan) {
 	switch {
 	case kind == touched:
 		t.touch(rel, s)
+		return
+	case gone && !t.isHere():
+		t.all(s) // not the entry has gone, but what leads to it
 		return
 	case gone:
 		t.leave(rel, s)

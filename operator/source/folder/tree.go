@@ -23,6 +23,9 @@ type tree struct {
 	// targets are what symbolic links lead to, absolute; links the reverse.
 	targets map[string]string
 	links   map[string]map[string]bool
+	// self is the root as it was entered; parent, whether its parent is watched.
+	self   fs.FileInfo
+	parent bool
 	// missing says why the root cannot be read, once it was.
 	missing string
 	// troubles are the paths that cannot be read or watched.

@@ -126,6 +126,13 @@ func (w *inotify) append(out []event, id int32, mask uint32, name string) []even
 	if mask&unix.IN_Q_OVERFLOW != 0 {
 		return append(out, event{kind: overflowed})
 	}
+	if mask&unix.IN_IGNORED != 0 {
+		// The folder itself is gone. Another may have got its inode since.
+		for _, dir := range w.paths[id] {
+			out = append(out, event{dir, removed})
+		}
+		return out
+	}
 	kind, ok := kindOf(mask)
 	if !ok || name == "" {
 		return out

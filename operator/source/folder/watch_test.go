@@ -36,6 +36,8 @@ type watched struct {
 	problems []string
 	// seen are all values that each object ever had.
 	seen map[string][]string
+	// deleted are the objects that were ever gone.
+	deleted []string
 }
 
 func watch(t *testing.T, files map[string]string) *watched {
@@ -75,6 +77,7 @@ func watchSource(t *testing.T, dir string, s source.Source) *watched {
 func (w *watched) take(b source.Batch) {
 	for _, k := range b.Deleted {
 		delete(w.values, k.Name)
+		w.deleted = append(w.deleted, k.Name)
 	}
 	for _, o := range b.Changed {
 		c, ok := o.(*corev1.ConfigMap)
