@@ -30,11 +30,12 @@ func (t *tree) patience(now time.Time) time.Duration {
 }
 
 // again looks at what is due without an event.
-func (t *tree) again(now time.Time, s *scan) {
-	if t.patience(now) > 0 {
+func (t *tree) again(s *scan) {
+	t.closes(s)
+	if t.patience(s.now) > 0 {
 		return
 	}
-	t.checked = now
+	t.checked = s.now
 	if !t.isHere() {
 		t.all(s)
 	}
@@ -93,6 +94,7 @@ func (t *tree) start(s *scan) error {
 		return err
 	}
 	t.self = info
+	t.entered, t.stirred = s.now, s.now
 	return nil
 }
 

@@ -9,7 +9,9 @@
 // delivered in its closed form; a generation counts changes of the spec.
 // What a file says is read when its writer has closed it. A file that cannot be
 // parsed, and a file or folder that cannot be read, keep the objects they gave
-// last; what cannot be read is tried again when its attributes change, a folder
+// last. What a vanished file alone stated goes when nothing has happened in the
+// folder for a moment, 0.1 s later at most: others remove a file before they
+// write what takes its place. What cannot be read is tried again when its attributes change, a folder
 // once a second, too. A folder that is replaced, through whichever of its
 // ancestors, is read anew within a second as one step; while it is gone, what it
 // held last stays. The cost of a change follows the file that changed, not the

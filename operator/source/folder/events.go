@@ -31,6 +31,10 @@ func (t *tree) handle(events []event, s *scan) {
 // event looks at an entry of a folder. A file is read when its writer has
 // closed it or put it in place; until then what it said before holds.
 func (t *tree) event(rel string, kind eventKind, s *scan) {
+	t.stirred = s.now
+	if kind != touched {
+		delete(t.open, rel)
+	}
 	parent, name := t.dirs[filepath.Dir(rel)], filepath.Base(rel)
 	info, err := os.Lstat(t.path(rel))
 	gone := isGone(err)
@@ -44,7 +48,10 @@ func (t *tree) event(rel string, kind eventKind, s *scan) {
 		return
 	case gone:
 		t.leave(rel, s)
-	case regular && (kind == removed || kind == created && !isHardLink(info)):
+	case regular && kind == created && !isHardLink(info):
+		t.opens(rel, info, s) // its writer will close it
+		return
+	case regular && kind == removed:
 		return // another event follows
 	case kind != removed:
 		t.visit(rel, s)

@@ -48,7 +48,7 @@ func Read(path string, in io.Reader) (source.Batch, error) {
 		if err != nil {
 			return source.Batch{}, fmt.Errorf("standard input: %w", err)
 		}
-		f.take([]reading{f.parse(Stdin, text)})
+		f.take([]reading{f.parse(Stdin, text)}, time.Time{})
 		return f.store.commit(), nil
 	}
 	info, err := os.Stat(path)
@@ -57,7 +57,7 @@ func Read(path string, in io.Reader) (source.Batch, error) {
 		return source.Batch{}, fmt.Errorf("manifests: %w", err)
 	case !info.IsDir():
 		f.root = filepath.Dir(path)
-		f.take([]reading{f.read(filepath.Base(path))})
+		f.take([]reading{f.read(filepath.Base(path))}, time.Time{})
 		return f.store.commit(), nil
 	}
 	if f.tree, err = newTree(path, nil); err != nil {
@@ -108,25 +108,26 @@ func (f *folder) Run(ctx context.Context, sink source.Sink) error {
 	}
 	f.deliver(sink, true)
 	for {
-		events, err := w.next(f.tree.patience(time.Now()))
+		events, err := w.next(f.patience(time.Now()))
 		if ctx.Err() != nil {
 			return nil // and interrupted the watcher
 		}
 		if err != nil {
 			return fmt.Errorf("folder %s: %w", f.root, err)
 		}
-		s := newScan()
+		s := newScan(time.Now())
 		f.tree.handle(events, s)
-		f.tree.again(time.Now(), s)
+		f.tree.again(s)
 		readings := f.look(s)
 		endpoints, rest := f.store.part(readings)
 		if len(endpoints) > 0 && len(rest) > 0 {
 			// Together with the rest they would wait for its translation.
-			f.take(endpoints)
+			f.take(endpoints, s.now)
 			f.deliver(sink, false)
 			readings = rest
 		}
-		f.take(readings)
+		f.take(readings, s.now)
+		f.release(s.now)
 		f.deliver(sink, false)
 	}
 }
@@ -146,11 +147,11 @@ func (f *folder) deliver(sink source.Sink, first bool) {
 
 // first takes all that is there.
 func (f *folder) first() error {
-	s := newScan()
+	s := newScan(time.Now())
 	if err := f.tree.start(s); err != nil {
 		return fmt.Errorf("folder %s: %w", f.root, err)
 	}
-	f.take(f.look(s))
+	f.take(f.look(s), s.now)
 	return nil
 }
 
@@ -224,12 +225,12 @@ func (f *folder) parse(path string, text []byte) reading {
 	return reading{path: path, digest: digest, file: f.decoder.Parse(text)}
 }
 
-func (f *folder) take(readings []reading) {
+func (f *folder) take(readings []reading, now time.Time) {
 	for _, r := range readings {
 		switch {
 		case r.same:
 		case r.gone:
-			f.store.remove(r.path)
+			f.store.remove(r.path, now)
 		default:
 			f.store.put(r.path, r.digest, r.file)
 		}

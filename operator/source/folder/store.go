@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -25,6 +26,11 @@ type store struct {
 	problems map[string][]source.Problem
 	// folder is what is wrong with the folder as a whole and with folders in it.
 	folder []source.Problem
+
+	// orphans are the objects of vanished files that no other file states, and
+	// since when; waiting are the same, the oldest first.
+	orphans map[source.Key]time.Time
+	waiting []orphan
 
 	// What has changed since the last commit.
 	touched map[source.Key]bool
@@ -66,7 +72,7 @@ func (o *object) find(path string) (int, bool) {
 func newStore(d *manifest.Decoder) *store {
 	return &store{
 		decoder: d, files: map[string]*file{}, objects: map[source.Key]*object{},
-		problems: map[string][]source.Problem{}, touched: map[source.Key]bool{}, changed: map[string]bool{},
+		problems: map[string][]source.Problem{}, orphans: map[source.Key]time.Time{}, touched: map[source.Key]bool{}, changed: map[string]bool{},
 	}
 }
 
@@ -114,8 +120,8 @@ func (s *store) put(path string, digest [sha256.Size]byte, text manifest.File) {
 	s.replace(path, old, stated)
 }
 
-// remove records that a file is gone.
-func (s *store) remove(path string) {
+// remove records that a file is gone. What it alone stated is held back.
+func (s *store) remove(path string, now time.Time) {
 	old, ok := s.files[path]
 	if !ok {
 		return
@@ -123,6 +129,7 @@ func (s *store) remove(path string) {
 	delete(s.files, path)
 	s.changed[path] = true
 	s.replace(path, old, nil)
+	s.hold(old, now)
 }
 
 // part tells the readings of files that state endpoints alone, and did before,
@@ -248,6 +255,12 @@ func (s *store) settle(key source.Key) (value client.Object, gone bool) {
 		return nil, false
 	}
 	o.refused = nil
+	if _, held := s.orphans[key]; held {
+		if len(o.claims) == 0 {
+			return nil, false
+		}
+		delete(s.orphans, key)
+	}
 	if len(o.claims) == 0 {
 		delete(s.objects, key)
 		return nil, o.accepted != nil || o.closed

@@ -28,6 +28,10 @@ type tree struct {
 	parent bool
 	// missing says why the root cannot be read, once it was.
 	missing string
+	// entered is when all was looked at last; stirred, when an event came.
+	entered, stirred time.Time
+	// open are the new files that wait for their writers to close them.
+	open map[string]unclosed
 	// troubles are the paths that cannot be read or watched.
 	troubles map[string]source.Problem
 	// checked is when they were looked at last without an event.
@@ -54,13 +58,14 @@ func (d *dir) add(entries map[string]bool, name string, link bool) {
 
 // scan collects what a look at the tree found.
 type scan struct {
+	now        time.Time
 	read, gone map[string]bool
 	// touched files have new attributes: worth a look if they were unreadable.
 	touched map[string]bool
 }
 
-func newScan() *scan {
-	return &scan{read: map[string]bool{}, gone: map[string]bool{}, touched: map[string]bool{}}
+func newScan(now time.Time) *scan {
+	return &scan{now: now, read: map[string]bool{}, gone: map[string]bool{}, touched: map[string]bool{}}
 }
 
 func (s *scan) reads(path string) {
@@ -81,7 +86,7 @@ func newTree(root string, w watcher) (*tree, error) {
 	return &tree{
 		root: root, absolute: absolute, watch: w, dirs: map[string]*dir{},
 		targets: map[string]string{}, links: map[string]map[string]bool{},
-		troubles: map[string]source.Problem{},
+		open: map[string]unclosed{}, troubles: map[string]source.Problem{},
 	}, nil
 }
 

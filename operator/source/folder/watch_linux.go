@@ -105,7 +105,10 @@ func (w *inotify) next(wait time.Duration) ([]event, error) {
 	}
 	n, err := w.file.Read(w.buffer[:])
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, nil
+		// What is pending all the same is not left for later.
+		if n, err = unix.Read(w.fd, w.buffer[:]); errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+			return nil, nil
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("inotify: %w", err)

@@ -1,0 +1,133 @@
+package folder
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/signetproxy/signet/operator/source"
+)
+
+// Editors and git remove a file before they write what takes its place. So what
+// a vanished file stated is held back until the folder has settled: until no
+// event has come and no new file was open for a moment. Nothing else waits.
+const (
+	// quiet is how long a writer may take between two calls.
+	quiet = 1500 * time.Microsecond
+	// holdLimit is the most that an object is held back.
+	holdLimit = 100 * time.Millisecond
+	// stillLimit is how long a new file that stands still counts as open.
+	stillLimit = 200 * time.Millisecond
+)
+
+// unclosed is a new file whose writer has not closed it yet.
+type unclosed struct {
+	since    time.Time
+	size     int64
+	modified time.Time
+}
+
+// opens notes a file that was created.
+func (t *tree) opens(rel string, info fs.FileInfo, s *scan) {
+	if !isHidden(filepath.Base(rel)) {
+		t.open[rel] = unclosed{s.now, info.Size(), info.ModTime()}
+	}
+}
+
+// closes forgets the files that nobody writes.
+func (t *tree) closes(s *scan) {
+	for rel, o := range t.open {
+		if s.now.Before(o.since.Add(stillLimit)) {
+			continue
+		}
+		info, err := os.Stat(t.path(rel))
+		if err == nil && (info.Size() != o.size || !info.ModTime().Equal(o.modified)) {
+			t.opens(rel, info, s)
+			continue
+		}
+		delete(t.open, rel)
+	}
+}
+
+// patience is how long a folder may wait for events.
+func (f *folder) patience(now time.Time) time.Duration {
+	due := now.Add(f.tree.patience(now))
+	for _, o := range f.tree.open {
+		due = sooner(due, o.since.Add(stillLimit))
+	}
+	if since, held := f.store.oldest(); held && f.tree.missing == "" {
+		due = sooner(due, later(since, f.tree.entered).Add(holdLimit))
+		if len(f.tree.open) == 0 {
+			due = sooner(due, f.tree.stirred.Add(quiet))
+		}
+	}
+	return max(0, due.Sub(now))
+}
+
+// release lets go of what has been held back long enough. What a folder that
+// is gone held last stays.
+func (f *folder) release(now time.Time) {
+	switch {
+	case f.tree.missing != "":
+	case len(f.tree.open) == 0 && !now.Before(f.tree.stirred.Add(quiet)):
+		f.store.release(now)
+	case !now.Before(f.tree.entered.Add(holdLimit)):
+		f.store.release(now.Add(-holdLimit))
+	}
+}
+
+func sooner(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// orphan is an object whose files have vanished.
+type orphan struct {
+	key   source.Key
+	since time.Time
+}
+
+// hold keeps what a vanished file alone stated.
+func (s *store) hold(vanished *file, now time.Time) {
+	for _, stated := range vanished.objects {
+		o := s.objects[stated.Key]
+		if len(o.claims) == 0 && (o.accepted != nil || o.closed) {
+			s.orphans[stated.Key] = now
+			s.waiting = append(s.waiting, orphan{stated.Key, now})
+		}
+	}
+}
+
+// oldest says since when the orphan that has waited longest has.
+func (s *store) oldest() (time.Time, bool) {
+	for ; len(s.waiting) > 0; s.waiting = s.waiting[1:] {
+		if first := s.waiting[0]; s.orphans[first.key].Equal(first.since) {
+			return first.since, true
+		}
+	}
+	s.waiting = nil
+	return time.Time{}, false
+}
+
+// release has the orphans since then, or before, go with the next commit.
+func (s *store) release(then time.Time) {
+	for {
+		since, held := s.oldest()
+		if !held || since.After(then) {
+			return
+		}
+		key := s.waiting[0].key
+		delete(s.orphans, key)
+		s.touched[key] = true
+	}
+}
