@@ -3,6 +3,7 @@
 package folder_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -206,4 +207,25 @@ func TestWatchReplacedAncestor(t *testing.T) {
 			w.until(map[string]string{"a": "3"})
 		})
 	}
+}
+
+// TestWatchLinked puts whole files in place by a name alone: no writer closes
+// them.
+func TestWatchLinked(t *testing.T) {
+	w := watch(t, nil)
+	write(t, w.dir, map[string]string{".tmp": configMap("a", "1")})
+	w.must(os.Link(w.path(".tmp"), w.path("a.yaml")))
+	w.must(os.Remove(w.path(".tmp")))
+	w.until(map[string]string{"a": "1"})
+
+	fd, err := unix.Open(w.dir, unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		t.Skipf("no files without a name here: %v", err)
+	}
+	f := os.NewFile(uintptr(fd), "nameless")
+	defer f.Close()
+	_, err = f.WriteString(configMap("b", "1"))
+	w.must(err)
+	w.must(unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), unix.AT_FDCWD, w.path("b.yaml"), unix.AT_SYMLINK_FOLLOW))
+	w.until(map[string]string{"a": "1", "b": "1"})
 }

@@ -48,10 +48,7 @@ func (t *tree) event(rel string, kind eventKind, s *scan) {
 		return
 	case gone:
 		t.leave(rel, s)
-	case regular && kind == created && !isHardLink(info):
-		t.opens(rel, info, s) // its writer will close it
-		return
-	case regular && kind == removed:
+	case regular && (kind == removed || t.waits(rel, kind, info, s)):
 		return // another event follows
 	case kind != removed:
 		t.visit(rel, s)
@@ -77,13 +74,16 @@ func (t *tree) touch(rel string, s *scan) {
 
 // targetEvent looks at a link whose target has changed.
 func (t *tree) targetEvent(rel string, kind eventKind, s *scan) {
+	if kind != touched {
+		delete(t.open, rel)
+	}
 	switch kind {
 	case touched:
 		t.touch(rel, s)
 		return
 	case created:
-		if info, err := os.Stat(t.path(rel)); err == nil && info.Mode().IsRegular() && !isHardLink(info) {
-			return // its writer will close it
+		if info, err := os.Stat(t.path(rel)); err == nil && info.Mode().IsRegular() && t.waits(rel, kind, info, s) {
+			return
 		}
 	case written, moved, removed, overflowed:
 	}

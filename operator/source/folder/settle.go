@@ -35,7 +35,16 @@ func (t *tree) opens(rel string, info fs.FileInfo, s *scan) {
 	}
 }
 
-// closes forgets the files that nobody writes.
+// waits tells whether a file has a writer who will close it, and notes it.
+func (t *tree) waits(rel string, kind eventKind, info fs.FileInfo, s *scan) bool {
+	if kind != created || isHardLink(info) {
+		return false
+	}
+	t.opens(rel, info, s)
+	return true
+}
+
+// closes looks at the files that nobody writes.
 func (t *tree) closes(s *scan) {
 	for rel, o := range t.open {
 		if s.now.Before(o.since.Add(stillLimit)) {
@@ -47,6 +56,9 @@ func (t *tree) closes(s *scan) {
 			continue
 		}
 		delete(t.open, rel)
+		if err == nil && info.Size() > 0 {
+			t.visit(rel, s) // a name of a whole file, perhaps, which nobody will close
+		}
 	}
 }
 

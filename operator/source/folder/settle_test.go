@@ -228,3 +228,74 @@ func TestVanished(t *testing.T) {
 		})
 	}
 }
+
+// TestNotClosed holds that a new file is read though nobody closes it, and
+// none that is still being written.
+func TestNotClosed(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		play   func(s *script)
+		want   []string
+	}{
+		"linked and unlinked": {
+			reason: "a whole file was given its name, and has no other any more",
+			play: func(s *script) {
+				s.write("c.yaml", states("c", "1"))
+				s.tell(created, "c.yaml")
+			},
+			want: []string{"200ms: c"},
+		},
+		"the target of a link": {
+			reason: "it may be put in place in the same way",
+			play: func(s *script) {
+				s.write("../c.yaml", states("c", "1"))
+				s.must(os.Symlink("../c.yaml", s.path("c.yaml")))
+				s.tell(created, "c.yaml")
+				s.write("../c.yaml", states("c", "2"))
+				s.tell(created, "../c.yaml")
+			},
+			want: []string{"0s: c", "200ms: c"},
+		},
+		"a slow writer": {
+			reason: "a file that changes is left to its writer",
+			play: func(s *script) {
+				for i := range 4 {
+					s.write("c.yaml", states("c", "1234"[:i+1]))
+					if i == 0 {
+						s.tell(created, "c.yaml")
+					}
+					s.pass(150 * time.Millisecond)
+				}
+				s.tell(written, "c.yaml")
+			},
+			want: []string{"600ms: c"},
+		},
+		"an idle writer": {
+			reason: "an empty file states nothing yet",
+			play: func(s *script) {
+				s.must(os.Rename(s.path("a.yaml"), s.path("a.yaml~")))
+				s.write("a.yaml", "")
+				s.tell(created, "a.yaml")
+				s.pass(time.Second)
+				s.write("a.yaml", states("a", "2"))
+				s.tell(written, "a.yaml")
+			},
+			want: []string{"1s: a"},
+		},
+		"gone again": {
+			reason: "a passing file is none",
+			play: func(s *script) {
+				s.write("c.yaml", states("c", "1"))
+				s.tell(created, "c.yaml")
+				s.remove("c.yaml")
+			},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, run(t, tc.play)); diff != "" {
+				t.Errorf("%s (-want, +got):\n%s", tc.reason, diff)
+			}
+		})
+	}
+}

@@ -72,7 +72,8 @@ func (o *object) find(path string) (int, bool) {
 func newStore(d *manifest.Decoder) *store {
 	return &store{
 		decoder: d, files: map[string]*file{}, objects: map[source.Key]*object{},
-		problems: map[string][]source.Problem{}, orphans: map[source.Key]time.Time{}, touched: map[source.Key]bool{}, changed: map[string]bool{},
+		problems: map[string][]source.Problem{}, orphans: map[source.Key]time.Time{},
+		touched: map[source.Key]bool{}, changed: map[string]bool{},
 	}
 }
 
