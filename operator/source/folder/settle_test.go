@@ -165,6 +165,19 @@ func TestVanished(t *testing.T) {
 			},
 			want: []string{"20ms: a"},
 		},
+		"moved by git into a new folder": {
+			reason: "of whose files only the close is told",
+			play: func(s *script) {
+				s.remove("a.yaml")
+				s.must(os.Mkdir(s.path("new"), 0o700))
+				s.write("new/a.yaml", "")
+				s.tell(created, "new")
+				s.pass(20 * time.Millisecond)
+				s.write("new/a.yaml", states("a", "2"))
+				s.tell(written, "new/a.yaml")
+			},
+			want: []string{"20ms: a"},
+		},
 		"another file is written meanwhile": {
 			reason: "it decides nothing once it is closed, and waits for nothing",
 			play: func(s *script) {

@@ -186,6 +186,9 @@ func (t *tree) visit(rel string, s *scan) {
 	case info.IsDir():
 		t.folder(rel, parent, link, s)
 	case info.Mode().IsRegular() && isManifest(name):
+		if info.Size() == 0 {
+			t.opens(rel, info, s) // in a new folder, a file is not told of before it is closed
+		}
 		t.file(rel, parent, link, s)
 	default:
 		t.leave(rel, s)
