@@ -14,12 +14,12 @@
 // folder that cannot be read, keep the objects they gave last. What cannot be
 // read is tried again when its attributes change, a folder once a second, too.
 // What a vanished file alone stated goes when nothing has happened in the folder
-// for a moment, 0.1 s later at most: others remove a file before they write what
-// takes its place. A folder that is replaced, through whichever of its ancestors,
-// is read anew within a second as one step; while it is gone, what it held last
-// stays. The cost of a change follows the file that changed, not the size of the
-// folder. Everything that is not delivered as written is a source.Problem with
-// its file and line.
+// for a moment and git is not at work there, 0.1 s later at most: others remove
+// a file before they write what takes its place. A folder that is replaced,
+// through whichever of its ancestors, is read anew within a second as one step;
+// while it is gone, what it held last stays. The cost of a change follows the
+// file that changed, not the size of the folder. Everything that is not
+// delivered as written is a source.Problem with its file and line.
 //
 // It never writes to the folder, never follows what an object means, and keeps
 // nothing between runs.

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/signetproxy/signet/operator/source"
@@ -11,7 +12,8 @@ import (
 
 // Editors and git remove a file before they write what takes its place. So what
 // a vanished file stated is held back until the folder has settled: until no
-// event has come and no new file was open for a moment. Nothing else waits.
+// event has come for a moment, no new file is open and git is not at work.
+// Nothing else waits.
 const (
 	// quiet is how long a writer may take between two calls.
 	quiet = 1500 * time.Microsecond
@@ -80,13 +82,51 @@ func (f *folder) patience(now time.Time) time.Duration {
 // release lets go of what has been held back long enough. What a folder that
 // is gone held last stays.
 func (f *folder) release(now time.Time) {
+	if _, held := f.store.oldest(); !held || f.tree.missing != "" {
+		return
+	}
+	settled := len(f.tree.open) == 0 && !now.Before(f.tree.stirred.Add(quiet))
+	if settled && isGitAtWork(f.tree.dirs["."].resolved) {
+		f.tree.stirred, settled = now, false
+	}
 	switch {
-	case f.tree.missing != "":
-	case len(f.tree.open) == 0 && !now.Before(f.tree.stirred.Add(quiet)):
+	case settled:
 		f.store.release(now)
 	case !now.Before(f.tree.entered.Add(holdLimit)):
 		f.store.release(now.Add(-holdLimit))
 	}
+}
+
+// isGitAtWork tells whether git is changing the work tree that a folder is in.
+// It may be longer between two files than others, and says so by a lock.
+func isGitAtWork(dir string) bool {
+	for {
+		git := filepath.Join(dir, ".git")
+		if info, err := os.Stat(git); err == nil {
+			if !info.IsDir() {
+				git = gitFolder(dir, git)
+			}
+			_, err := os.Lstat(filepath.Join(git, "index.lock"))
+			return err == nil
+		}
+		if dir == filepath.Dir(dir) {
+			return false
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// gitFolder is where the file .git of a linked work tree or a submodule leads.
+func gitFolder(dir, file string) string {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return file
+	}
+	git := strings.TrimSpace(strings.TrimPrefix(string(text), "gitdir:"))
+	if filepath.IsAbs(git) {
+		return git
+	}
+	return filepath.Join(dir, git)
 }
 
 func sooner(a, b time.Time) time.Time {

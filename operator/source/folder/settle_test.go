@@ -178,6 +178,32 @@ func TestVanished(t *testing.T) {
 			},
 			want: []string{"20ms: a"},
 		},
+		"git takes its time": {
+			reason: "its lock says that it has not done",
+			play: func(s *script) {
+				s.must(os.Mkdir(s.path(".git"), 0o700))
+				s.write(".git/index.lock", "")
+				s.remove("a.yaml")
+				s.remove("b.yaml")
+				s.pass(30 * time.Millisecond)
+				s.write("a.yaml", states("a", "2"))
+				s.tell(written, "a.yaml")
+				s.pass(time.Millisecond)
+				s.must(os.Remove(s.path(".git/index.lock")))
+			},
+			want: []string{"30ms: a", "31.5ms: no b"},
+		},
+		"git takes its time in a work tree of its own": {
+			reason: "a file leads to where the lock is, and the folder may be below",
+			play: func(s *script) {
+				git := filepath.Join(filepath.Dir(s.dir), "main.git")
+				s.must(os.Mkdir(git, 0o700))
+				s.write("../.git", "gitdir: main.git\n")
+				s.write("../main.git/index.lock", "")
+				s.remove("a.yaml")
+			},
+			want: []string{"100ms: no a"},
+		},
 		"another file is written meanwhile": {
 			reason: "it decides nothing once it is closed, and waits for nothing",
 			play: func(s *script) {
