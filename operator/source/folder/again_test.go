@@ -122,9 +122,9 @@ func TestWatchUnwatchableTarget(t *testing.T) {
 	if err := os.Symlink(filepath.Join(outside, "a.yaml"), filepath.Join(dir, "a.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	d := &denials{errors: map[string]error{outside: syscall.EACCES}}
+	d := &denials{errors: map[string]error{outside: fmt.Errorf("raise the limit: %w", syscall.ENOSPC)}}
 	w := watchSource(t, dir, folder.NewDenied(dir, d.of))
-	problem := "a.yaml: warning: read once a second: what it leads to cannot be watched: permission denied"
+	problem := "a.yaml: warning: read once a second: what it leads to cannot be watched: raise the limit: no space left on device"
 	w.until(map[string]string{"a": "1"}, problem)
 	write(t, outside, map[string]string{"a.yaml": configMap("a", "2")})
 	w.until(map[string]string{"a": "2"}, problem)

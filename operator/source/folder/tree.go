@@ -314,7 +314,7 @@ func (t *tree) follow(rel string) {
 	t.unfollow(rel)
 	if err := t.watch.add(filepath.Dir(target)); err != nil {
 		if !isGone(err) {
-			t.unwatchable(rel, err)
+			t.unwatchable(rel, fmt.Errorf("watch %s: %w", filepath.Dir(target), err))
 		}
 		return
 	}
