@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 
@@ -30,7 +31,9 @@ type Options struct {
 }
 
 // New returns the source of the manifests below dir, watched until it ends.
-func New(dir string, o Options) source.Source { return &folder{root: dir, log: o.Log} }
+func New(dir string, o Options) source.Source {
+	return &folder{root: dir, log: o.Log, watcher: newWatcher}
+}
 
 // Read reads the manifests below a folder, of one file, or of in if path is
 // Stdin, once. What is wrong with a manifest is a problem of the batch; the
@@ -45,7 +48,7 @@ func Read(path string, in io.Reader) (source.Batch, error) {
 		if err != nil {
 			return source.Batch{}, fmt.Errorf("standard input: %w", err)
 		}
-		f.take([]reading{f.parse(Stdin, text)})
+		f.take([]reading{f.parse(Stdin, text)}, time.Time{})
 		return f.store.commit(), nil
 	}
 	info, err := os.Stat(path)
@@ -54,13 +57,13 @@ func Read(path string, in io.Reader) (source.Batch, error) {
 		return source.Batch{}, fmt.Errorf("manifests: %w", err)
 	case !info.IsDir():
 		f.root = filepath.Dir(path)
-		f.take([]reading{f.read(filepath.Base(path))})
+		f.take([]reading{f.read(filepath.Base(path))}, time.Time{})
 		return f.store.commit(), nil
 	}
 	if f.tree, err = newTree(path, nil); err != nil {
 		return source.Batch{}, err
 	}
-	if err := f.update(f.tree.all); err != nil {
+	if err := f.first(); err != nil {
 		return source.Batch{}, err
 	}
 	return f.store.commit(), nil
@@ -70,6 +73,7 @@ func Read(path string, in io.Reader) (source.Batch, error) {
 type folder struct {
 	root    string
 	log     logr.Logger
+	watcher func() (watcher, error)
 	decoder *manifest.Decoder
 	tree    *tree
 	store   *store
@@ -89,7 +93,7 @@ func (f *folder) Run(ctx context.Context, sink source.Sink) error {
 	if err := f.open(); err != nil {
 		return err
 	}
-	w, err := newWatcher()
+	w, err := f.watcher()
 	if err != nil {
 		return fmt.Errorf("folder %s: %w", f.root, err)
 	}
@@ -99,30 +103,31 @@ func (f *folder) Run(ctx context.Context, sink source.Sink) error {
 	if f.tree, err = newTree(f.root, w); err != nil {
 		return err
 	}
-	if err := f.update(f.tree.all); err != nil {
+	if err := f.first(); err != nil {
 		return err
 	}
 	f.deliver(sink, true)
 	for {
-		var readings []reading
-		events, err := w.next()
-		if err == nil {
-			readings, err = f.look(func(s *scan) error { return f.tree.handle(events, s) })
-		}
+		events, err := w.next(f.patience(time.Now()))
 		if ctx.Err() != nil {
 			return nil // and interrupted the watcher
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("folder %s: %w", f.root, err)
 		}
+		s := newScan(time.Now())
+		f.tree.handle(events, s)
+		f.tree.again(s)
+		readings := f.look(s)
 		endpoints, rest := f.store.part(readings)
 		if len(endpoints) > 0 && len(rest) > 0 {
 			// Together with the rest they would wait for its translation.
-			f.take(endpoints)
+			f.take(endpoints, s.now)
 			f.deliver(sink, false)
 			readings = rest
 		}
-		f.take(readings)
+		f.take(readings, s.now)
+		f.release(s.now)
 		f.deliver(sink, false)
 	}
 }
@@ -140,20 +145,19 @@ func (f *folder) deliver(sink source.Sink, first bool) {
 	sink.Apply(b)
 }
 
-// update looks at the tree and takes what look says has changed.
-func (f *folder) update(look func(*scan) error) error {
-	readings, err := f.look(look)
-	f.take(readings)
-	return err
+// first takes all that is there.
+func (f *folder) first() error {
+	s := newScan(time.Now())
+	if err := f.tree.start(s); err != nil {
+		return fmt.Errorf("folder %s: %w", f.root, err)
+	}
+	f.take(f.look(s), s.now)
+	return nil
 }
 
-// look reads what look says has changed.
-func (f *folder) look(look func(*scan) error) ([]reading, error) {
-	s := newScan()
-	if err := look(s); err != nil {
-		return nil, fmt.Errorf("folder %s: %w", f.root, err)
-	}
-	f.store.note(s.problem)
+// look reads what a scan says has changed.
+func (f *folder) look(s *scan) []reading {
+	f.store.note(f.tree.problems())
 	for path := range s.touched {
 		if f.store.isUnread(path) {
 			s.reads(path)
@@ -165,7 +169,7 @@ func (f *folder) look(look func(*scan) error) ([]reading, error) {
 			out = append(out, reading{path: path, gone: true})
 		}
 	}
-	return append(out, f.readAll(slices.Sorted(maps.Keys(s.read)))...), nil
+	return append(out, f.readAll(slices.Sorted(maps.Keys(s.read)))...)
 }
 
 // reading is what one look at a file gave.
@@ -209,10 +213,7 @@ func (f *folder) read(path string) reading {
 	if errors.Is(err, fs.ErrNotExist) && f.tree != nil && !f.tree.isLink(path) {
 		return reading{path: path, gone: true}
 	}
-	if reason := (*fs.PathError)(nil); errors.As(err, &reason) {
-		err = reason.Err
-	}
-	problem := source.Problem{Message: "cannot be read: " + err.Error(), Severity: source.Error}
+	problem := source.Problem{Message: "cannot be read: " + reason(err), Severity: source.Error}
 	return reading{path: path, file: manifest.File{Broken: true, Problems: []source.Problem{problem}}}
 }
 
@@ -224,12 +225,12 @@ func (f *folder) parse(path string, text []byte) reading {
 	return reading{path: path, digest: digest, file: f.decoder.Parse(text)}
 }
 
-func (f *folder) take(readings []reading) {
+func (f *folder) take(readings []reading, now time.Time) {
 	for _, r := range readings {
 		switch {
 		case r.same:
 		case r.gone:
-			f.store.remove(r.path)
+			f.store.remove(r.path, now)
 		default:
 			f.store.put(r.path, r.digest, r.file)
 		}

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -23,8 +24,13 @@ type store struct {
 	objects map[source.Key]*object
 	// problems of files that have some.
 	problems map[string][]source.Problem
-	// folder is what is wrong with the folder as a whole.
+	// folder is what is wrong with the folder as a whole and with folders in it.
 	folder []source.Problem
+
+	// orphans are the objects of vanished files that no other file states, and
+	// since when; waiting are the same, the oldest first.
+	orphans map[source.Key]time.Time
+	waiting []orphan
 
 	// What has changed since the last commit.
 	touched map[source.Key]bool
@@ -66,7 +72,8 @@ func (o *object) find(path string) (int, bool) {
 func newStore(d *manifest.Decoder) *store {
 	return &store{
 		decoder: d, files: map[string]*file{}, objects: map[source.Key]*object{},
-		problems: map[string][]source.Problem{}, touched: map[source.Key]bool{}, changed: map[string]bool{},
+		problems: map[string][]source.Problem{}, orphans: map[source.Key]time.Time{},
+		touched: map[source.Key]bool{}, changed: map[string]bool{},
 	}
 }
 
@@ -82,12 +89,8 @@ func (s *store) isUnread(path string) bool {
 	return ok && f.digest == [sha256.Size]byte{}
 }
 
-// note records what is wrong with the folder as a whole, if anything is.
-func (s *store) note(problem string) {
-	var folder []source.Problem
-	if problem != "" {
-		folder = []source.Problem{{File: ".", Message: problem, Severity: source.Error}}
-	}
+// note records what is wrong with the folder as a whole and with folders in it.
+func (s *store) note(folder []source.Problem) {
 	if !slices.Equal(folder, s.folder) {
 		s.folder, s.noted = folder, true
 	}
@@ -118,8 +121,8 @@ func (s *store) put(path string, digest [sha256.Size]byte, text manifest.File) {
 	s.replace(path, old, stated)
 }
 
-// remove records that a file is gone.
-func (s *store) remove(path string) {
+// remove records that a file is gone. What it alone stated is held back.
+func (s *store) remove(path string, now time.Time) {
 	old, ok := s.files[path]
 	if !ok {
 		return
@@ -127,6 +130,7 @@ func (s *store) remove(path string) {
 	delete(s.files, path)
 	s.changed[path] = true
 	s.replace(path, old, nil)
+	s.hold(old, now)
 }
 
 // part tells the readings of files that state endpoints alone, and did before,
@@ -252,6 +256,12 @@ func (s *store) settle(key source.Key) (value client.Object, gone bool) {
 		return nil, false
 	}
 	o.refused = nil
+	if _, held := s.orphans[key]; held {
+		if len(o.claims) == 0 {
+			return nil, false
+		}
+		delete(s.orphans, key)
+	}
 	if len(o.claims) == 0 {
 		delete(s.objects, key)
 		return nil, o.accepted != nil || o.closed
@@ -329,6 +339,7 @@ func (s *store) allProblems() []source.Problem {
 	for _, path := range slices.Sorted(maps.Keys(s.problems)) {
 		out = append(out, s.problems[path]...)
 	}
+	slices.SortStableFunc(out, func(a, b source.Problem) int { return cmp.Compare(a.File, b.File) })
 	return out
 }
 

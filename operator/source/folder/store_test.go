@@ -3,6 +3,7 @@ package folder
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -46,7 +47,7 @@ func TestEndpointsGoFirst(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			f := &folder{store: newStore(nil)}
-			f.take(c.before)
+			f.take(c.before, time.Time{})
 			endpoints, rest := f.store.part(c.readings)
 			var got []string
 			for i := range endpoints {
@@ -87,7 +88,7 @@ func TestRefusedPolicy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := &folder{store: newStore(d)}
 			say := func(text string) source.Batch {
-				f.take([]reading{{path: "p", file: d.Parse([]byte(text))}})
+				f.take([]reading{{path: "p", file: d.Parse([]byte(text))}}, time.Time{})
 				return f.store.commit()
 			}
 			b := say(c.text)

@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
+	"time"
+
+	"github.com/signetproxy/signet/operator/source"
 )
 
 // tree knows the folders below the root and which files in them are manifests,
@@ -22,6 +23,19 @@ type tree struct {
 	// targets are what symbolic links lead to, absolute; links the reverse.
 	targets map[string]string
 	links   map[string]map[string]bool
+	// self is the root as it was entered; parent, whether its parent is watched.
+	self   fs.FileInfo
+	parent bool
+	// missing says why the root cannot be read, once it was.
+	missing string
+	// entered is when all was looked at last; stirred, when an event came.
+	entered, stirred time.Time
+	// open are the new files that wait for their writers to close them.
+	open map[string]unclosed
+	// troubles are the paths that cannot be read or watched.
+	troubles map[string]source.Problem
+	// checked is when they were looked at last without an event.
+	checked time.Time
 }
 
 // dir is one folder; its path is relative to the root, "." for the root.
@@ -44,15 +58,14 @@ func (d *dir) add(entries map[string]bool, name string, link bool) {
 
 // scan collects what a look at the tree found.
 type scan struct {
+	now        time.Time
 	read, gone map[string]bool
 	// touched files have new attributes: worth a look if they were unreadable.
 	touched map[string]bool
-	// problem of the folder as a whole.
-	problem string
 }
 
-func newScan() *scan {
-	return &scan{read: map[string]bool{}, gone: map[string]bool{}, touched: map[string]bool{}}
+func newScan(now time.Time) *scan {
+	return &scan{now: now, read: map[string]bool{}, gone: map[string]bool{}, touched: map[string]bool{}}
 }
 
 func (s *scan) reads(path string) {
@@ -73,6 +86,7 @@ func newTree(root string, w watcher) (*tree, error) {
 	return &tree{
 		root: root, absolute: absolute, watch: w, dirs: map[string]*dir{},
 		targets: map[string]string{}, links: map[string]map[string]bool{},
+		open: map[string]unclosed{}, troubles: map[string]source.Problem{},
 	}, nil
 }
 
@@ -95,121 +109,132 @@ func (t *tree) isLink(path string) bool {
 	return ok && d.files[filepath.Base(path)]
 }
 
-// all looks at everything anew.
-func (t *tree) all(s *scan) error {
-	resolved, err := filepath.EvalSymlinks(t.absolute)
-	if err == nil {
-		err = mustBeFolder(resolved)
-	}
-	if err != nil {
-		if len(t.dirs) == 0 {
-			return err
-		}
-		s.problem = "the folder is gone; what it held last serves on until it is back"
-		return nil
-	}
-	if t.watch != nil && len(t.dirs) == 0 {
-		// The parent tells when the folder itself is replaced.
-		if err := t.watch.add(filepath.Dir(t.absolute)); err != nil {
-			return err
-		}
-	}
-	t.leave(".", s)
-	return t.enter(".", resolved, s)
-}
-
-func mustBeFolder(path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err //nolint:wrapcheck // it names the path
-	}
-	if !info.IsDir() {
-		return fmt.Errorf("%s is not a folder", path)
-	}
-	return nil
-}
-
 func (t *tree) path(rel string) string { return filepath.Join(t.absolute, rel) }
 
 // enter begins to watch a folder, then looks at what is in it: nothing that
-// comes later is missed.
+// comes later is missed. If it fails, what was known of the folder stays.
 func (t *tree) enter(rel, resolved string, s *scan) error {
-	if t.watch != nil {
-		if err := t.watch.add(t.path(rel)); err != nil {
-			return ignoreGone(err)
-		}
+	entries, err := t.list(rel)
+	if err != nil {
+		return err
 	}
-	t.dirs[rel] = &dir{resolved: resolved, files: map[string]bool{}, folders: map[string]bool{}, links: map[string]bool{}}
-	entries, err := os.ReadDir(t.path(rel))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err //nolint:wrapcheck // it names the path
+	d := t.dirs[rel]
+	if d == nil {
+		d = &dir{files: map[string]bool{}, folders: map[string]bool{}, links: map[string]bool{}}
+		t.dirs[rel] = d
+	} else {
+		t.unwatch(rel) // list has counted it once more
+	}
+	d.resolved = resolved
+	here := make(map[string]bool, len(entries))
+	for _, e := range entries {
+		here[e.Name()] = true
+	}
+	for _, known := range []map[string]bool{d.files, d.folders} {
+		for name := range known {
+			if !here[name] {
+				t.leave(filepath.Join(rel, name), s)
+			}
+		}
 	}
 	for _, e := range entries {
-		if err := t.visit(filepath.Join(rel, e.Name()), s); err != nil {
-			return err
-		}
+		t.visit(filepath.Join(rel, e.Name()), s)
 	}
 	return nil
 }
 
-func ignoreGone(err error) error {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return nil
+// list watches a folder and says what is in it.
+func (t *tree) list(rel string) ([]fs.DirEntry, error) {
+	if t.watch != nil {
+		if err := t.watch.add(t.path(rel)); err != nil {
+			return nil, fmt.Errorf("watch %s: %w", t.path(rel), err)
+		}
 	}
-	return err
+	entries, err := os.ReadDir(t.path(rel))
+	if err != nil {
+		t.unwatch(rel)
+		return nil, err //nolint:wrapcheck // it names the path
+	}
+	return entries, nil
 }
 
+func isGone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) }
+
 // visit looks at one path as it is now.
-func (t *tree) visit(rel string, s *scan) error {
+func (t *tree) visit(rel string, s *scan) {
 	parent, name := t.dirs[filepath.Dir(rel)], filepath.Base(rel)
 	if parent == nil || isHidden(name) {
-		return nil
+		return
 	}
+	delete(t.troubles, rel)
 	info, err := os.Lstat(t.path(rel))
 	if err != nil {
-		t.leave(rel, s)
-		return nil //nolint:nilerr // it is not there
+		if isGone(err) {
+			t.leave(rel, s)
+		} else {
+			t.unreadable(filepath.Dir(rel), err) // whose entries can be listed, but not looked at
+		}
+		return
 	}
 	link := info.Mode()&fs.ModeSymlink != 0
 	if link {
-		if info, err = os.Stat(t.path(rel)); err != nil {
-			if isManifest(name) {
-				return t.file(rel, parent, link, s) // reading it says what is wrong
-			}
-			t.leave(rel, s)
-			return nil
-		}
+		info, err = os.Stat(t.path(rel))
 	}
 	switch {
+	case err != nil:
+		t.lost(rel, parent, err, s)
 	case info.IsDir():
-		return t.folder(rel, parent, link, s)
+		t.folder(rel, parent, link, s)
 	case info.Mode().IsRegular() && isManifest(name):
-		return t.file(rel, parent, link, s)
+		if info.Size() == 0 {
+			t.opens(rel, info, s) // in a new folder, a file is not told of before it is closed
+		}
+		t.file(rel, parent, link, s)
 	default:
 		t.leave(rel, s)
-		return nil
 	}
 }
 
-func (t *tree) folder(rel string, parent *dir, link bool, s *scan) error {
-	t.leave(rel, s)
-	resolved := filepath.Join(parent.resolved, filepath.Base(rel))
+// lost looks at a symbolic link that leads to nothing that can be seen.
+func (t *tree) lost(rel string, parent *dir, err error, s *scan) {
+	switch {
+	case isManifest(filepath.Base(rel)):
+		t.file(rel, parent, true, s) // reading it says what is wrong
+	case isGone(err) || errors.Is(err, syscall.ELOOP):
+		t.leave(rel, s)
+	default:
+		t.unreadable(rel, err)
+	}
+}
+
+func (t *tree) folder(rel string, parent *dir, link bool, s *scan) {
+	name := filepath.Base(rel)
+	if was, known := parent.folders[name]; !known || was != link {
+		t.leave(rel, s)
+	}
+	resolved := filepath.Join(parent.resolved, name)
 	if link {
 		var err error
 		if resolved, err = filepath.EvalSymlinks(t.path(rel)); err != nil {
-			return nil //nolint:nilerr // it has gone since
+			t.leave(rel, s) // it has gone since
+			return
 		}
 	}
-	parent.add(parent.folders, filepath.Base(rel), link)
+	parent.add(parent.folders, name, link)
 	if link {
-		if err := t.follow(rel); err != nil {
-			return err
-		}
+		t.follow(rel)
 	}
 	if t.isCycle(filepath.Dir(rel), resolved) {
-		return nil
+		t.vacate(rel, s)
+		return
 	}
-	return t.enter(rel, resolved, s)
+	switch err := t.enter(rel, resolved, s); {
+	case err == nil:
+	case isGone(err):
+		t.vacate(rel, s)
+	default:
+		t.unreadable(rel, err)
+	}
 }
 
 // isCycle tells whether a folder contains itself by a symbolic link.
@@ -225,31 +250,24 @@ func (t *tree) isCycle(rel, resolved string) bool {
 	}
 }
 
-func (t *tree) file(rel string, parent *dir, link bool, s *scan) error {
+func (t *tree) file(rel string, parent *dir, link bool, s *scan) {
 	if _, known := t.dirs[rel]; known {
 		t.leave(rel, s)
 	}
 	parent.add(parent.files, filepath.Base(rel), link)
 	s.reads(rel)
-	if !link {
-		return nil
+	if link {
+		t.follow(rel)
+	} else {
+		t.unfollow(rel)
 	}
-	return t.follow(rel)
 }
 
 // leave forgets a path and all below it.
 func (t *tree) leave(rel string, s *scan) {
+	t.vacate(rel, s)
+	delete(t.troubles, rel)
 	parent, name := t.dirs[filepath.Dir(rel)], filepath.Base(rel)
-	if d, ok := t.dirs[rel]; ok {
-		for name := range d.files {
-			t.leave(filepath.Join(rel, name), s)
-		}
-		for name := range d.folders {
-			t.leave(filepath.Join(rel, name), s)
-		}
-		t.unwatch(rel)
-		delete(t.dirs, rel)
-	}
 	if parent == nil || rel == "." {
 		return
 	}
@@ -264,6 +282,22 @@ func (t *tree) leave(rel string, s *scan) {
 	delete(parent.links, name)
 }
 
+// vacate forgets all below a path.
+func (t *tree) vacate(rel string, s *scan) {
+	d, ok := t.dirs[rel]
+	if !ok {
+		return
+	}
+	for name := range d.files {
+		t.leave(filepath.Join(rel, name), s)
+	}
+	for name := range d.folders {
+		t.leave(filepath.Join(rel, name), s)
+	}
+	t.unwatch(rel)
+	delete(t.dirs, rel)
+}
+
 func (t *tree) unwatch(rel string) {
 	if t.watch != nil {
 		t.watch.remove(t.path(rel))
@@ -272,21 +306,23 @@ func (t *tree) unwatch(rel string) {
 
 // follow watches the folder of what a symbolic link leads to. A link that
 // leads nowhere keeps the folder that it led to.
-func (t *tree) follow(rel string) error {
+func (t *tree) follow(rel string) {
 	target, err := filepath.EvalSymlinks(t.path(rel))
 	if t.watch == nil || err != nil || t.targets[rel] == target {
-		return nil //nolint:nilerr // it is read, and that says what is wrong
+		return // it is read, and that says what is wrong
 	}
 	t.unfollow(rel)
 	if err := t.watch.add(filepath.Dir(target)); err != nil {
-		return ignoreGone(err)
+		if !isGone(err) {
+			t.unwatchable(rel, fmt.Errorf("watch %s: %w", filepath.Dir(target), err))
+		}
+		return
 	}
 	t.targets[rel] = target
 	if t.links[target] == nil {
 		t.links[target] = map[string]bool{}
 	}
 	t.links[target][rel] = true
-	return nil
 }
 
 func (t *tree) unfollow(rel string) {
@@ -300,80 +336,4 @@ func (t *tree) unfollow(rel string) {
 		delete(t.links, target)
 	}
 	t.watch.remove(filepath.Dir(target))
-}
-
-// handle looks at what events say has changed.
-func (t *tree) handle(events []event, s *scan) error {
-	for _, e := range events {
-		if e.kind == overflowed || e.path == t.absolute && e.kind != touched {
-			return t.all(s)
-		}
-		for _, rel := range slices.Sorted(maps.Keys(t.links[e.path])) {
-			if err := t.targetEvent(rel, e.kind, s); err != nil {
-				return err
-			}
-		}
-		rel, err := filepath.Rel(t.absolute, e.path)
-		if err != nil || t.dirs[filepath.Dir(rel)] == nil {
-			continue // a neighbour of the folder, or of a link's target
-		}
-		if err := t.event(rel, e.kind, s); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// event looks at an entry of a folder. A file is read when its writer has
-// closed it or put it in place; until then what it said before holds.
-func (t *tree) event(rel string, kind eventKind, s *scan) error {
-	parent, name := t.dirs[filepath.Dir(rel)], filepath.Base(rel)
-	info, err := os.Lstat(t.path(rel))
-	gone := err != nil
-	regular := !gone && info.Mode().IsRegular()
-	switch {
-	case kind == touched:
-		if parent.files[name] || regular {
-			s.touched[rel] = true
-		}
-		return nil
-	case gone:
-		t.leave(rel, s)
-	case regular && (kind == removed || kind == created && !isHardLink(info)):
-		return nil // another event follows
-	case kind != removed:
-		if err := t.visit(rel, s); err != nil {
-			return err
-		}
-	}
-	if regular || isManifest(name) && gone {
-		return nil //nolint:nilerr // gone is an answer
-	}
-	return t.revisitLinks(parent, filepath.Dir(rel), s)
-}
-
-// targetEvent looks at a link whose target has changed.
-func (t *tree) targetEvent(rel string, kind eventKind, s *scan) error {
-	switch kind {
-	case touched:
-		s.touched[rel] = true
-		return nil
-	case created:
-		if info, err := os.Stat(t.path(rel)); err == nil && info.Mode().IsRegular() && !isHardLink(info) {
-			return nil // its writer will close it
-		}
-	case written, moved, removed, overflowed:
-	}
-	return t.visit(rel, s)
-}
-
-// revisitLinks looks at the symbolic links of a folder: another entry, through
-// which they may lead, has changed.
-func (t *tree) revisitLinks(d *dir, rel string, s *scan) error {
-	for _, name := range slices.Sorted(maps.Keys(d.links)) {
-		if err := t.visit(filepath.Join(rel, name), s); err != nil {
-			return err
-		}
-	}
-	return nil
 }

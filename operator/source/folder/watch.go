@@ -1,5 +1,7 @@
 package folder
 
+import "time"
+
 // watcher tells what happens in folders. It is used by one goroutine,
 // interrupt apart.
 type watcher interface {
@@ -9,8 +11,8 @@ type watcher interface {
 	add(path string) error
 	remove(path string)
 	// next blocks until something has happened and returns all of it that is
-	// pending, in order.
-	next() ([]event, error)
+	// pending, in order; nothing if nothing has while it waits.
+	next(wait time.Duration) ([]event, error)
 	// interrupt makes next fail from now on.
 	interrupt()
 	close()

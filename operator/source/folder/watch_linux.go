@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,7 +28,11 @@ type inotify struct {
 	// paths by watch, each as often as it was added, and the reverse.
 	paths map[int32][]string
 	watch map[string]int32
+
+	interrupted atomic.Bool
 }
+
+var errInterrupted = errors.New("interrupted")
 
 func newWatcher() (watcher, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
@@ -40,10 +45,10 @@ func newWatcher() (watcher, error) {
 func (w *inotify) add(path string) error {
 	n, err := unix.InotifyAddWatch(w.fd, path, inotifyMask)
 	if errors.Is(err, unix.ENOSPC) {
-		return fmt.Errorf("watch %s: too many folders are watched: raise fs.inotify.max_user_watches: %w", path, err)
+		return fmt.Errorf("too many folders are watched: raise fs.inotify.max_user_watches: %w", err)
 	}
 	if err != nil {
-		return fmt.Errorf("watch %s: %w", path, err)
+		return err //nolint:wrapcheck // the caller names the path
 	}
 	id := int32(n) //nolint:gosec // the kernel's watch descriptors are 32 bits
 	if old, ok := w.watch[path]; ok && old != id {
@@ -93,8 +98,18 @@ func (w *inotify) remove(path string) {
 	w.keep(id, paths)
 }
 
-func (w *inotify) next() ([]event, error) {
+func (w *inotify) next(wait time.Duration) ([]event, error) {
+	_ = w.file.SetReadDeadline(time.Now().Add(wait)) // it fails with the read
+	if w.interrupted.Load() {
+		return nil, errInterrupted
+	}
 	n, err := w.file.Read(w.buffer[:])
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		// What is pending all the same is not left for later.
+		if n, err = unix.Read(w.fd, w.buffer[:]); errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+			return nil, nil
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("inotify: %w", err)
 	}
@@ -113,6 +128,13 @@ func (w *inotify) next() ([]event, error) {
 func (w *inotify) append(out []event, id int32, mask uint32, name string) []event {
 	if mask&unix.IN_Q_OVERFLOW != 0 {
 		return append(out, event{kind: overflowed})
+	}
+	if mask&unix.IN_IGNORED != 0 {
+		// The folder itself is gone. Another may have got its inode since.
+		for _, dir := range w.paths[id] {
+			out = append(out, event{dir, removed})
+		}
+		return out
 	}
 	kind, ok := kindOf(mask)
 	if !ok || name == "" {
@@ -145,7 +167,10 @@ func kindOf(mask uint32) (eventKind, bool) {
 
 // interrupt leaves the descriptor open: its number must not become another's
 // while it is in use.
-func (w *inotify) interrupt() { _ = w.file.SetReadDeadline(time.Unix(1, 0)) }
+func (w *inotify) interrupt() {
+	w.interrupted.Store(true) // first: next looks at it after it has set its own deadline
+	_ = w.file.SetReadDeadline(time.Unix(1, 0))
+}
 
 func (w *inotify) close() { _ = w.file.Close() }
 

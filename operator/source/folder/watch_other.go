@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/fsnotify/fsnotify"
 )
@@ -29,7 +30,7 @@ func newWatcher() (watcher, error) {
 
 func (w *portable) add(path string) error {
 	if err := w.Add(path); err != nil {
-		return fmt.Errorf("watch %s: %w", path, err)
+		return err //nolint:wrapcheck // the caller names the path
 	}
 	w.count[path]++
 	return nil
@@ -43,9 +44,13 @@ func (w *portable) remove(path string) {
 	}
 }
 
-func (w *portable) next() ([]event, error) {
+func (w *portable) next(wait time.Duration) ([]event, error) {
 	var out []event
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
 	select {
+	case <-timer.C:
+		return nil, nil
 	case e, ok := <-w.Events:
 		if !ok {
 			return nil, fsnotify.ErrClosed

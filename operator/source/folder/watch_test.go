@@ -36,6 +36,8 @@ type watched struct {
 	problems []string
 	// seen are all values that each object ever had.
 	seen map[string][]string
+	// deleted are the objects that were ever gone.
+	deleted []string
 }
 
 func watch(t *testing.T, files map[string]string) *watched {
@@ -50,11 +52,17 @@ func watch(t *testing.T, files map[string]string) *watched {
 
 func watchDir(t *testing.T, dir string) *watched {
 	t.Helper()
+	return watchSource(t, dir, folder.New(dir, folder.Options{}))
+}
+
+func watchSource(t *testing.T, dir string, s source.Source) *watched {
+	t.Helper()
 	w := &watched{T: t, dir: dir, batches: make(chan source.Batch, 1000), values: map[string]string{}, seen: map[string][]string{}}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- folder.New(dir, folder.Options{}).Run(ctx, source.SinkFunc(func(b source.Batch) { w.batches <- b }))
+		done <- s.Run(ctx, source.SinkFunc(func(b source.Batch) { w.batches <- b }))
+		close(w.batches)
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -69,6 +77,7 @@ func watchDir(t *testing.T, dir string) *watched {
 func (w *watched) take(b source.Batch) {
 	for _, k := range b.Deleted {
 		delete(w.values, k.Name)
+		w.deleted = append(w.deleted, k.Name)
 	}
 	for _, o := range b.Changed {
 		c, ok := o.(*corev1.ConfigMap)
@@ -91,7 +100,10 @@ func (w *watched) until(want map[string]string, wantProblems ...string) {
 	defer timer.Stop()
 	for !maps.Equal(w.values, want) || !w.complains(wantProblems) {
 		select {
-		case b := <-w.batches:
+		case b, ok := <-w.batches:
+			if !ok {
+				w.Fatal("the source has ended")
+			}
 			w.take(b)
 		case <-timer.C:
 			w.Fatalf("objects (-want, +got):\n%sproblems: %q, want %q", cmp.Diff(want, w.values), w.problems, wantProblems)

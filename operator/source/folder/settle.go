@@ -1,0 +1,185 @@
+package folder
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/signetproxy/signet/operator/source"
+)
+
+// Editors and git remove a file before they write what takes its place. So what
+// a vanished file stated is held back until the folder has settled: until no
+// event has come for a moment, no new file is open and git is not at work.
+// Nothing else waits.
+const (
+	// quiet is how long a writer may take between two calls.
+	quiet = 1500 * time.Microsecond
+	// holdLimit is the most that an object is held back.
+	holdLimit = 100 * time.Millisecond
+	// stillLimit is how long a new file that stands still counts as open.
+	stillLimit = 200 * time.Millisecond
+)
+
+// unclosed is a new file whose writer has not closed it yet.
+type unclosed struct {
+	since    time.Time
+	size     int64
+	modified time.Time
+}
+
+// opens notes a file that was created.
+func (t *tree) opens(rel string, info fs.FileInfo, s *scan) {
+	if !isHidden(filepath.Base(rel)) {
+		t.open[rel] = unclosed{s.now, info.Size(), info.ModTime()}
+	}
+}
+
+// waits tells whether a file has a writer who will close it, and notes it.
+func (t *tree) waits(rel string, kind eventKind, info fs.FileInfo, s *scan) bool {
+	if kind != created || isHardLink(info) {
+		return false
+	}
+	t.opens(rel, info, s)
+	return true
+}
+
+// closes looks at the files that nobody writes.
+func (t *tree) closes(s *scan) {
+	for rel, o := range t.open {
+		if s.now.Before(o.since.Add(stillLimit)) {
+			continue
+		}
+		info, err := os.Stat(t.path(rel))
+		if err == nil && (info.Size() != o.size || !info.ModTime().Equal(o.modified)) {
+			t.opens(rel, info, s)
+			continue
+		}
+		delete(t.open, rel)
+		if err == nil && info.Size() > 0 {
+			t.visit(rel, s) // a name of a whole file, perhaps, which nobody will close
+		}
+	}
+}
+
+// patience is how long a folder may wait for events.
+func (f *folder) patience(now time.Time) time.Duration {
+	due := now.Add(f.tree.patience(now))
+	for _, o := range f.tree.open {
+		due = sooner(due, o.since.Add(stillLimit))
+	}
+	if since, held := f.store.oldest(); held && f.tree.missing == "" {
+		due = sooner(due, later(since, f.tree.entered).Add(holdLimit))
+		if len(f.tree.open) == 0 {
+			due = sooner(due, f.tree.stirred.Add(quiet))
+		}
+	}
+	return max(0, due.Sub(now))
+}
+
+// release lets go of what has been held back long enough. What a folder that
+// is gone held last stays.
+func (f *folder) release(now time.Time) {
+	if _, held := f.store.oldest(); !held || f.tree.missing != "" {
+		return
+	}
+	settled := len(f.tree.open) == 0 && !now.Before(f.tree.stirred.Add(quiet))
+	if settled && isGitAtWork(f.tree.dirs["."].resolved) {
+		f.tree.stirred, settled = now, false
+	}
+	switch {
+	case settled:
+		f.store.release(now)
+	case !now.Before(f.tree.entered.Add(holdLimit)):
+		f.store.release(now.Add(-holdLimit))
+	}
+}
+
+// isGitAtWork tells whether git is changing the work tree that a folder is in.
+// It may be longer between two files than others, and says so by a lock.
+func isGitAtWork(dir string) bool {
+	for {
+		git := filepath.Join(dir, ".git")
+		if info, err := os.Stat(git); err == nil {
+			if !info.IsDir() {
+				git = gitFolder(dir, git)
+			}
+			_, err := os.Lstat(filepath.Join(git, "index.lock"))
+			return err == nil
+		}
+		if dir == filepath.Dir(dir) {
+			return false
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// gitFolder is where the file .git of a linked work tree or a submodule leads.
+func gitFolder(dir, file string) string {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return file
+	}
+	git := strings.TrimSpace(strings.TrimPrefix(string(text), "gitdir:"))
+	if filepath.IsAbs(git) {
+		return git
+	}
+	return filepath.Join(dir, git)
+}
+
+func sooner(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// orphan is an object whose files have vanished.
+type orphan struct {
+	key   source.Key
+	since time.Time
+}
+
+// hold keeps what a vanished file alone stated.
+func (s *store) hold(vanished *file, now time.Time) {
+	for _, stated := range vanished.objects {
+		o := s.objects[stated.Key]
+		if len(o.claims) == 0 && (o.accepted != nil || o.closed) {
+			s.orphans[stated.Key] = now
+			s.waiting = append(s.waiting, orphan{stated.Key, now})
+		}
+	}
+}
+
+// oldest says since when the orphan that has waited longest has.
+func (s *store) oldest() (time.Time, bool) {
+	for ; len(s.waiting) > 0; s.waiting = s.waiting[1:] {
+		if first := s.waiting[0]; s.orphans[first.key].Equal(first.since) {
+			return first.since, true
+		}
+	}
+	s.waiting = nil
+	return time.Time{}, false
+}
+
+// release has the orphans since then, or before, go with the next commit.
+func (s *store) release(then time.Time) {
+	for {
+		since, held := s.oldest()
+		if !held || since.After(then) {
+			return
+		}
+		key := s.waiting[0].key
+		delete(s.orphans, key)
+		s.touched[key] = true
+	}
+}
