@@ -236,13 +236,14 @@ func admits(n Namespaces, from gatewayv1.FromNamespaces, selector *metav1.LabelS
 	return false
 }
 
-// accepted says that at least one section is accepted.
+// accepted says that some section is served, ListenerSets' too, and that all of
+// the Gateway's own are.
 func (g *Gateway) accepted() (some, all bool) {
 	all = true
 	for i := range g.Sections {
-		if s := &g.Sections[i]; s.Parent.Kind == gatewayapi.KindGateway {
-			some, all = some || s.Served(), all && s.Served()
-		}
+		s := &g.Sections[i]
+		some = some || s.Served()
+		all = all && (s.Served() || s.Parent.Kind != gatewayapi.KindGateway)
 	}
 	return some, all
 }
