@@ -36,6 +36,21 @@ func conflict(p *Policy, targets []Target, binding func(service ir.Name) *Bindin
 	return f
 }
 
+// astray is why none of some targets can be ruled; nil when one can.
+func (p *Policy) astray(targets []Target) *gatewayapi.Fault {
+	var first *gatewayapi.Fault
+	for _, t := range targets {
+		i := slices.Index(p.Targets, t)
+		if i < 0 || p.Faults[i] == nil {
+			return nil
+		}
+		if first == nil {
+			first = p.Faults[i]
+		}
+	}
+	return first
+}
+
 // Status is the status of a policy, with one ancestor for each Gateway whose
 // routes use its targets: of each Gateway are given those that they use. More
 // ancestors than the API's 16 are left out.
@@ -47,6 +62,9 @@ func Status(p *Policy, used map[ir.Name][]Target, binding func(service ir.Name) 
 		}
 		c := gatewayapi.Conditions{Generation: p.Generation}
 		accepted := p.Fault
+		if accepted == nil {
+			accepted = p.astray(used[n])
+		}
 		if accepted == nil {
 			accepted = conflict(p, used[n], binding)
 		}
