@@ -53,7 +53,7 @@ func TestStatusByTargets(t *testing.T) {
 			}
 			p := Read(estate{}, in)
 			nobody := func(ir.Name) *Binding { return nil }
-			s := Status(p, map[ir.Name][]Target{{Namespace: "a", Name: "gw"}: tc.used}, nobody)
+			s := Status(p, map[ir.Name][]Target{{Namespace: "a", Name: "gw"}: tc.used}, nobody, nil)
 			if c := s.Ancestors[0].Conditions[0]; c.Type != "Accepted" || c.Reason != tc.want {
 				t.Errorf("%s: %+v, want %s", tc.reason, c, tc.want)
 			}
