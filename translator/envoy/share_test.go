@@ -43,7 +43,7 @@ func TestRefusedShareStarvesNobody(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			routes := m.(*routev3.ScopedRouteConfiguration).GetRouteConfiguration().GetVirtualHosts()[0].GetRoutes() //nolint:forcetypeassert // a scope
+			routes := m.(*routev3.ScopedRouteConfiguration).GetRouteConfiguration().GetVirtualHosts()[0].GetRoutes()
 			share := uint64(routes[0].GetMatch().GetRuntimeFraction().GetDefaultValue().GetNumerator())
 			var written []uint32
 			for _, c := range routes[1].GetRoute().GetWeightedClusters().GetClusters() {
@@ -77,7 +77,7 @@ func draw(share uint64, weights []uint32) (counts []int, refused int) {
 	for _, w := range weights {
 		sum += uint64(w)
 	}
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // not a secret
+	random := rand.New(rand.NewPCG(1, 2))
 	for range draws {
 		r := random.Uint64()
 		if r%1_000_000 < share {

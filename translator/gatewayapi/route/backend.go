@@ -20,7 +20,7 @@ const kindService = "Service"
 // Values of a port's appProtocol that Kubernetes defines (KEP-3726).
 const (
 	appH2C = "kubernetes.io/h2c"
-	appWS  = "kubernetes.io/ws"
+	appWS  = "kubernetes.io/ws"  //nolint:gosec // G101: a protocol
 	appWSS = "kubernetes.io/wss" //nolint:gosec // G101: a protocol
 )
 
@@ -80,7 +80,7 @@ func (r *reader) speak(ref *gatewayv1.BackendObjectReference, ruled, http2 bool)
 		p = r.objects.Policy(service.Name, port)
 	}
 	switch {
-	case http2 && (app == appWS || app == appWSS):
+	case http2 && forWebsockets(app):
 		return nil, &gatewayapi.Fault{Reason: reason.UnsupportedProtocol, Message: fmt.Sprintf(
 			"appProtocol %q of Service %q is HTTP/1.1, and calls need HTTP/2", app, service.Name)}
 	case p != nil && p.Fault != nil:
@@ -99,6 +99,8 @@ func (r *reader) speak(ref *gatewayv1.BackendObjectReference, ruled, http2 bool)
 	}
 	return u, nil
 }
+
+func forWebsockets(app string) bool { return app == appWS || app == appWSS }
 
 // findPort finds what a reference leads to, and notes it.
 func (r *reader) findPort(service ir.ServicePort, ruled bool) (*corev1.ServicePort, *gatewayapi.Fault) {
