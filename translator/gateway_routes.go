@@ -12,6 +12,7 @@ import (
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/ir"
 	"github.com/signetproxy/signet/translator/reason"
+	"github.com/signetproxy/signet/translator/upstream"
 )
 
 func (t *Translator) declarePolicies() {
@@ -158,7 +159,11 @@ func (t *Translator) computeBacking(r *graph.Reader, n ir.Name) (*ir.Fleet, erro
 	case refs.Client != nil:
 		u.ClientCertificate = refs.Client
 		if aboutClientCertificate(reason.Reason(u.FailureReason)) {
+			// Other faults stay: the first stood for all.
 			u.Failure, u.FailureReason = "", ""
+			if i := slices.IndexFunc(f.Problems, otherThanCertificate); i >= 0 {
+				u.Failure, u.FailureReason = f.Problems[i].Message, string(f.Problems[i].Reason)
+			}
 		}
 	}
 	return out, nil
@@ -172,6 +177,8 @@ func aboutClientCertificate(why reason.Reason) bool {
 		reason.ClientCertificateExpired, reason.ClientCertificateNotYetValid,
 	}, why)
 }
+
+func otherThanCertificate(p upstream.Problem) bool { return !aboutClientCertificate(p.Reason) }
 
 // gatewayHosts keep the sites of Gateways alive: those that routes claim, and
 // those that there are without.

@@ -184,7 +184,7 @@ func (t *Translator) computeRouteStatus(r *graph.Reader, ref ir.ObjectRef) (gate
 			}
 		}
 	}
-	return route.Status(d, a, withheld, t.refusalsOfObject(r, ref)), nil
+	return route.Status(d, a, t.backingOf(r), withheld, t.refusalsOfObject(r, ref)), nil
 }
 
 func (t *Translator) computePolicyStatus(r *graph.Reader, n ir.Name) (gatewayv1.PolicyStatus, error) {
@@ -219,5 +219,14 @@ func (t *Translator) computePolicyStatus(r *graph.Reader, n ir.Name) (gatewayv1.
 	return policy.Status(p, uses, func(service ir.Name) *policy.Binding {
 		b, _ := t.bindings.Get(r, service)
 		return b
-	}), nil
+	}, t.backingOf(r)), nil
+}
+
+// backingOf gives the fleet of a Gateway with the Gateway's own client
+// certificate; nil where there is none, and nothing is served.
+func (t *Translator) backingOf(r *graph.Reader) func(gateway ir.Name) *ir.Fleet {
+	return func(gateway ir.Name) *ir.Fleet {
+		f, _ := t.backings.Get(r, gateway)
+		return f
+	}
 }

@@ -339,7 +339,7 @@ func TestPolicyThatCannotBeHonoured(t *testing.T) {
 			section := gatewayv1.SectionName("htps")
 			p.Spec.TargetRefs[0].SectionName = &section
 		}},
-		"one section of two": {"the other one does not make it known", reason.Accepted, func(p *gatewayv1.BackendTLSPolicy) {
+		"one section of two": {"the other one does not make it known, and no route uses it", reason.TargetNotFound, func(p *gatewayv1.BackendTLSPolicy) {
 			section, other := gatewayv1.SectionName("htps"), gatewayv1.SectionName("other")
 			p.Spec.TargetRefs = append(p.Spec.TargetRefs, p.Spec.TargetRefs[0])
 			p.Spec.TargetRefs[0].SectionName, p.Spec.TargetRefs[1].SectionName = &section, &other

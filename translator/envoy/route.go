@@ -8,7 +8,6 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -204,6 +203,7 @@ func backends(a *routev3.RouteAction, f *ir.Forward) error {
 		a.ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: f.Backends[0].Upstream.Name()}
 		return rewriteHost(a, f)
 	}
+	spread(weights, refusedNumerator(f))
 	own := 0
 	w := &routev3.WeightedCluster{}
 	for i := range f.Backends {
@@ -231,30 +231,6 @@ func backends(a *routev3.RouteAction, f *ir.Forward) error {
 		return refuse("hostRewrite", "Envoy cannot take one backend's host from a literal and another's from a header")
 	}
 	return rewriteHost(a, f)
-}
-
-// refusedShare stands before a route and answers the share of the requests that
-// belongs to backends that cannot be reached as asked. Envoy draws one number
-// for this and for the choice among the other backends; it is spread evenly
-// over these, whatever range of it is left.
-func refusedShare(r *routev3.Route, f *ir.Forward) *routev3.Route {
-	const million = 1_000_000
-	sum := uint64(f.Refused)
-	for i := range f.Backends {
-		sum += uint64(f.Backends[i].Weight)
-	}
-	out, ok := proto.Clone(r).(*routev3.Route)
-	if !ok { // Clone keeps the type
-		return r
-	}
-	out.Match.RuntimeFraction = &corev3.RuntimeFractionalPercent{DefaultValue: &typev3.FractionalPercent{
-		Numerator:   uint32(uint64(f.Refused) * million / sum), //nolint:gosec // at most a million
-		Denominator: typev3.FractionalPercent_MILLION,
-	}}
-	out.Action = &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: f.RefusedStatus}}
-	// A websocket gets this answer too.
-	out.Metadata = websocketsAllowed
-	return out
 }
 
 func firstOf(a, b string) string {
@@ -336,7 +312,6 @@ func mirror(m *ir.Mirror) (*routev3.RouteAction_RequestMirrorPolicy, error) {
 	case 10_000:
 		share.Denominator = typev3.FractionalPercent_TEN_THOUSAND
 	default:
-		const million = 1_000_000
 		share.Denominator = typev3.FractionalPercent_MILLION
 		share.Numerator = uint32(uint64(m.Numerator) * million / uint64(m.Denominator)) //nolint:gosec // at most a million
 	}

@@ -56,6 +56,7 @@ const (
 	AddressNotAssigned          Reason = "AddressNotAssigned"
 	NotAllowed                  Reason = "NotAllowed"
 	ParentNotAccepted           Reason = "ParentNotAccepted"
+	ParentNotProgrammed         Reason = "ParentNotProgrammed"
 	// InvalidBackendTLSPolicy is Signet's own: a backend of a route is ruled by
 	// a policy that cannot be honoured.
 	InvalidBackendTLSPolicy Reason = "InvalidBackendTLSPolicy"

@@ -230,14 +230,22 @@ func Finish(u *ir.Upstream, fleet *ir.Fleet) (*ir.Upstream, *Problem) {
 	out, tls := *u, *u.TLS
 	tls.ClientCertificate = f.ClientCertificate
 	tls.Profile = joinProfiles(u.TLS.Profile, f.Profile)
-	if tls.Profile.Min > tls.Profile.Max {
+	if why := VersionFault(u.TLS.Profile, fleet); why != "" {
 		return nil, &Problem{Reason: reason.TLSVersionInvalid, Type: reason.ServiceError,
 			Category: reason.TLSUpstreamValidation,
-			Message: reason.FormatUpstreamValidation.With(u.Service.Name.Name, u.Service.Port,
-				fmt.Sprintf("fleet %q speaks no version of TLS that is asked for: %s to %s", fleet.Name, tls.Profile.Min, tls.Profile.Max))}
+			Message:  reason.FormatUpstreamValidation.With(u.Service.Name.Name, u.Service.Port, why)}
 	}
 	out.TLS = &tls
 	return &out, nil
+}
+
+// VersionFault is why a fleet and what is asked for have no version of TLS in
+// common; "" when they have.
+func VersionFault(asked ir.TLSProfile, fleet *ir.Fleet) string {
+	if p := joinProfiles(asked, fleet.Upstream.Profile); p.Min > p.Max {
+		return fmt.Sprintf("fleet %q speaks no version of TLS that is asked for: %s to %s", fleet.Name, p.Min, p.Max)
+	}
+	return ""
 }
 
 // joinProfiles fills what an upstream leaves open with what its fleet says, and

@@ -68,7 +68,7 @@ func (g *Gateway) Exposure() *Exposure {
 // each once.
 func (g *Gateway) Scopes() []string {
 	var out []string
-	g.eachServed(func(s *Section) {
+	g.eachHeld(func(s *Section) {
 		if !s.HTTP() {
 			return
 		}
@@ -82,7 +82,7 @@ func (g *Gateway) Scopes() []string {
 // Hosts are the hosts that are there even without a route, by scope: those of
 // the sections, and those that other sections on the port serve.
 func (g *Gateway) Hosts(to func(scope, host string)) {
-	g.eachServed(func(s *Section) {
+	g.eachHeld(func(s *Section) {
 		to(g.Scope(s), s.Host)
 		for _, host := range g.Elsewhere(s) {
 			to(g.Scope(s), host)
@@ -90,12 +90,13 @@ func (g *Gateway) Hosts(to func(scope, host string)) {
 	})
 }
 
-func (g *Gateway) eachServed(f func(*Section)) {
+// eachHeld are the sections that have their names, in order.
+func (g *Gateway) eachHeld(f func(*Section)) {
 	if g.Fault != nil || g.Unusable != nil {
 		return
 	}
 	for i := range g.Sections {
-		if s := &g.Sections[i]; s.Served() {
+		if s := &g.Sections[i]; g.holds(s) {
 			f(s)
 		}
 	}
@@ -103,12 +104,12 @@ func (g *Gateway) eachServed(f func(*Section)) {
 
 // Listener is the listener of one port of a Gateway. Chains that forward
 // connections as they are belong to routes: here they close them, so that no
-// wider section takes what no route does.
+// wider section takes what no route does. Those of refused sections stay closed.
 func (g *Gateway) Listener(refs *References, name string) *ir.Listener {
 	out := &ir.Listener{Name: name, Address: g.Address, CORS: true}
 	for i := range g.Sections {
 		s := &g.Sections[i]
-		if !s.Served() || g.PortName(s) != name {
+		if g.PortName(s) != name || !g.holds(s) {
 			continue
 		}
 		out.Port = g.Bound(s.Port)
@@ -119,6 +120,8 @@ func (g *Gateway) Listener(refs *References, name string) *ir.Listener {
 			out.Chains = []ir.Chain{}
 		}
 		switch {
+		case slices.ContainsFunc(out.Chains, func(c ir.Chain) bool { return c.ServerName == s.Host }):
+			// Of refused namesakes one chain closes what comes for all.
 		case s.HTTP():
 			out.Chains = append(out.Chains, g.chain(s, &refs.Sections[i]))
 		case s.TLS():
@@ -133,7 +136,7 @@ func (g *Gateway) Listener(refs *References, name string) *ir.Listener {
 // the connections, so that no wider section takes them.
 func (g *Gateway) chain(s *Section, r *SectionReferences) ir.Chain {
 	out := ir.Chain{ServerName: s.Host}
-	if r.Closed != nil {
+	if r.Closed != nil || !s.Served() {
 		return out
 	}
 	out.Scope = g.Scope(s)

@@ -120,6 +120,27 @@ func (g *Gateway) Bound(port int32) uint32 {
 	return uint32(port)
 }
 
+// holds says that what comes for a section's name belongs to nobody else: it is
+// served, or refused while its port serves others. It was to do more or to admit
+// less than a wider section does.
+func (g *Gateway) holds(s *Section) bool {
+	if s.Served() {
+		return true
+	}
+	beside := false
+	for i := range g.Sections {
+		o := &g.Sections[i]
+		if !o.Served() || o.Port != s.Port || o.UDP() != s.UDP() {
+			continue
+		}
+		if clash(s, o) != "" {
+			return false
+		}
+		beside = true
+	}
+	return beside
+}
+
 // Owns reports whether requests for host, exact or wildcard, that reach the
 // port of a section belong to it: no other section there has a host that fits
 // better.
@@ -129,8 +150,8 @@ func (g *Gateway) Owns(s *Section, host string) bool {
 	}
 	for i := range g.Sections {
 		o := &g.Sections[i]
-		if o.Port == s.Port && o.UDP() == s.UDP() && o.TLS() == s.TLS() && o.Served() && o != s &&
-			gatewayapi.Covers(o.Host, host) && gatewayapi.CompareHosts(o.Host, s.Host) < 0 {
+		if o.Port == s.Port && o.UDP() == s.UDP() && o.TLS() == s.TLS() && o != s &&
+			gatewayapi.Covers(o.Host, host) && gatewayapi.CompareHosts(o.Host, s.Host) < 0 && g.holds(o) {
 			return false
 		}
 	}
@@ -140,7 +161,7 @@ func (g *Gateway) Owns(s *Section, host string) bool {
 // maxElsewhere bounds the hosts that each section of a port knows of others.
 const maxElsewhere = 64
 
-// Elsewhere are the hosts that other HTTPS sections on the port serve: over a
+// Elsewhere are the hosts that belong to other HTTPS sections on the port: over a
 // connection that was opened for this section they get 421. Where there are
 // too many to be listed every host that is not the section's does.
 func (g *Gateway) Elsewhere(s *Section) []string {
@@ -150,7 +171,7 @@ func (g *Gateway) Elsewhere(s *Section) []string {
 	var inside, outside []string
 	for i := range g.Sections {
 		o := &g.Sections[i]
-		if o.Port != s.Port || o.Protocol != s.Protocol || !o.Served() || o.Host == s.Host {
+		if o.Port != s.Port || o.Protocol != s.Protocol || o.Host == s.Host || !g.holds(o) {
 			continue
 		}
 		if gatewayapi.Covers(s.Host, o.Host) {
@@ -168,7 +189,7 @@ func (g *Gateway) Elsewhere(s *Section) []string {
 // Find returns the section that a host of a scope belongs to, nil for none.
 func (g *Gateway) Find(scope, host string) *Section {
 	for i := range g.Sections {
-		if s := &g.Sections[i]; s.Served() && s.HTTP() && g.Scope(s) == scope && g.Owns(s, host) {
+		if s := &g.Sections[i]; s.HTTP() && g.Scope(s) == scope && g.holds(s) && g.Owns(s, host) {
 			return s
 		}
 	}
@@ -179,7 +200,7 @@ func (g *Gateway) Find(scope, host string) *Section {
 // name are forwarded as they are, by the listener's name; nil for none.
 func (g *Gateway) Stream(port, host string) *Section {
 	for i := range g.Sections {
-		if s := &g.Sections[i]; s.Served() && !s.HTTP() && g.PortName(s) == port && g.Owns(s, host) {
+		if s := &g.Sections[i]; !s.HTTP() && g.PortName(s) == port && g.holds(s) && g.Owns(s, host) {
 			return s
 		}
 	}
@@ -215,13 +236,14 @@ func admits(n Namespaces, from gatewayv1.FromNamespaces, selector *metav1.LabelS
 	return false
 }
 
-// accepted says that at least one section is accepted.
+// accepted says that some section is served, ListenerSets' too, and that all of
+// the Gateway's own are.
 func (g *Gateway) accepted() (some, all bool) {
 	all = true
 	for i := range g.Sections {
-		if s := &g.Sections[i]; s.Parent.Kind == gatewayapi.KindGateway {
-			some, all = some || s.Served(), all && s.Served()
-		}
+		s := &g.Sections[i]
+		some = some || s.Served()
+		all = all && (s.Served() || s.Parent.Kind != gatewayapi.KindGateway)
 	}
 	return some, all
 }

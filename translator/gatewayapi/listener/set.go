@@ -44,9 +44,25 @@ func SetStatus(
 	}
 	fault := g.setFault(refs, name)
 	c.Judge(reason.ConditionAccepted, fault, reason.Accepted, reason.MessageSetAccepted)
-	c.Judge(reason.ConditionProgrammed, fault, reason.Programmed, reason.MessageSetProgrammed)
+	c.Judge(reason.ConditionProgrammed, g.setUnprogrammed(fault), reason.Programmed, reason.MessageSetProgrammed)
 	out.Conditions = c.List()
 	return out
+}
+
+// setUnprogrammed is why a ListenerSet reaches nobody, where fault is why it is
+// not accepted.
+func (g *Gateway) setUnprogrammed(fault *gatewayapi.Fault) *gatewayapi.Fault {
+	switch {
+	case fault != nil && fault.Reason != reason.ParentNotAccepted:
+		return fault
+	case fault != nil:
+		return &gatewayapi.Fault{Reason: reason.ParentNotProgrammed, Message: fault.Message}
+	case g.Unusable != nil:
+		return &gatewayapi.Fault{Reason: reason.ParentNotProgrammed,
+			Message: fmt.Sprintf("Gateway %q has no address: %s", g.Name, g.Unusable.Message)}
+	default:
+		return nil
+	}
 }
 
 // setFault is why nothing of a ListenerSet is served; nil when something is.

@@ -34,6 +34,9 @@ type Policy struct {
 	// Strays are those of the targets whose section names no port of a Service
 	// that exists.
 	Strays []Target
+	// Faults say why the targets cannot be ruled, in their order; nil for one
+	// that can.
+	Faults []*gatewayapi.Fault
 	// Validation is what it asks of a backend; nil with a Fault.
 	Validation *upstream.Validation
 	// Fault is why it cannot be honoured, nil when it can.
@@ -134,6 +137,7 @@ func findTargets(o Objects, p *gatewayv1.BackendTLSPolicy, out *Policy, _ *upstr
 	found := false
 	for _, t := range out.Targets {
 		f := findTarget(o, t, out)
+		out.Faults = append(out.Faults, f)
 		found = found || f == nil
 		if first == nil {
 			first = f

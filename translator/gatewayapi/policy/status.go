@@ -10,6 +10,7 @@ import (
 	"github.com/signetproxy/signet/translator/gatewayapi"
 	"github.com/signetproxy/signet/translator/ir"
 	"github.com/signetproxy/signet/translator/reason"
+	"github.com/signetproxy/signet/translator/upstream"
 )
 
 // maxAncestors is the API's limit of status.ancestors.
@@ -36,10 +37,45 @@ func conflict(p *Policy, targets []Target, binding func(service ir.Name) *Bindin
 	return f
 }
 
+// astray is why none of some targets can be ruled; nil when one can.
+func (p *Policy) astray(targets []Target) *gatewayapi.Fault {
+	var first *gatewayapi.Fault
+	for _, t := range targets {
+		i := slices.Index(p.Targets, t)
+		if i < 0 || p.Faults[i] == nil {
+			return nil
+		}
+		if first == nil {
+			first = p.Faults[i]
+		}
+	}
+	return first
+}
+
+// mismatch is why a Gateway's fleet speaks no version of TLS that the policy asks
+// for; nil when it does. What else is wrong with the fleet is no fault of the
+// policy.
+func (p *Policy) mismatch(fleet func() *ir.Fleet) *gatewayapi.Fault {
+	if p.Validation == nil || (p.Validation.Profile.Min == "" && p.Validation.Profile.Max == "") {
+		return nil
+	}
+	f := fleet()
+	if f == nil || f.Upstream.Failure != "" {
+		return nil
+	}
+	if why := upstream.VersionFault(p.Validation.Profile, f); why != "" {
+		return &gatewayapi.Fault{Reason: reason.Invalid, Message: "spec.options: " + why}
+	}
+	return nil
+}
+
 // Status is the status of a policy, with one ancestor for each Gateway whose
 // routes use its targets: of each Gateway are given those that they use. More
-// ancestors than the API's 16 are left out.
-func Status(p *Policy, used map[ir.Name][]Target, binding func(service ir.Name) *Binding) gatewayv1.PolicyStatus {
+// ancestors than the API's 16 are left out. Fleets give what serves a Gateway, nil
+// when it is not known.
+func Status(
+	p *Policy, used map[ir.Name][]Target, binding func(service ir.Name) *Binding, fleets func(gateway ir.Name) *ir.Fleet,
+) gatewayv1.PolicyStatus {
 	out := gatewayv1.PolicyStatus{Ancestors: []gatewayv1.PolicyAncestorStatus{}}
 	for i, n := range slices.SortedFunc(maps.Keys(used), gatewayapi.CompareNames) {
 		if i == maxAncestors {
@@ -48,7 +84,13 @@ func Status(p *Policy, used map[ir.Name][]Target, binding func(service ir.Name) 
 		c := gatewayapi.Conditions{Generation: p.Generation}
 		accepted := p.Fault
 		if accepted == nil {
+			accepted = p.astray(used[n])
+		}
+		if accepted == nil {
 			accepted = conflict(p, used[n], binding)
+		}
+		if accepted == nil {
+			accepted = p.mismatch(func() *ir.Fleet { return fleets(n) })
 		}
 		message := reason.MessagePolicyAccepted
 		if p.Note != "" {

@@ -20,6 +20,7 @@ const kindService = "Service"
 // Values of a port's appProtocol that Kubernetes defines (KEP-3726).
 const (
 	appH2C = "kubernetes.io/h2c"
+	appWS  = "kubernetes.io/ws"  //nolint:gosec // G101: a protocol
 	appWSS = "kubernetes.io/wss" //nolint:gosec // G101: a protocol
 )
 
@@ -79,6 +80,9 @@ func (r *reader) speak(ref *gatewayv1.BackendObjectReference, ruled, http2 bool)
 		p = r.objects.Policy(service.Name, port)
 	}
 	switch {
+	case http2 && forWebsockets(app):
+		return nil, &gatewayapi.Fault{Reason: reason.UnsupportedProtocol, Message: fmt.Sprintf(
+			"appProtocol %q of Service %q is HTTP/1.1, and calls need HTTP/2", app, service.Name)}
 	case p != nil && p.Fault != nil:
 		// Whoever asked for TLS does not get plaintext.
 		return nil, &gatewayapi.Fault{Reason: reason.InvalidBackendTLSPolicy, Message: fmt.Sprintf(
@@ -95,6 +99,8 @@ func (r *reader) speak(ref *gatewayv1.BackendObjectReference, ruled, http2 bool)
 	}
 	return u, nil
 }
+
+func forWebsockets(app string) bool { return app == appWS || app == appWSS }
 
 // findPort finds what a reference leads to, and notes it.
 func (r *reader) findPort(service ir.ServicePort, ruled bool) (*corev1.ServicePort, *gatewayapi.Fault) {

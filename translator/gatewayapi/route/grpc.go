@@ -82,7 +82,8 @@ func calls(in []gatewayv1.GRPCRouteMatch) (out []ir.Match, order []Call, faults 
 			v, why := value(strings.ToLower(string(h.Name)), h.Value, string(gatewayapi.Or(h.Type, gatewayv1.GRPCHeaderMatchExact)))
 			if why != "" {
 				faults = append(faults, fmt.Sprintf("matches[%d].headers[%d]: %s", i, j, why))
-			} else if !named(m.Headers, v.Name) {
+			}
+			if !named(m.Headers, v.Name) {
 				m.Headers = append(m.Headers, v)
 			}
 		}

@@ -15,9 +15,9 @@ import (
 // anything is the match of a rule without matches.
 func anything() ir.Match { return ir.Match{PathKind: ir.PathSegments, Path: "/"} }
 
-// matches reads the matches of a rule. What cannot be read of one is left out
-// of it, so that the rule's answer, an error, covers what was meant; without a
-// path that can be read there is no match.
+// matches reads the matches of a rule. The rule's answer, an error, is to cover
+// what was meant and little more: without a path that can be read there is no
+// match.
 func matches(in []gatewayv1.HTTPRouteMatch) (out []ir.Match, faults []string) {
 	if len(in) == 0 {
 		return []ir.Match{anything()}, nil
@@ -51,7 +51,8 @@ func match(in *gatewayv1.HTTPRouteMatch) (out ir.Match, ok bool, faults []string
 		m.Name = strings.ToLower(m.Name)
 		if why != "" {
 			faults = append(faults, fmt.Sprintf("headers[%d]: %s", i, why))
-		} else if !named(out.Headers, m.Name) {
+		}
+		if !named(out.Headers, m.Name) {
 			out.Headers = append(out.Headers, m)
 		}
 	}
@@ -60,7 +61,8 @@ func match(in *gatewayv1.HTTPRouteMatch) (out ir.Match, ok bool, faults []string
 		m, why := value(string(q.Name), q.Value, string(gatewayapi.Or(q.Type, gatewayv1.QueryParamMatchExact)))
 		if why != "" {
 			faults = append(faults, fmt.Sprintf("queryParams[%d]: %s", i, why))
-		} else if !named(out.Query, m.Name) {
+		}
+		if !named(out.Query, m.Name) {
 			out.Query = append(out.Query, m)
 		}
 	}
@@ -95,17 +97,20 @@ func path(p *gatewayv1.HTTPPathMatch) (kind ir.PathKind, value, fault string) {
 }
 
 // value matches a header or a query parameter; the types have the same names.
+// One that cannot be read matches whatever value there is: that holds what was
+// meant, counts among the rule's fields, and lets requests without it pass.
 func value(name, v, kind string) (out ir.ValueMatch, fault string) {
-	out = ir.ValueMatch{Name: name, Kind: ir.ValueExact, Value: v}
 	switch kind {
 	case string(gatewayv1.HeaderMatchExact):
+		return ir.ValueMatch{Name: name, Kind: ir.ValueExact, Value: v}, ""
 	case string(gatewayv1.HeaderMatchRegularExpression):
-		out.Kind = ir.ValueRegex
-		return out, expression(v)
+		if fault = expression(v); fault == "" {
+			return ir.ValueMatch{Name: name, Kind: ir.ValueRegex, Value: v}, ""
+		}
 	default:
-		return out, fmt.Sprintf("type %q is not supported", kind)
+		fault = fmt.Sprintf("type %q is not supported", kind)
 	}
-	return out, ""
+	return ir.ValueMatch{Name: name, Kind: ir.ValuePresent}, fault
 }
 
 // expression says why Envoy would not take an expression.

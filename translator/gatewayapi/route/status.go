@@ -11,14 +11,14 @@ import (
 )
 
 // Status is the status of one route: an entry for each parentRef that names a
-// Gateway of ours. Withheld are the parts that Envoy would not have taken,
-// refused say what it has refused.
-func Status(d *Document, a *Attachment, withheld, refused []string) gatewayv1.RouteStatus {
+// Gateway of ours. Fleets tell what Gateways bring to backends. Withheld are the
+// parts that Envoy would not have taken, refused say what it has refused.
+func Status(d *Document, a *Attachment, fleets Fleets, withheld, refused []string) gatewayv1.RouteStatus {
 	out := gatewayv1.RouteStatus{Parents: []gatewayv1.RouteParentStatus{}}
 	for i := range a.Parents {
 		p := &a.Parents[i]
 		out.Parents = append(out.Parents, gatewayv1.RouteParentStatus{
-			ParentRef: p.Ref, ControllerName: gatewayapi.ControllerName, Conditions: conditions(d, p, withheld, refused),
+			ParentRef: p.Ref, ControllerName: gatewayapi.ControllerName, Conditions: conditions(d, p, fleets, withheld, refused),
 		})
 	}
 	return out
@@ -26,25 +26,25 @@ func Status(d *Document, a *Attachment, withheld, refused []string) gatewayv1.Ro
 
 // refsFault is why a reference does not lead to a backend that can be reached
 // from a parent.
-func (d *Document) refsFault(p *Parent) *gatewayapi.Fault {
-	switch {
-	case d.Stream == nil:
-		return d.RefsFault
-	case p.Ruled:
-		return d.Stream.Ruled.Fault
-	default:
-		return d.Stream.Passed.Fault
+func (d *Document) refsFault(p *Parent, fleets Fleets) *gatewayapi.Fault {
+	own := d.RefsFault
+	if d.Stream != nil {
+		own = d.Stream.share(p.Ruled).Fault
 	}
+	if own != nil || p.Fault != nil {
+		return own
+	}
+	return d.unfinished(p, fleets)
 }
 
-func conditions(d *Document, p *Parent, withheld, refused []string) []metav1.Condition {
+func conditions(d *Document, p *Parent, fleets Fleets, withheld, refused []string) []metav1.Condition {
 	c := gatewayapi.Conditions{Generation: d.Generation}
 	accepted := p.Fault
 	if accepted == nil {
 		accepted = d.Fault
 	}
 	c.Judge(reason.ConditionAccepted, accepted, reason.Accepted, reason.MessageRouteAccepted)
-	c.Judge(reason.ConditionResolvedRefs, d.refsFault(p), reason.ResolvedRefs, reason.MessageRefsResolved)
+	c.Judge(reason.ConditionResolvedRefs, d.refsFault(p, fleets), reason.ResolvedRefs, reason.MessageRefsResolved)
 	dropped := append(append([]string(nil), d.Dropped...), withheld...)
 	var parts []string
 	why := reason.UnsupportedValue
