@@ -67,7 +67,7 @@ type fences struct {
 	// share, by what is listed.
 	last   int
 	joined map[source.Key]joinable
-	// delivered are the policies and slices that were, and about counts them by the
+	// delivered are the objects that were, and about counts policies and slices by the
 	// cause for which they are waited for.
 	delivered map[source.Key]awaited
 	about     map[source.Key]int
@@ -78,10 +78,14 @@ type fences struct {
 	sent         map[source.Key]int
 	// opened is what those said that were delivered and let routes through.
 	opened map[source.Key]string
-	// open are the fences that wait for policies or slices, and waiting, by cause,
-	// the objects that wait at a fence.
+	// open are the fences that wait for objects, and waiting, by cause, the objects
+	// that wait at a fence.
 	open    map[source.Key]*content
 	waiting map[source.Key]map[source.Key]struct{}
+	// placed are the versions that wait, by place, and gates those that ends may still
+	// share.
+	placed map[source.Key]map[source.Key]struct{}
+	gates  map[source.Key]source.Key
 }
 
 // joinable is a fence whose list has not begun before a time.
@@ -90,10 +94,10 @@ type joinable struct {
 	until time.Time
 }
 
-// awaited is a policy or a slice that was delivered.
+// awaited is an object that was delivered, and for what causes it was waited for.
 type awaited struct {
-	version string
-	causes  []source.Key
+	object client.Object
+	causes []source.Key
 }
 
 func newFences() fences {
@@ -101,6 +105,7 @@ func newFences() fences {
 		joined: map[source.Key]joinable{}, delivered: map[source.Key]awaited{}, about: map[source.Key]int{},
 		uses: map[source.Key][]source.Key{}, routes: map[source.Key][]source.Key{}, sent: map[source.Key]int{}, opened: map[source.Key]string{},
 		open: map[source.Key]*content{}, waiting: map[source.Key]map[source.Key]struct{}{},
+		placed: map[source.Key]map[source.Key]struct{}{}, gates: map[source.Key]source.Key{},
 	}
 }
 
@@ -114,6 +119,9 @@ func cause(kind schema.GroupVersionKind, service source.Key) source.Key {
 // wait for the same for a cause for which it waits already, however often it is
 // changed.
 func (c *contents) fence(h *holder, key source.Key, o client.Object) map[source.Key]source.Key {
+	if key.GroupVersionKind == policyKind {
+		return c.ends(h, key, o)
+	}
 	uses := c.source.options.Uses(o)
 	if isRoute(key) {
 		c.fences.send(key, uses)
@@ -201,15 +209,17 @@ func (c *contents) passed(key source.Key, o client.Object) {
 	if said := opens(o); said != "" {
 		c.fences.opened[key] = said
 	}
+	c.uncount(key)
+	c.fences.delivered[key] = awaited{object: o}
 	switch key.GroupVersionKind {
 	case policyKind:
 		c.came(key, o, policyFence, c.source.options.Targets(o))
-		return
 	case sliceKind:
 		if name := o.GetLabels()[discoveryv1.LabelServiceName]; name != "" {
 			c.came(key, o, sliceFence, []source.Key{{Namespace: key.Namespace, Name: name}})
 		}
 	}
+	c.unfence(key, false)
 	uses, backends := c.source.options.Uses(o), c.source.options.Backends(o)
 	switch {
 	case len(backends) > 0:
@@ -224,8 +234,7 @@ func (c *contents) passed(key source.Key, o client.Object) {
 // came takes a policy or a slice that is delivered, and lets those go on who have
 // waited for it.
 func (c *contents) came(key source.Key, o client.Object, kind schema.GroupVersionKind, services []source.Key) {
-	c.forget(key)
-	x := awaited{version: o.GetResourceVersion()}
+	x := awaited{object: o}
 	for _, s := range services {
 		x.causes = append(x.causes, cause(kind, s))
 	}
@@ -240,7 +249,6 @@ func (c *contents) came(key source.Key, o client.Object, kind schema.GroupVersio
 			}
 		}
 	}
-	c.unfence(key)
 }
 
 // isRoute tells routes of the Gateway API from Services and endpoints.
@@ -271,28 +279,33 @@ func (c *contents) left(key source.Key) {
 	if isRoute(key) {
 		c.fences.send(key, nil)
 	}
-	if key.GroupVersionKind == policyKind || key.GroupVersionKind == sliceKind {
-		c.forget(key)
-		c.unfence(key)
-	}
+	c.uncount(key)
+	delete(c.fences.delivered, key)
+	c.unfence(key, true)
 }
 
-// forget takes back what was noted of a policy or a slice.
-func (c *contents) forget(key source.Key) {
-	for _, why := range c.fences.delivered[key].causes {
+// uncount takes back what is counted of a policy or a slice.
+func (c *contents) uncount(key source.Key) {
+	x := c.fences.delivered[key]
+	if len(x.causes) == 0 {
+		return
+	}
+	for _, why := range x.causes {
 		c.fences.about[why]--
 		if c.fences.about[why] == 0 {
 			delete(c.fences.about, why)
 		}
 	}
-	delete(c.fences.delivered, key)
+	x.causes = nil
+	c.fences.delivered[key] = x
 }
 
-// unfence settles the fences that waited for an object and for no other.
-func (c *contents) unfence(key source.Key) {
+// unfence settles the fences that waited for an object and for no other: for one of
+// its versions that came, or for any when its end has come.
+func (c *contents) unfence(key source.Key, ends bool) {
 	for f, x := range c.fences.open {
 		version, waits := x.missing[key]
-		if !waits || c.isOlder(key, version) {
+		if !waits || !ends && f.GroupVersionKind != gateFence && c.isOlder(key, version) {
 			continue
 		}
 		delete(x.missing, key)
@@ -310,12 +323,16 @@ func (c *contents) isOlder(key source.Key, version string) bool {
 	if !ok {
 		return false
 	}
-	order, err := resourceversion.CompareResourceVersion(x.version, version)
+	order, err := resourceversion.CompareResourceVersion(x.object.GetResourceVersion(), version)
 	return err != nil || order < 0
 }
 
 func isFence(key source.Key) bool {
-	return key.GroupVersionKind == policyFence || key.GroupVersionKind == sliceFence
+	switch key.GroupVersionKind {
+	case policyFence, sliceFence, gateFence:
+		return true
+	}
+	return false
 }
 
 // settleFence takes a list. Whoever may not list policies watches nothing of the
