@@ -204,7 +204,7 @@ func (c *contents) acquire(key source.Key) *content {
 	if !ok {
 		x = &content{}
 		c.known[key] = x
-		if isFence(key) {
+		if isFence(key) && key.GroupVersionKind != endFence {
 			c.readAfter(2*fenceFirst, key, x) // a pause is half as long at least
 		} else {
 			c.read(key, x)

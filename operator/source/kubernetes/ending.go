@@ -114,6 +114,16 @@ func (c *contents) ends(h *holder, key source.Key, is client.Object) map[source.
 		} else if g, ok := c.gate(why, key, is == nil); ok {
 			out[why] = g
 		}
+		if key.GroupVersionKind != policyKind {
+			continue
+		}
+		service := cause(serviceKind, why)
+		why := cause(endFence, service)
+		if h != nil && h.fences[why].Kind != "" {
+			out[why] = h.fences[why]
+		} else if f, ok := c.closing(key, service); ok {
+			out[why] = f
+		}
 	}
 	return out
 }

@@ -1,15 +1,12 @@
 package kubernetes
 
 import (
-	"context"
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
@@ -72,10 +69,10 @@ type fences struct {
 	delivered map[source.Key]awaited
 	about     map[source.Key]int
 	// uses are the Services of the objects that were delivered, as far as a fence is
-	// about them, and routes those of the routes of the Gateway API that have come;
-	// sent counts the routes that send to a Service.
+	// about them, and routes those of the routes of the Gateway API that have come or
+	// are delivered; senders are the routes that send to a Service.
 	uses, routes map[source.Key][]source.Key
-	sent         map[source.Key]int
+	senders      map[source.Key]map[source.Key]struct{}
 	// opened is what those said that were delivered and let routes through.
 	opened map[source.Key]string
 	// open are the fences that wait for objects, and waiting, by cause, the objects
@@ -103,8 +100,8 @@ type awaited struct {
 func newFences() fences {
 	return fences{
 		joined: map[source.Key]joinable{}, delivered: map[source.Key]awaited{}, about: map[source.Key]int{},
-		uses: map[source.Key][]source.Key{}, routes: map[source.Key][]source.Key{}, sent: map[source.Key]int{}, opened: map[source.Key]string{},
-		open: map[source.Key]*content{}, waiting: map[source.Key]map[source.Key]struct{}{},
+		uses: map[source.Key][]source.Key{}, routes: map[source.Key][]source.Key{}, senders: map[source.Key]map[source.Key]struct{}{},
+		opened: map[source.Key]string{}, open: map[source.Key]*content{}, waiting: map[source.Key]map[source.Key]struct{}{},
 		placed: map[source.Key]map[source.Key]struct{}{}, gates: map[source.Key]source.Key{},
 	}
 }
@@ -120,11 +117,15 @@ func cause(kind schema.GroupVersionKind, service source.Key) source.Key {
 // changed.
 func (c *contents) fence(h *holder, key source.Key, o client.Object) map[source.Key]source.Key {
 	if key.GroupVersionKind == policyKind {
-		return c.ends(h, key, o)
+		ends := c.ends(h, key, o)
+		if len(ends) > 0 {
+			c.uncount(key) // what comes now must not rely on it
+		}
+		return ends
 	}
 	uses := c.source.options.Uses(o)
 	if isRoute(key) {
-		c.fences.send(key, uses)
+		c.fences.send(key, uses, c.usesOfDelivered(key))
 	}
 	var out map[source.Key]source.Key
 	add := func(why, listed source.Key) {
@@ -142,7 +143,7 @@ func (c *contents) fence(h *holder, key source.Key, o client.Object) map[source.
 	}
 	for _, service := range uses {
 		why := cause(policyFence, service)
-		if c.fences.sent[service] == 0 || known(why, service) {
+		if len(c.fences.senders[service]) == 0 || known(why, service) {
 			continue
 		}
 		listed := source.Key{GroupVersionKind: policyFence, Namespace: service.Namespace}
@@ -221,10 +222,13 @@ func (c *contents) passed(key source.Key, o client.Object) {
 	}
 	c.unfence(key, false)
 	uses, backends := c.source.options.Uses(o), c.source.options.Backends(o)
+	if isRoute(key) {
+		c.fences.send(key, uses)
+	}
 	switch {
 	case len(backends) > 0:
 		c.fences.uses[key] = backends
-	case len(uses) > 0 && c.fences.sent[uses[0]] > 0:
+	case len(uses) > 0 && len(c.fences.senders[uses[0]]) > 0:
 		c.fences.uses[key] = uses
 	default:
 		delete(c.fences.uses, key)
@@ -254,21 +258,33 @@ func (c *contents) came(key source.Key, o client.Object, kind schema.GroupVersio
 // isRoute tells routes of the Gateway API from Services and endpoints.
 func isRoute(key source.Key) bool { return key.Group == gatewayv1.GroupName }
 
+// usesOfDelivered are the Services that a route sends to as it was delivered.
+func (c *contents) usesOfDelivered(route source.Key) []source.Key {
+	if o := c.fences.delivered[route].object; o != nil {
+		return c.source.options.Uses(o)
+	}
+	return nil
+}
+
 // send notes which Services a route sends to.
-func (f *fences) send(route source.Key, services []source.Key) {
+func (f *fences) send(route source.Key, services ...[]source.Key) {
 	for _, s := range f.routes[route] {
-		f.sent[s]--
-		if f.sent[s] == 0 {
-			delete(f.sent, s)
+		delete(f.senders[s], route)
+		if len(f.senders[s]) == 0 {
+			delete(f.senders, s)
 		}
 	}
 	delete(f.routes, route)
-	if len(services) == 0 {
+	all := slices.Concat(services...)
+	if len(all) == 0 {
 		return
 	}
-	f.routes[route] = services
-	for _, s := range services {
-		f.sent[s]++
+	f.routes[route] = all
+	for _, s := range all {
+		if f.senders[s] == nil {
+			f.senders[s] = map[source.Key]struct{}{}
+		}
+		f.senders[s][route] = struct{}{}
 	}
 }
 
@@ -277,7 +293,7 @@ func (c *contents) left(key source.Key) {
 	delete(c.fences.uses, key)
 	delete(c.fences.opened, key)
 	if isRoute(key) {
-		c.fences.send(key, nil)
+		c.fences.send(key)
 	}
 	c.uncount(key)
 	delete(c.fences.delivered, key)
@@ -305,8 +321,19 @@ func (c *contents) uncount(key source.Key) {
 func (c *contents) unfence(key source.Key, ends bool) {
 	for f, x := range c.fences.open {
 		version, waits := x.missing[key]
-		if !waits || !ends && f.GroupVersionKind != gateFence && c.isOlder(key, version) {
+		if !waits {
 			continue
+		}
+		switch f.GroupVersionKind {
+		case gateFence:
+		case endFence:
+			if c.isOlder(key, version) {
+				continue // also when its end has come and waits
+			}
+		default:
+			if !ends && c.isOlder(key, version) {
+				continue
+			}
 		}
 		delete(x.missing, key)
 		if len(x.missing) == 0 {
@@ -329,7 +356,7 @@ func (c *contents) isOlder(key source.Key, version string) bool {
 
 func isFence(key source.Key) bool {
 	switch key.GroupVersionKind {
-	case policyFence, sliceFence, gateFence:
+	case policyFence, sliceFence, gateFence, endFence:
 		return true
 	}
 	return false
@@ -344,7 +371,7 @@ func (c *contents) settleFence(f *fetch) {
 	}
 	x.missing = map[source.Key]string{}
 	for key, version := range f.versions {
-		if _, ok := c.fences.delivered[key]; !ok || c.isOlder(key, version) {
+		if c.lacks(f.key, x, key, version) {
 			x.missing[key] = version
 		}
 	}
@@ -357,44 +384,13 @@ func (c *contents) settleFence(f *fetch) {
 	c.readAfter(fenceAgain, f.key, x)
 }
 
-// list returns the versions of what a fence stands for, as it is now.
-func (s *Source) list(ctx context.Context, fence source.Key) (map[source.Key]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
-	defer cancel()
-	kind := policyKind
-	options := []client.ListOption{client.InNamespace(fence.Namespace)}
-	if fence.GroupVersionKind == sliceFence {
-		kind = sliceKind
-		service, _, _ := strings.Cut(fence.Name, "/")
-		options = append(options, client.MatchingLabels{discoveryv1.LabelServiceName: service})
+// lacks says that a fence waits for an object. What waits for the end of an object may
+// be waited for by it, through others, and then does not wait.
+func (c *contents) lacks(fence source.Key, x *content, key source.Key, version string) bool {
+	if fence.GroupVersionKind == endFence {
+		waitsFor := func(end source.Key) bool { return c.reaches(key, end, map[source.Key]bool{}) }
+		return c.isOlder(key, version) && !slices.ContainsFunc(x.waiters, waitsFor)
 	}
-	list, err := s.listOf(ctx, kind, options)
-	if err != nil || list == nil {
-		return nil, err // persist judges it
-	}
-	out := make(map[source.Key]string, len(list.Items))
-	for i := range list.Items {
-		o := &list.Items[i]
-		out[source.Key{GroupVersionKind: kind, Namespace: o.Namespace, Name: o.Name}] = o.ResourceVersion
-	}
-	return out, nil
-}
-
-// listOf lists a kind in the first of its versions that is there; nil for none.
-func (s *Source) listOf(
-	ctx context.Context, of schema.GroupVersionKind, options []client.ListOption,
-) (*metav1.PartialObjectMetadataList, error) {
-	i := slices.IndexFunc(s.kinds, func(k *kind) bool { return k.gvk == of })
-	for _, v := range s.kinds[i].versions() {
-		list := &metav1.PartialObjectMetadataList{}
-		list.SetGroupVersionKind(v.GroupVersion().WithKind(v.Kind + "List"))
-		err := s.client.List(ctx, list, options...)
-		if err == nil {
-			return list, nil
-		}
-		if !apierrors.IsNotFound(err) {
-			return nil, err //nolint:wrapcheck // it says what was listed
-		}
-	}
-	return nil, nil
+	_, ok := c.fences.delivered[key]
+	return !ok || c.isOlder(key, version)
 }

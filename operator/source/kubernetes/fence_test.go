@@ -286,6 +286,7 @@ func TestWhatOpensAWayWaitsForPolicies(t *testing.T) {
 			c.delivers(t, "each Service has a policy", kind+" o")
 
 			c.depart(keyOf(policyKind, "web"))
+			c.sees(nil)
 			c.says(opener(), kind, "o", 2)
 			c.delivers(t, "it says what it said", kind+" o")
 			c.says(opener(), kind, "o", 3)
