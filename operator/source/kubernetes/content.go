@@ -2,13 +2,10 @@ package kubernetes
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -52,8 +49,9 @@ type contents struct {
 type holder struct {
 	// delivered are the references of the version that was delivered.
 	delivered []source.Key
-	// pending is a newer version that waits, what it refers to, and the fences that
-	// it waits for, by cause.
+	// pending is a newer version that waits, nil for the end of the object, what it
+	// refers to, and the fences that it waits for, by cause.
+	waits   bool
 	pending client.Object
 	wants   []source.Key
 	fences  map[source.Key]source.Key
@@ -83,8 +81,8 @@ type content struct {
 	version string
 	// told is the version that an event told of last; empty when none did.
 	told string
-	// missing are the policies or slices that a fence waits for, with the oldest version
-	// that will do.
+	// missing are the objects that a fence waits for, with the oldest version that will
+	// do.
 	missing map[source.Key]string
 	// cancel ends a read that is under way.
 	cancel context.CancelFunc
@@ -129,8 +127,14 @@ func (c *contents) arrive(key source.Key, o client.Object) {
 		h = &holder{}
 		c.holders[key] = h
 	}
+	c.hold(key, h, o, wants, fences)
+}
+
+// hold lets a version wait, or the end of an object when it is nil, unless it need
+// not.
+func (c *contents) hold(key source.Key, h *holder, o client.Object, wants []source.Key, fences map[source.Key]source.Key) {
 	was := c.suspend(key, h)
-	h.pending, h.wants, h.fences = o, wants, fences
+	h.waits, h.pending, h.wants, h.fences = true, o, wants, fences
 	c.fences.wait(key, fences)
 	for _, w := range h.waitsFor() {
 		if x := c.acquire(w); !x.settled {
@@ -139,28 +143,38 @@ func (c *contents) arrive(key source.Key, o client.Object) {
 	}
 	c.release(was)
 	c.waiting++
+	if o != nil && c.isHeld(h) {
+		c.place(key, o)
+	}
 	c.deliver(key, h)
+}
+
+// isHeld says that a version waits for something.
+func (c *contents) isHeld(h *holder) bool {
+	return slices.ContainsFunc(h.waitsFor(), func(w source.Key) bool { return !c.known[w].settled })
 }
 
 // suspend takes back a version that waits, and returns what it waited for.
 func (c *contents) suspend(key source.Key, h *holder) []source.Key {
-	if h.pending == nil {
+	if !h.waits {
 		return nil
 	}
 	was := h.waitsFor()
-	c.fences.pass(key, h.fences)
-	h.pending, h.wants, h.fences = nil, nil, nil
-	c.waiting--
+	c.passes(key, h)
+	h.waits, h.pending, h.wants, h.fences = false, nil, nil, nil
 	return was
 }
 
 // deliver hands on the version that waits, if it need not wait any more.
 func (c *contents) deliver(key source.Key, h *holder) {
-	if h.pending == nil || slices.ContainsFunc(h.waitsFor(), func(w source.Key) bool { return !c.known[w].settled }) {
+	if !h.waits || c.isHeld(h) {
 		return
 	}
-	c.waiting--
-	c.fences.pass(key, h.fences)
+	if h.pending == nil {
+		c.gone(key)
+		return
+	}
+	c.passes(key, h)
 	o, was := h.pending, h.delivered
 	for _, w := range h.waitsFor() {
 		if isFence(w) {
@@ -168,7 +182,7 @@ func (c *contents) deliver(key source.Key, h *holder) {
 		}
 	}
 	c.out[key] = o
-	h.delivered, h.pending, h.wants, h.fences = h.wants, nil, nil, nil
+	h.delivered, h.waits, h.pending, h.wants, h.fences = h.wants, false, nil, nil, nil
 	c.release(was)
 	if len(h.delivered) == 0 {
 		delete(c.holders, key)
@@ -176,15 +190,13 @@ func (c *contents) deliver(key source.Key, h *holder) {
 	c.passed(key, o)
 }
 
-// depart takes the end of an object.
-func (c *contents) depart(key source.Key) {
-	c.out[key] = nil
-	if h, ok := c.holders[key]; ok {
-		delete(c.holders, key)
-		c.release(c.suspend(key, h))
-		c.release(h.delivered)
+// passes notes that a version, or an end, waits no more.
+func (c *contents) passes(key source.Key, h *holder) {
+	c.waiting--
+	c.fences.pass(key, h.fences)
+	if h.pending != nil {
+		c.unplace(key, h.pending)
 	}
-	c.left(key)
 }
 
 func (c *contents) acquire(key source.Key) *content {
@@ -192,7 +204,7 @@ func (c *contents) acquire(key source.Key) *content {
 	if !ok {
 		x = &content{}
 		c.known[key] = x
-		if isFence(key) {
+		if isFence(key) && key.GroupVersionKind != endFence {
 			c.readAfter(2*fenceFirst, key, x) // a pause is half as long at least
 		} else {
 			c.read(key, x)
@@ -335,83 +347,4 @@ func (c *contents) batch() source.Batch {
 		sortProblems(b.Problems)
 	}
 	return b
-}
-
-// read starts to read a content.
-func (c *contents) read(key source.Key, x *content) { c.readAfter(0, key, x) }
-
-// readAfter starts to read a content after a pause.
-func (c *contents) readAfter(pause time.Duration, key source.Key, x *content) {
-	x.fetching = true
-	ctx, cancel := context.WithCancel(c.ctx)
-	x.cancel = cancel
-	told := x.told
-	go func() {
-		defer cancel()
-		f := fetch{key: key, of: x}
-		if pause > 0 && !rest(ctx, pause) {
-			return
-		}
-		select {
-		case c.slots <- struct{}{}:
-			f.object, f.versions, f.err = c.get(ctx, key, told)
-			<-c.slots
-		case <-ctx.Done():
-			return
-		}
-		select {
-		case c.fetched <- f:
-		case <-ctx.Done():
-		}
-	}()
-}
-
-// get reads a content as it is now, or not older than the version that an event
-// told of. It waits out an API server that is away, and returns an error only if
-// reading is not allowed.
-func (c *contents) get(
-	ctx context.Context, key source.Key, told string,
-) (o client.Object, versions map[source.Key]string, err error) {
-	again := func(err error) bool { return passes(err) && !apierrors.IsForbidden(err) }
-	if isFence(key) {
-		versions, err = persist(ctx, c.source.log, again, func() (map[source.Key]string, error) {
-			return c.source.list(ctx, key)
-		})
-		return nil, versions, err
-	}
-	k := c.objects[key.GroupVersionKind]
-	if k == nil {
-		return nil, nil, errors.New("contents of this kind are not read")
-	}
-	o, err = persist(ctx, c.source.log, again, func() (client.Object, error) { return c.source.getOnce(ctx, k, key, told) })
-	return o, nil, err
-}
-
-// getOnce asks for a version that the API server has in memory, as it told of it
-// from there; without a version it asks its storage. After storage was restored
-// the version may be one that it waits for in vain: then it is asked without.
-func (s *Source) getOnce(ctx context.Context, k *kind, key source.Key, told string) (client.Object, error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
-	defer cancel()
-	o := k.object()
-	at := client.ObjectKey{Namespace: key.Namespace, Name: key.Name}
-	var err error
-	if told != "" {
-		soon, cancel := context.WithTimeout(ctx, toldTimeout)
-		err = s.client.Get(soon, at, o, &client.GetOptions{Raw: &metav1.GetOptions{ResourceVersion: told}})
-		cancel()
-	}
-	if told == "" || err != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
-		err = s.client.Get(ctx, at, o)
-	}
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil, nil
-	case err != nil:
-		return nil, err //nolint:wrapcheck // persist judges it, and its text names the object
-	}
-	o.GetObjectKind().SetGroupVersionKind(k.gvk)
-	o.SetManagedFields(nil)
-	usable(o)
-	return o, nil
 }

@@ -23,6 +23,9 @@
 //   - Nor is a route delivered with a Service that is new to it before the
 //     EndpointSlices that were there: requests go on to where they went
 //     ([Options.Backends]).
+//   - What an object was is delivered until what came before its end, and shares a
+//     Service or a parent with it, is: what replaces it. Nor does a BackendTLSPolicy
+//     go before the routes to its Service that went, or were changed, before it.
 //   - An API server that was away costs seconds: requests are repeated within
 //     [maxPause], not with client-go's back-off of up to a minute. One that has
 //     forgotten what a watch has seen last (410) is asked for all again after

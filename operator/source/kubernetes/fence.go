@@ -1,15 +1,12 @@
 package kubernetes
 
 import (
-	"context"
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
@@ -67,21 +64,25 @@ type fences struct {
 	// share, by what is listed.
 	last   int
 	joined map[source.Key]joinable
-	// delivered are the policies and slices that were, and about counts them by the
+	// delivered are the objects that were, and about counts policies and slices by the
 	// cause for which they are waited for.
 	delivered map[source.Key]awaited
 	about     map[source.Key]int
 	// uses are the Services of the objects that were delivered, as far as a fence is
-	// about them, and routes those of the routes of the Gateway API that have come;
-	// sent counts the routes that send to a Service.
+	// about them, and routes those of the routes of the Gateway API that have come or
+	// are delivered; senders are the routes that send to a Service.
 	uses, routes map[source.Key][]source.Key
-	sent         map[source.Key]int
+	senders      map[source.Key]map[source.Key]struct{}
 	// opened is what those said that were delivered and let routes through.
 	opened map[source.Key]string
-	// open are the fences that wait for policies or slices, and waiting, by cause,
-	// the objects that wait at a fence.
+	// open are the fences that wait for objects, and waiting, by cause, the objects
+	// that wait at a fence.
 	open    map[source.Key]*content
 	waiting map[source.Key]map[source.Key]struct{}
+	// placed are the versions that wait, by place, and gates those that ends may still
+	// share.
+	placed map[source.Key]map[source.Key]struct{}
+	gates  map[source.Key]source.Key
 }
 
 // joinable is a fence whose list has not begun before a time.
@@ -90,17 +91,18 @@ type joinable struct {
 	until time.Time
 }
 
-// awaited is a policy or a slice that was delivered.
+// awaited is an object that was delivered, and for what causes it was waited for.
 type awaited struct {
-	version string
-	causes  []source.Key
+	object client.Object
+	causes []source.Key
 }
 
 func newFences() fences {
 	return fences{
 		joined: map[source.Key]joinable{}, delivered: map[source.Key]awaited{}, about: map[source.Key]int{},
-		uses: map[source.Key][]source.Key{}, routes: map[source.Key][]source.Key{}, sent: map[source.Key]int{}, opened: map[source.Key]string{},
-		open: map[source.Key]*content{}, waiting: map[source.Key]map[source.Key]struct{}{},
+		uses: map[source.Key][]source.Key{}, routes: map[source.Key][]source.Key{}, senders: map[source.Key]map[source.Key]struct{}{},
+		opened: map[source.Key]string{}, open: map[source.Key]*content{}, waiting: map[source.Key]map[source.Key]struct{}{},
+		placed: map[source.Key]map[source.Key]struct{}{}, gates: map[source.Key]source.Key{},
 	}
 }
 
@@ -114,9 +116,16 @@ func cause(kind schema.GroupVersionKind, service source.Key) source.Key {
 // wait for the same for a cause for which it waits already, however often it is
 // changed.
 func (c *contents) fence(h *holder, key source.Key, o client.Object) map[source.Key]source.Key {
+	if key.GroupVersionKind == policyKind {
+		ends := c.ends(h, key, o)
+		if len(ends) > 0 {
+			c.uncount(key) // what comes now must not rely on it
+		}
+		return ends
+	}
 	uses := c.source.options.Uses(o)
 	if isRoute(key) {
-		c.fences.send(key, uses)
+		c.fences.send(key, uses, c.usesOfDelivered(key))
 	}
 	var out map[source.Key]source.Key
 	add := func(why, listed source.Key) {
@@ -134,7 +143,7 @@ func (c *contents) fence(h *holder, key source.Key, o client.Object) map[source.
 	}
 	for _, service := range uses {
 		why := cause(policyFence, service)
-		if c.fences.sent[service] == 0 || known(why, service) {
+		if len(c.fences.senders[service]) == 0 || known(why, service) {
 			continue
 		}
 		listed := source.Key{GroupVersionKind: policyFence, Namespace: service.Namespace}
@@ -201,20 +210,25 @@ func (c *contents) passed(key source.Key, o client.Object) {
 	if said := opens(o); said != "" {
 		c.fences.opened[key] = said
 	}
+	c.uncount(key)
+	c.fences.delivered[key] = awaited{object: o}
 	switch key.GroupVersionKind {
 	case policyKind:
 		c.came(key, o, policyFence, c.source.options.Targets(o))
-		return
 	case sliceKind:
 		if name := o.GetLabels()[discoveryv1.LabelServiceName]; name != "" {
 			c.came(key, o, sliceFence, []source.Key{{Namespace: key.Namespace, Name: name}})
 		}
 	}
+	c.unfence(key, false)
 	uses, backends := c.source.options.Uses(o), c.source.options.Backends(o)
+	if isRoute(key) {
+		c.fences.send(key, uses)
+	}
 	switch {
 	case len(backends) > 0:
 		c.fences.uses[key] = backends
-	case len(uses) > 0 && c.fences.sent[uses[0]] > 0:
+	case len(uses) > 0 && len(c.fences.senders[uses[0]]) > 0:
 		c.fences.uses[key] = uses
 	default:
 		delete(c.fences.uses, key)
@@ -224,8 +238,7 @@ func (c *contents) passed(key source.Key, o client.Object) {
 // came takes a policy or a slice that is delivered, and lets those go on who have
 // waited for it.
 func (c *contents) came(key source.Key, o client.Object, kind schema.GroupVersionKind, services []source.Key) {
-	c.forget(key)
-	x := awaited{version: o.GetResourceVersion()}
+	x := awaited{object: o}
 	for _, s := range services {
 		x.causes = append(x.causes, cause(kind, s))
 	}
@@ -240,27 +253,38 @@ func (c *contents) came(key source.Key, o client.Object, kind schema.GroupVersio
 			}
 		}
 	}
-	c.unfence(key)
 }
 
 // isRoute tells routes of the Gateway API from Services and endpoints.
 func isRoute(key source.Key) bool { return key.Group == gatewayv1.GroupName }
 
+// usesOfDelivered are the Services that a route sends to as it was delivered.
+func (c *contents) usesOfDelivered(route source.Key) []source.Key {
+	if o := c.fences.delivered[route].object; o != nil {
+		return c.source.options.Uses(o)
+	}
+	return nil
+}
+
 // send notes which Services a route sends to.
-func (f *fences) send(route source.Key, services []source.Key) {
+func (f *fences) send(route source.Key, services ...[]source.Key) {
 	for _, s := range f.routes[route] {
-		f.sent[s]--
-		if f.sent[s] == 0 {
-			delete(f.sent, s)
+		delete(f.senders[s], route)
+		if len(f.senders[s]) == 0 {
+			delete(f.senders, s)
 		}
 	}
 	delete(f.routes, route)
-	if len(services) == 0 {
+	all := slices.Concat(services...)
+	if len(all) == 0 {
 		return
 	}
-	f.routes[route] = services
-	for _, s := range services {
-		f.sent[s]++
+	f.routes[route] = all
+	for _, s := range all {
+		if f.senders[s] == nil {
+			f.senders[s] = map[source.Key]struct{}{}
+		}
+		f.senders[s][route] = struct{}{}
 	}
 }
 
@@ -269,31 +293,47 @@ func (c *contents) left(key source.Key) {
 	delete(c.fences.uses, key)
 	delete(c.fences.opened, key)
 	if isRoute(key) {
-		c.fences.send(key, nil)
+		c.fences.send(key)
 	}
-	if key.GroupVersionKind == policyKind || key.GroupVersionKind == sliceKind {
-		c.forget(key)
-		c.unfence(key)
-	}
+	c.uncount(key)
+	delete(c.fences.delivered, key)
+	c.unfence(key, true)
 }
 
-// forget takes back what was noted of a policy or a slice.
-func (c *contents) forget(key source.Key) {
-	for _, why := range c.fences.delivered[key].causes {
+// uncount takes back what is counted of a policy or a slice.
+func (c *contents) uncount(key source.Key) {
+	x := c.fences.delivered[key]
+	if len(x.causes) == 0 {
+		return
+	}
+	for _, why := range x.causes {
 		c.fences.about[why]--
 		if c.fences.about[why] == 0 {
 			delete(c.fences.about, why)
 		}
 	}
-	delete(c.fences.delivered, key)
+	x.causes = nil
+	c.fences.delivered[key] = x
 }
 
-// unfence settles the fences that waited for an object and for no other.
-func (c *contents) unfence(key source.Key) {
+// unfence settles the fences that waited for an object and for no other: for one of
+// its versions that came, or for any when its end has come.
+func (c *contents) unfence(key source.Key, ends bool) {
 	for f, x := range c.fences.open {
 		version, waits := x.missing[key]
-		if !waits || c.isOlder(key, version) {
+		if !waits {
 			continue
+		}
+		switch f.GroupVersionKind {
+		case gateFence:
+		case endFence:
+			if c.isOlder(key, version) {
+				continue // also when its end has come and waits
+			}
+		default:
+			if !ends && c.isOlder(key, version) {
+				continue
+			}
 		}
 		delete(x.missing, key)
 		if len(x.missing) == 0 {
@@ -310,12 +350,16 @@ func (c *contents) isOlder(key source.Key, version string) bool {
 	if !ok {
 		return false
 	}
-	order, err := resourceversion.CompareResourceVersion(x.version, version)
+	order, err := resourceversion.CompareResourceVersion(x.object.GetResourceVersion(), version)
 	return err != nil || order < 0
 }
 
 func isFence(key source.Key) bool {
-	return key.GroupVersionKind == policyFence || key.GroupVersionKind == sliceFence
+	switch key.GroupVersionKind {
+	case policyFence, sliceFence, gateFence, endFence:
+		return true
+	}
+	return false
 }
 
 // settleFence takes a list. Whoever may not list policies watches nothing of the
@@ -327,7 +371,7 @@ func (c *contents) settleFence(f *fetch) {
 	}
 	x.missing = map[source.Key]string{}
 	for key, version := range f.versions {
-		if _, ok := c.fences.delivered[key]; !ok || c.isOlder(key, version) {
+		if c.lacks(f.key, x, key, version) {
 			x.missing[key] = version
 		}
 	}
@@ -340,44 +384,13 @@ func (c *contents) settleFence(f *fetch) {
 	c.readAfter(fenceAgain, f.key, x)
 }
 
-// list returns the versions of what a fence stands for, as it is now.
-func (s *Source) list(ctx context.Context, fence source.Key) (map[source.Key]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
-	defer cancel()
-	kind := policyKind
-	options := []client.ListOption{client.InNamespace(fence.Namespace)}
-	if fence.GroupVersionKind == sliceFence {
-		kind = sliceKind
-		service, _, _ := strings.Cut(fence.Name, "/")
-		options = append(options, client.MatchingLabels{discoveryv1.LabelServiceName: service})
+// lacks says that a fence waits for an object. What waits for the end of an object may
+// be waited for by it, through others, and then does not wait.
+func (c *contents) lacks(fence source.Key, x *content, key source.Key, version string) bool {
+	if fence.GroupVersionKind == endFence {
+		waitsFor := func(end source.Key) bool { return c.reaches(key, end, map[source.Key]bool{}) }
+		return c.isOlder(key, version) && !slices.ContainsFunc(x.waiters, waitsFor)
 	}
-	list, err := s.listOf(ctx, kind, options)
-	if err != nil || list == nil {
-		return nil, err // persist judges it
-	}
-	out := make(map[source.Key]string, len(list.Items))
-	for i := range list.Items {
-		o := &list.Items[i]
-		out[source.Key{GroupVersionKind: kind, Namespace: o.Namespace, Name: o.Name}] = o.ResourceVersion
-	}
-	return out, nil
-}
-
-// listOf lists a kind in the first of its versions that is there; nil for none.
-func (s *Source) listOf(
-	ctx context.Context, of schema.GroupVersionKind, options []client.ListOption,
-) (*metav1.PartialObjectMetadataList, error) {
-	i := slices.IndexFunc(s.kinds, func(k *kind) bool { return k.gvk == of })
-	for _, v := range s.kinds[i].versions() {
-		list := &metav1.PartialObjectMetadataList{}
-		list.SetGroupVersionKind(v.GroupVersion().WithKind(v.Kind + "List"))
-		err := s.client.List(ctx, list, options...)
-		if err == nil {
-			return list, nil
-		}
-		if !apierrors.IsNotFound(err) {
-			return nil, err //nolint:wrapcheck // it says what was listed
-		}
-	}
-	return nil, nil
+	_, ok := c.fences.delivered[key]
+	return !ok || c.isOlder(key, version)
 }

@@ -65,7 +65,7 @@ func (c *contents) arrives(kind schema.GroupVersionKind, name, version, about st
 	var o client.Object = &gatewayv1.HTTPRoute{}
 	switch kind {
 	case policyKind:
-		o = &gatewayv1.BackendTLSPolicy{}
+		o = policyAbout(about)
 	case sliceKind:
 		o = &discoveryv1.EndpointSlice{}
 		o.SetLabels(map[string]string{discoveryv1.LabelServiceName: about})
@@ -76,6 +76,16 @@ func (c *contents) arrives(kind schema.GroupVersionKind, name, version, about st
 	o.SetResourceVersion(version)
 	o.SetAnnotations(map[string]string{"about": about})
 	c.arrive(keyOf(kind, name), o)
+}
+
+func policyAbout(about string) *gatewayv1.BackendTLSPolicy {
+	p := &gatewayv1.BackendTLSPolicy{}
+	for name := range strings.FieldsSeq(about) {
+		to := gatewayv1.LocalPolicyTargetReferenceWithSectionName{}
+		to.Kind, to.Name = "Service", gatewayv1.ObjectName(name)
+		p.Spec.TargetRefs = append(p.Spec.TargetRefs, to)
+	}
+	return p
 }
 
 // says delivers an object that lets routes through.
@@ -276,6 +286,7 @@ func TestWhatOpensAWayWaitsForPolicies(t *testing.T) {
 			c.delivers(t, "each Service has a policy", kind+" o")
 
 			c.depart(keyOf(policyKind, "web"))
+			c.sees(nil)
 			c.says(opener(), kind, "o", 2)
 			c.delivers(t, "it says what it said", kind+" o")
 			c.says(opener(), kind, "o", 3)

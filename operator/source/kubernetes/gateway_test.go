@@ -233,7 +233,7 @@ var _ = Describe("the Gateway API", func() {
 		n := namespace(ctx)
 		gatewayAPI(ctx)
 		config := rest.CopyConfig(server.Config)
-		config.Wrap(func(inner http.RoundTripper) http.RoundTripper { return lateSlices{inner} })
+		config.Wrap(func(inner http.RoundTripper) http.RoundTripper { return behind{inner: inner, watch: "/endpointslices"} })
 		w := start(kubernetes.Options{Config: config})
 		Eventually(w.isComplete).Should(BeTrue())
 		const count = 20
@@ -248,6 +248,63 @@ var _ = Describe("the Gateway API", func() {
 		By("delivering routes of Services that have none")
 		create(ctx, routeTo(n, "nowhere", "nowhere"))
 		Eventually(w.has(n)).Should(ContainElement("HTTPRoute nowhere"))
+	})
+
+	// The end of a policy overtook the policy that replaced it, whose CA was still read,
+	// and the end of the route, which was written before it.
+	It("has no route to a Service whose policy has gone before it, or is being replaced", func(ctx context.Context) {
+		n := namespace(ctx)
+		gatewayAPI(ctx)
+		config := rest.CopyConfig(server.Config)
+		config.Wrap(func(inner http.RoundTripper) http.RoundTripper {
+			return behind{inner: inner, watch: "/httproutes", configMaps: true}
+		})
+		w := start(kubernetes.Options{Config: config})
+		Eventually(w.isComplete).Should(BeTrue())
+		const few, many = 5, 20
+		var old, next, routes []client.Object
+		policyOf := func(name, service string) client.Object {
+			create(ctx, &corev1.ConfigMap{ObjectMeta: meta(n, name), Data: map[string]string{"ca.crt": "one"}})
+			p := policy(n, name, name)
+			p.Spec.TargetRefs[0].Name = gatewayv1.ObjectName(service)
+			create(ctx, p)
+			return p
+		}
+		for i := range few {
+			old = append(old, policyOf(fmt.Sprint("old-", i), fmt.Sprint(kept, i)))
+			routes = append(routes, routeTo(n, fmt.Sprint(kept, i), fmt.Sprint(kept, i)))
+		}
+		shared := fmt.Sprint(kept, 0)
+		for i := range many {
+			routes = append(routes, routeTo(n, fmt.Sprint("many-", i), shared))
+		}
+		create(ctx, routes...)
+		Eventually(w.has(n)).Should(HaveLen(2*few + few + many))
+
+		By("replacing the policies")
+		for i, p := range old {
+			next = append(next, policyOf(fmt.Sprint("next-", i), fmt.Sprint(kept, i)))
+			Expect(admin.Delete(ctx, p)).To(Succeed())
+		}
+		Eventually(w.has(n)).Should(And(HaveLen(2*few+few+many), Not(ContainElement(HavePrefix("BackendTLSPolicy old")))))
+
+		By("deleting routes, and then their policies")
+		for _, r := range routes {
+			Expect(admin.Delete(ctx, r)).To(Succeed())
+		}
+		for _, p := range next {
+			Expect(admin.Delete(ctx, p)).To(Succeed())
+		}
+		Eventually(w.has(n)).Should(BeEmpty())
+
+		By("deleting the policy alone")
+		p := policyOf("alone", "alone")
+		create(ctx, routeTo(n, "alone", "alone"))
+		Eventually(w.has(n)).Should(HaveLen(3))
+		began := time.Now()
+		Expect(admin.Delete(ctx, p)).To(Succeed())
+		Eventually(w.has(n)).WithPolling(time.Millisecond).Should(Equal([]string{"HTTPRoute alone"}))
+		GinkgoWriter.Printf("the end of a policy took %s\n", time.Since(began))
 	})
 
 	It("keeps nothing else from being served where it may not be read, and is read from when it may", func(ctx context.Context) {
@@ -283,12 +340,20 @@ var _ = Describe("the Gateway API", func() {
 	})
 })
 
-// lateSlices is an API server whose watch of EndpointSlices is behind the others.
-type lateSlices struct{ inner http.RoundTripper }
+// behind is an API server of which one watch is behind the others, and ConfigMaps are
+// slow to be read, if any.
+type behind struct {
+	inner      http.RoundTripper
+	watch      string
+	configMaps bool
+}
 
-func (l lateSlices) RoundTrip(r *http.Request) (*http.Response, error) {
-	answer, err := l.inner.RoundTrip(r)
-	if err == nil && r.URL.Query().Get("watch") == "true" && strings.HasSuffix(r.URL.Path, "/endpointslices") {
+func (b behind) RoundTrip(r *http.Request) (*http.Response, error) {
+	if b.configMaps && strings.Contains(r.URL.Path, "/configmaps/") {
+		<-time.After(50 * time.Millisecond)
+	}
+	answer, err := b.inner.RoundTrip(r)
+	if err == nil && r.URL.Query().Get("watch") == "true" && strings.HasSuffix(r.URL.Path, b.watch) {
 		answer.Body = late{answer.Body}
 	}
 	return answer, err

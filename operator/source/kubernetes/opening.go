@@ -65,7 +65,7 @@ func (c *contents) openings(key source.Key, o client.Object) []source.Key {
 // unpoliced says that a route sends to a Service of a namespace, or of any, of
 // which no policy is delivered.
 func (f *fences) unpoliced(namespace string) bool {
-	for service := range f.sent {
+	for service := range f.senders {
 		if (namespace == metav1.NamespaceAll || service.Namespace == namespace) && f.about[cause(policyFence, service)] == 0 {
 			return true
 		}

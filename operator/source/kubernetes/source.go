@@ -277,9 +277,7 @@ func (r *run) step() {
 			continue
 		}
 		synced = synced && w.isSynced()
-		for key, o := range w.take() {
-			r.take(w, key, o)
-		}
+		r.takeAll(w)
 		if w.former != nil && w.isSynced() {
 			for key := range w.former {
 				if _, ok := w.present[key]; !ok {
@@ -298,6 +296,22 @@ func (r *run) step() {
 	b.Complete = r.complete
 	r.source.log.V(1).Info("objects read", "changed", len(b.Changed), "deleted", len(b.Deleted), "complete", b.Complete)
 	r.sink.Apply(b)
+}
+
+// takeAll takes what has come of a kind. What goes may have to wait for what comes:
+// that is taken first.
+func (r *run) takeAll(w *watching) {
+	events := w.take()
+	for key, o := range events {
+		if o != nil {
+			r.take(w, key, o)
+		}
+	}
+	for key, o := range events {
+		if o == nil {
+			r.take(w, key, o)
+		}
+	}
 }
 
 func (r *run) take(w *watching, key source.Key, o client.Object) {

@@ -87,9 +87,12 @@ func (w *world) Apply(b source.Batch) {
 	if b.Problems != nil {
 		w.problems = b.Problems
 	}
-	for k := range w.objects {
+	for k, o := range w.objects {
 		if w.opens(k) && w.objects[gatewayKey("BackendTLSPolicy", k.Namespace, k.Name)] == nil {
 			w.breach = k.String() + " is delivered without the BackendTLSPolicy of its name, which was there before it"
+		}
+		if k.Kind == "HTTPRoute" && w.isLeft(o) {
+			w.breach = k.String() + " is delivered without a BackendTLSPolicy of its Service, which was there all the time"
 		}
 		if k.Kind == "HTTPRoute" && strings.HasPrefix(k.Name, sliced) && w.objects[sliceKey(k.Namespace, k.Name)] == nil {
 			w.breach = k.String() + " is delivered without the EndpointSlice of its name, which was there before it"
@@ -104,6 +107,21 @@ func (w *world) Apply(b source.Batch) {
 // policed begins the names of routes, of ReferenceGrants, and of Services that the
 // route to-<name> sends to, that must not be seen without the policy of their name.
 const policed = "policed-"
+
+// kept begins the names of Services that no route must be seen to send to without a
+// policy about them.
+const kept = "kept-"
+
+// isLeft says that a route sends to such a Service, and there is no policy.
+func (w *world) isLeft(route client.Object) bool {
+	for _, s := range pipeline.Uses(route) {
+		about := func(o client.Object) bool { return slices.Contains(pipeline.Targets(o), s) }
+		if strings.HasPrefix(s.Name, kept) && !slices.ContainsFunc(slices.Collect(maps.Values(w.objects)), about) {
+			return true
+		}
+	}
+	return false
+}
 
 // sliced begins the names of routes that must not be seen without the slice of
 // their name.
