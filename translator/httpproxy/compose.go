@@ -1,6 +1,7 @@
 package httpproxy
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -11,8 +12,9 @@ import (
 
 // Limits of one host: includes of includes multiply.
 const (
-	maxRoutes = 50_000
-	maxDepth  = 100
+	maxRoutes   = 50_000
+	maxIncludes = 50_000
+	maxDepth    = 100
 )
 
 // Compose builds what one host of one fleet serves: the root's document with
@@ -49,6 +51,8 @@ type composer struct {
 	site   *Site
 	visits map[ir.Name]int
 	routes []placed
+	// included counts the includes that were followed.
+	included int
 	// crowded says that a limit was met.
 	crowded bool
 }
@@ -117,7 +121,8 @@ func (c *composer) root(name ir.Name) {
 	c.gather(doc, &conditions{}, []ir.Name{name})
 	closed := doc.failure
 	if c.crowded {
-		closed = "the includes of the host amount to too many routes"
+		closed = fmt.Sprintf("the includes of the host amount to too much: more than %d routes, %d includes or a depth of %d",
+			maxRoutes, maxIncludes, maxDepth)
 		c.visit(name, Finding{Type: reason.IncludeError, Reason: reason.IncludeTreeTooLarge, Message: closed})
 	}
 	if closed != "" {
@@ -148,7 +153,7 @@ func (c *composer) gather(doc *Document, chain *conditions, path []ir.Name) {
 }
 
 func (c *composer) full(depth int) bool {
-	c.crowded = c.crowded || len(c.routes) >= maxRoutes || depth > maxDepth
+	c.crowded = c.crowded || len(c.routes) >= maxRoutes || c.included >= maxIncludes || depth > maxDepth
 	return c.crowded
 }
 
@@ -186,6 +191,7 @@ func (c *composer) include(doc *Document, in *include, chain *conditions, path [
 		c.lost(doc, &below, 503, f.Message)
 	default:
 		c.visit(in.target)
+		c.included++
 		c.gather(target, &below, append(slices.Clip(path), in.target))
 	}
 }
