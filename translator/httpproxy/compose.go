@@ -64,7 +64,10 @@ type placed struct {
 	where place
 	// yields says that another route with the same conditions goes first: what
 	// this one was to match could not be read, or belongs to a lost include.
-	yields   bool
+	yields bool
+	// implied says that no condition names the path: it is a prefix without its
+	// slash.
+	implied  bool
 	insecure bool
 }
 
