@@ -67,7 +67,10 @@ type placed struct {
 	yields bool
 	// implied says that no condition names the path: it is a prefix without its
 	// slash.
-	implied  bool
+	implied bool
+	// replaced says that the prefix is replaced, or was to be before the route
+	// was closed; of a lost include, that it may be.
+	replaced bool
 	insecure bool
 }
 
@@ -219,7 +222,7 @@ func arrows(path []ir.Name, last ir.Name) string {
 func (c *composer) lost(doc *Document, below *conditions, status uint32, failure string) {
 	r := unavailable(doc.origin(), failure)
 	r.Response.StatusCode = status
-	c.add(r, below, placed{yields: true})
+	c.add(r, below, placed{yields: true, replaced: true})
 }
 
 // place adds one route of a document.
@@ -231,16 +234,16 @@ func (c *composer) place(doc *Document, r *route, chain *conditions) {
 		c.visit(doc.Name, f)
 		action, below.partial = unavailable(doc.origin(), f.Text()), true
 	}
+	replacement := below.replacement(r.rewrites)
 	if action.Forward != nil {
 		forward, failure := c.finish(doc, r.where, action.Forward)
 		if failure != "" {
 			action = unavailable(doc.origin(), failure)
 		} else {
-			action.Forward = forward
-			below.rewrite(&action, r.rewrites)
+			action.Forward = replacement.apply(forward)
 		}
 	}
-	c.add(action, &below, placed{yields: below.partial, insecure: r.insecure, where: r.where})
+	c.add(action, &below, placed{yields: below.partial, replaced: replacement != nil, insecure: r.insecure, where: r.where})
 }
 
 func (c *composer) add(r ir.Route, below *conditions, p placed) {

@@ -98,38 +98,47 @@ func pathRank(k ir.PathKind) int {
 	return 3
 }
 
-// rewrite applies the replacement for the route's prefix: the one that names
-// it, else the default one.
-func (c *conditions) rewrite(r *ir.Route, replacements []prefixReplacement) {
-	if len(replacements) == 0 {
-		return
+// replacement is what replaces the route's prefix: the entry that names it,
+// else the default one; nil where there is neither.
+func (c *conditions) replacement(in []prefixReplacement) *prefixReplacement {
+	if len(in) == 0 {
+		return nil
 	}
 	prefix := c.match().Path
-	i := slices.IndexFunc(replacements, func(p prefixReplacement) bool { return p.prefix == prefix })
+	i := slices.IndexFunc(in, func(p prefixReplacement) bool { return p.prefix == prefix })
 	if i < 0 {
-		if i = slices.IndexFunc(replacements, func(p prefixReplacement) bool { return p.prefix == "" }); i < 0 {
-			return
+		if i = slices.IndexFunc(in, func(p prefixReplacement) bool { return p.prefix == "" }); i < 0 {
+			return nil
 		}
 	}
-	forward := *r.Forward
-	forward.Rewrite = &ir.PathRewrite{HasPrefix: true, Prefix: replacements[i].replacement}
-	r.Forward = &forward
+	return &in[i]
+}
+
+// apply replaces the prefix, if there is something to replace it by.
+func (p *prefixReplacement) apply(f *ir.Forward) *ir.Forward {
+	if p == nil {
+		return f
+	}
+	out := *f
+	out.Rewrite = &ir.PathRewrite{HasPrefix: true, Prefix: p.replacement}
+	return &out
 }
 
 // separate gives replaced prefixes that end in a slash their second form: the
 // prefix "/foo/" with a replacement serves "/foo" too, as in Contour, unless
-// another route has it. The prefix "/" gets a replacement that ends in a slash,
-// so that "/x" becomes "/bar/x" rather than "/barx".
+// another route has it. A closed route keeps that form, so that no shorter one
+// gets its requests. The prefix "/" gets a replacement that ends in a slash, so
+// that "/x" becomes "/bar/x" rather than "/barx".
 func separate(routes []placed) []placed {
 	var taken map[string]bool
 	for i := range len(routes) { // not those added below
-		r := &routes[i].route
-		if r.Forward == nil || r.Forward.Rewrite == nil || !strings.HasSuffix(r.Match.Path, "/") {
+		p := &routes[i]
+		m := &p.route.Match
+		if !p.replaced || m.PathKind != ir.PathPrefix || !strings.HasSuffix(m.Path, "/") {
 			continue
 		}
-		bare := strings.TrimRight(r.Forward.Rewrite.Prefix, "/")
-		if r.Match.Path == "/" {
-			routes[i].route = withPrefix(*r, bare+"/")
+		if m.Path == "/" {
+			p.route.Forward = withPrefix(p.route.Forward, "/")
 			continue
 		}
 		if taken == nil {
@@ -138,8 +147,7 @@ func separate(routes []placed) []placed {
 				taken[routes[j].key] = true
 			}
 		}
-		other := routes[i].withoutSlash()
-		other.route = withPrefix(other.route, cmp.Or(bare, "/"))
+		other := p.withoutSlash()
 		prefix := other.route.Match
 		prefix.PathKind = ir.PathPrefix
 		if !taken[other.key] && !taken[matchKey(&prefix)] {
@@ -156,12 +164,16 @@ func (p *placed) withoutSlash() placed {
 	m.PathKind, m.Path = ir.PathExact, strings.TrimRight(m.Path, "/")
 	out.key, out.implied = matchKey(m), true
 	out.route.Name = routeName(out.route.Origin.Name, out.key)
+	out.route.Forward = withPrefix(out.route.Forward, "")
 	return out
 }
 
-func withPrefix(r ir.Route, prefix string) ir.Route {
-	forward := *r.Forward
-	forward.Rewrite = &ir.PathRewrite{HasPrefix: true, Prefix: prefix}
-	r.Forward = &forward
-	return r
+// withPrefix gives the replacement another end; a closed route has none.
+func withPrefix(f *ir.Forward, end string) *ir.Forward {
+	if f == nil || f.Rewrite == nil {
+		return f
+	}
+	out := *f
+	out.Rewrite = &ir.PathRewrite{HasPrefix: true, Prefix: cmp.Or(strings.TrimRight(f.Rewrite.Prefix, "/")+end, "/")}
+	return &out
 }

@@ -47,7 +47,7 @@ func (t *translation) route(i int) route {
 	d.out.action.Origin = t.origin
 	if d.failure != "" {
 		d.out.action = unavailable(t.origin, d.failure)
-		d.out.rewrites = nil
+		d.out.rewrites = d.intendedReplacements()
 	}
 	return d.out
 }
