@@ -226,7 +226,9 @@ func (d *routeDraft) service(i int) {
 		if s.Weight != 0 {
 			share = uint32(max(0, min(s.Weight, 100)))
 		}
-		d.mirrors = append(d.mirrors, ir.Mirror{Upstream: b.Upstream, Numerator: share, Denominator: 100})
+		d.mirrors = append(d.mirrors, ir.Mirror{
+			Upstream: b.Upstream, Numerator: share, Denominator: 100, HostRewrite: b.HostRewrite, RequestHeaders: b.RequestHeaders,
+		})
 	default:
 		d.backends = append(d.backends, b)
 	}

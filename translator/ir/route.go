@@ -174,6 +174,9 @@ type Mirror struct {
 	Upstream *Upstream
 	// Numerator over Denominator is the share that is mirrored.
 	Numerator, Denominator uint32
+	// HostRewrite and RequestHeaders change the copies alone.
+	HostRewrite    string
+	RequestHeaders HeaderPolicy
 }
 
 // Retry repeats failed requests.
