@@ -140,31 +140,62 @@ func virtualHost(s *httpproxy.Site, listener string) *ir.VirtualHost {
 }
 
 // withoutBrokenClusters puts routes to clusters that are withheld, or refused,
-// into their fail-closed form.
+// into their fail-closed form. A mirror is left out: its answers are thrown away.
 func (t *Translator) withoutBrokenClusters(r *graph.Reader, fleet ir.Name, v *ir.VirtualHost) (*ir.VirtualHost, []refusedRoute) {
 	var refused []refusedRoute
-	for i := range v.Routes {
-		x := &v.Routes[i]
-		for u := range x.Upstreams() {
-			byEnvoy, err := t.clusterState(r, resourceKey{fleet, u.Name()})
-			if err == nil && !byEnvoy {
-				continue
-			}
-			if refused == nil {
-				sealed := *v
-				sealed.Routes = slices.Clone(v.Routes)
-				v = &sealed
-			}
-			if byEnvoy { // said in the status by the refusal itself
-				err = errRefused
-			} else {
-				refused = append(refused, refusedRoute{v.Routes[i].Origin, err.Error()})
-			}
-			v.Routes[i] = failClosed(&v.Routes[i], err)
-			break
+	whole := v
+	for i := range whole.Routes {
+		x, why := t.withoutBroken(r, fleet, &whole.Routes[i])
+		if x == nil {
+			continue
 		}
+		if v == whole {
+			sealed := *v
+			sealed.Routes = slices.Clone(v.Routes)
+			v = &sealed
+		}
+		v.Routes[i] = *x
+		refused = append(refused, why...)
 	}
 	return v, refused
+}
+
+// withoutBroken is the route as it can be served; nil when that is as it is.
+func (t *Translator) withoutBroken(r *graph.Reader, fleet ir.Name, x *ir.Route) (*ir.Route, []refusedRoute) {
+	var refused []refusedRoute
+	broken := func(u *ir.Upstream, what string) error {
+		byEnvoy, err := t.clusterState(r, resourceKey{fleet, u.Name()})
+		if byEnvoy { // said in the status by the refusal itself
+			return errRefused
+		}
+		if err != nil {
+			refused = append(refused, refusedRoute{x.Origin, what + err.Error()})
+		}
+		return err
+	}
+	for u := range x.Required() {
+		if err := broken(u, ""); err != nil {
+			closed := failClosed(x, err)
+			return &closed, refused
+		}
+	}
+	if x.Forward == nil {
+		return nil, nil
+	}
+	forward := *x.Forward
+	forward.Mirrors = nil
+	for i := range x.Forward.Mirrors {
+		u := x.Forward.Mirrors[i].Upstream
+		if broken(u, "mirror "+u.Service.String()+": ") == nil {
+			forward.Mirrors = append(forward.Mirrors, x.Forward.Mirrors[i])
+		}
+	}
+	if len(forward.Mirrors) == len(x.Forward.Mirrors) {
+		return nil, nil
+	}
+	out := *x
+	out.Forward = &forward
+	return &out, refused
 }
 
 // sealedHost is a virtual host that can be written for Envoy.

@@ -50,7 +50,8 @@ func (t *Translator) declareStatuses() {
 	t.refusedChains = graph.NewIndex(t.chains, "refused chains by object", func(_ scopeKey, c *chain) []ir.ObjectRef {
 		return blamed(c.Refused)
 	})
-	// The status of an object of another ingress class is not ours to write.
+	// The status of an object of another ingress class is not ours to write,
+	// unless a root of ours includes it.
 	names := graph.NewIndex(t.claims, "statuses to write", func(n ir.Name, c *httpproxy.Claim) []ir.Name {
 		if !c.Ours {
 			return nil
@@ -58,7 +59,7 @@ func (t *Translator) declareStatuses() {
 		return []ir.Name{n}
 	})
 	t.ProxyStatuses = graph.NewUnit(g, graph.UnitSpec[ir.Name, contourv1.HTTPProxyStatus]{
-		Name: "HTTPProxy status", Live: []graph.Liveness[ir.Name]{names}, Compute: t.computeProxyStatus,
+		Name: "HTTPProxy status", Live: []graph.Liveness[ir.Name]{names, t.visited}, Compute: t.computeProxyStatus,
 	})
 	fleets := graph.NewIndex(t.Fleets, "fleet statuses to write", func(n ir.Name, _ *FleetSpec) []ir.Name { return []ir.Name{n} })
 	t.FleetStatuses = graph.NewUnit(g, graph.UnitSpec[ir.Name, *FleetStatus]{

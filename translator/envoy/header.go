@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 
+	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 
 	"github.com/signetproxy/signet/translator/ir"
@@ -78,6 +79,22 @@ func headerPolicy(field string, p *ir.HeaderPolicy) (mutations, error) {
 			return out, in(field+".remove", err)
 		}
 		out.remove = append(out.remove, name)
+	}
+	return out, nil
+}
+
+// mutationsOf is a header policy for a mirror's copies.
+func mutationsOf(field string, p *ir.HeaderPolicy) ([]*mutationv3.HeaderMutation, error) {
+	m, err := headerPolicy(field, p)
+	if err != nil {
+		return nil, err
+	}
+	var out []*mutationv3.HeaderMutation
+	for _, name := range m.remove {
+		out = append(out, &mutationv3.HeaderMutation{Action: &mutationv3.HeaderMutation_Remove{Remove: name}})
+	}
+	for _, h := range m.add {
+		out = append(out, &mutationv3.HeaderMutation{Action: &mutationv3.HeaderMutation_Append{Append: h}})
 	}
 	return out, nil
 }

@@ -315,9 +315,13 @@ func mirror(m *ir.Mirror) (*routev3.RouteAction_RequestMirrorPolicy, error) {
 		share.Denominator = typev3.FractionalPercent_MILLION
 		share.Numerator = uint32(uint64(m.Numerator) * million / uint64(m.Denominator)) //nolint:gosec // at most a million
 	}
+	changes, err := mutationsOf("requestHeaders", &m.RequestHeaders)
+	if err != nil {
+		return nil, err
+	}
 	return &routev3.RouteAction_RequestMirrorPolicy{
-		Cluster:         m.Upstream.Name(),
-		RuntimeFraction: &corev3.RuntimeFractionalPercent{DefaultValue: share},
+		Cluster: m.Upstream.Name(), RuntimeFraction: &corev3.RuntimeFractionalPercent{DefaultValue: share},
+		RequestHeadersMutations: changes, HostRewriteLiteral: m.HostRewrite,
 	}, nil
 }
 

@@ -230,7 +230,9 @@ func TestShares(t *testing.T) {
 		"weights.test": to(weighted, ir.Forward{}),
 		"even.test":    to([]ir.Backend{{Upstream: w.upstreams["a"]}, {Upstream: w.upstreams["b"]}}, ir.Forward{}),
 		"mirror.test": to(w.to("a"), ir.Forward{Mirrors: []ir.Mirror{
-			{Upstream: w.upstreams["shadow"], Numerator: 100, Denominator: 100},
+			{Upstream: w.upstreams["shadow"], Numerator: 100, Denominator: 100, HostRewrite: "copy.test", RequestHeaders: ir.HeaderPolicy{
+				Set: []ir.Header{{Name: "X-Copy", Value: "1"}}, Remove: []string{"Authorization"},
+			}},
 			{Upstream: w.upstreams["half"], Numerator: 1, Denominator: 2},
 		}}),
 		"hash.test":   to([]ir.Backend{{Upstream: ring}}, ir.Forward{Hash: []ir.HashPolicy{{Header: "X-User", Terminal: true}, {SourceIP: true}}}),
@@ -263,7 +265,7 @@ func TestShares(t *testing.T) {
 		}
 	})
 	t.Run("mirrors", func(t *testing.T) {
-		if got := count(t, "mirror.test", 100, nil); got["a"] != 100 {
+		if got := count(t, "mirror.test", 100, http.Header{"Authorization": {"secret"}, "X-Copy": {"0"}}); got["a"] != 100 {
 			t.Errorf("answers are %v, want 100 of a: a mirror never answers", got)
 		}
 		eventually(t, "all requests are mirrored", func() error {
@@ -275,6 +277,14 @@ func TestShares(t *testing.T) {
 		for _, r := range w.backends["shadow"].Requests() {
 			if r.Header.Get("X-Signet-Scope") != "" {
 				t.Errorf("the mirror saw the scope %q", r.Header.Get("X-Signet-Scope"))
+			}
+			if r.Host != "copy.test" || r.Header.Get("Authorization") != "" || !slices.Equal(r.Header["X-Copy"], []string{"1"}) {
+				t.Errorf("the mirror of %s saw %v", r.Host, r.Header)
+			}
+		}
+		for _, r := range slices.Concat(w.backends["a"].Requests(), w.backends["half"].Requests()) {
+			if r.Header.Get("Authorization") != "secret" && strings.HasPrefix(r.Host, "mirror.test") {
+				t.Errorf("%s saw %v: the changes are for the other mirror alone", r.Host, r.Header)
 			}
 		}
 		if n := len(w.backends["half"].Requests()); n < 15 || n > 85 {

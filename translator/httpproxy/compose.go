@@ -1,6 +1,7 @@
 package httpproxy
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -11,8 +12,9 @@ import (
 
 // Limits of one host: includes of includes multiply.
 const (
-	maxRoutes = 50_000
-	maxDepth  = 100
+	maxRoutes   = 50_000
+	maxIncludes = 50_000
+	maxDepth    = 100
 )
 
 // Compose builds what one host of one fleet serves: the root's document with
@@ -49,6 +51,8 @@ type composer struct {
 	site   *Site
 	visits map[ir.Name]int
 	routes []placed
+	// included counts the includes that were followed.
+	included int
 	// crowded says that a limit was met.
 	crowded bool
 }
@@ -60,7 +64,13 @@ type placed struct {
 	where place
 	// yields says that another route with the same conditions goes first: what
 	// this one was to match could not be read, or belongs to a lost include.
-	yields   bool
+	yields bool
+	// implied says that no condition names the path: it is a prefix without its
+	// slash.
+	implied bool
+	// replaced says that the prefix is replaced, or was to be before the route
+	// was closed; of a lost include, that it may be.
+	replaced bool
 	insecure bool
 }
 
@@ -117,7 +127,8 @@ func (c *composer) root(name ir.Name) {
 	c.gather(doc, &conditions{}, []ir.Name{name})
 	closed := doc.failure
 	if c.crowded {
-		closed = "the includes of the host amount to too many routes"
+		closed = fmt.Sprintf("the includes of the host amount to too much: more than %d routes, %d includes or a depth of %d",
+			maxRoutes, maxIncludes, maxDepth)
 		c.visit(name, Finding{Type: reason.IncludeError, Reason: reason.IncludeTreeTooLarge, Message: closed})
 	}
 	if closed != "" {
@@ -148,7 +159,7 @@ func (c *composer) gather(doc *Document, chain *conditions, path []ir.Name) {
 }
 
 func (c *composer) full(depth int) bool {
-	c.crowded = c.crowded || len(c.routes) >= maxRoutes || depth > maxDepth
+	c.crowded = c.crowded || len(c.routes) >= maxRoutes || c.included >= maxIncludes || depth > maxDepth
 	return c.crowded
 }
 
@@ -186,6 +197,7 @@ func (c *composer) include(doc *Document, in *include, chain *conditions, path [
 		c.lost(doc, &below, 503, f.Message)
 	default:
 		c.visit(in.target)
+		c.included++
 		c.gather(target, &below, append(slices.Clip(path), in.target))
 	}
 }
@@ -210,7 +222,7 @@ func arrows(path []ir.Name, last ir.Name) string {
 func (c *composer) lost(doc *Document, below *conditions, status uint32, failure string) {
 	r := unavailable(doc.origin(), failure)
 	r.Response.StatusCode = status
-	c.add(r, below, placed{yields: true})
+	c.add(r, below, placed{yields: true, replaced: true})
 }
 
 // place adds one route of a document.
@@ -222,16 +234,16 @@ func (c *composer) place(doc *Document, r *route, chain *conditions) {
 		c.visit(doc.Name, f)
 		action, below.partial = unavailable(doc.origin(), f.Text()), true
 	}
+	replacement := below.replacement(r.rewrites)
 	if action.Forward != nil {
 		forward, failure := c.finish(doc, r.where, action.Forward)
 		if failure != "" {
 			action = unavailable(doc.origin(), failure)
 		} else {
-			action.Forward = forward
-			below.rewrite(&action, r.rewrites)
+			action.Forward = replacement.apply(forward)
 		}
 	}
-	c.add(action, &below, placed{yields: below.partial, insecure: r.insecure, where: r.where})
+	c.add(action, &below, placed{yields: below.partial, replaced: replacement != nil, insecure: r.insecure, where: r.where})
 }
 
 func (c *composer) add(r ir.Route, below *conditions, p placed) {

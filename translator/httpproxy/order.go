@@ -13,8 +13,7 @@ import (
 // arrange puts the gathered routes into the order in which they are tried, each
 // match once.
 func (c *composer) arrange() []placed {
-	c.separate()
-	routes := c.unique()
+	routes := separate(c.unique())
 	slices.SortStableFunc(routes, func(a, b placed) int { return comparePlaced(&a, &b) })
 	return routes
 }
@@ -53,16 +52,19 @@ func (c *composer) unique() []placed {
 
 // comparePlaced is the order of precedence: exact, regex, prefix; the longer
 // path; more header, then more query conditions. A route that yields goes
-// behind those that are equal in all of this.
+// behind those that are equal in all of this, an implied one behind all those
+// that name its path.
 func comparePlaced(a, b *placed) int {
 	x, y := &a.route.Match, &b.route.Match
+	kind := a.rankedAs()
 	length := 0
-	if x.PathKind != ir.PathExact {
+	if kind != ir.PathExact {
 		length = cmp.Compare(len(y.Path), len(x.Path))
 	}
 	if d := cmp.Or(
-		cmp.Compare(pathRank(x.PathKind), pathRank(y.PathKind)), length,
+		cmp.Compare(pathRank(kind), pathRank(b.rankedAs())), length,
 		strings.Compare(y.Path, x.Path),
+		compareBools(a.implied, b.implied),
 		cmp.Compare(len(y.Headers), len(x.Headers)),
 		cmp.Compare(len(y.Query), len(x.Query)),
 		compareBools(a.yields, b.yields),
@@ -73,6 +75,14 @@ func comparePlaced(a, b *placed) int {
 		slices.CompareFunc(x.Headers, y.Headers, compareValues),
 		slices.CompareFunc(x.Query, y.Query, compareValues),
 	)
+}
+
+// rankedAs is the kind of path that the route's precedence goes by.
+func (p *placed) rankedAs() ir.PathKind {
+	if p.implied {
+		return ir.PathPrefix
+	}
+	return p.route.Match.PathKind
 }
 
 func pathRank(k ir.PathKind) int {
@@ -88,65 +98,82 @@ func pathRank(k ir.PathKind) int {
 	return 3
 }
 
-// rewrite applies the replacement for the route's prefix: the one that names
-// it, else the default one.
-func (c *conditions) rewrite(r *ir.Route, replacements []prefixReplacement) {
-	if len(replacements) == 0 {
-		return
+// replacement is what replaces the route's prefix: the entry that names it,
+// else the default one; nil where there is neither.
+func (c *conditions) replacement(in []prefixReplacement) *prefixReplacement {
+	if len(in) == 0 {
+		return nil
 	}
 	prefix := c.match().Path
-	i := slices.IndexFunc(replacements, func(p prefixReplacement) bool { return p.prefix == prefix })
+	i := slices.IndexFunc(in, func(p prefixReplacement) bool { return p.prefix == prefix })
 	if i < 0 {
-		if i = slices.IndexFunc(replacements, func(p prefixReplacement) bool { return p.prefix == "" }); i < 0 {
-			return
+		if i = slices.IndexFunc(in, func(p prefixReplacement) bool { return p.prefix == "" }); i < 0 {
+			return nil
 		}
 	}
-	forward := *r.Forward
-	forward.Rewrite = &ir.PathRewrite{HasPrefix: true, Prefix: replacements[i].replacement}
-	r.Forward = &forward
+	return &in[i]
+}
+
+// apply replaces the prefix, if there is something to replace it by.
+func (p *prefixReplacement) apply(f *ir.Forward) *ir.Forward {
+	if p == nil {
+		return f
+	}
+	out := *f
+	out.Rewrite = &ir.PathRewrite{HasPrefix: true, Prefix: p.replacement}
+	return &out
 }
 
 // separate gives replaced prefixes that end in a slash their second form: the
 // prefix "/foo/" with a replacement serves "/foo" too, as in Contour, unless
-// another route has it. The prefix "/" gets a replacement that ends in a slash,
-// so that "/x" becomes "/bar/x" rather than "/barx".
-func (c *composer) separate() {
+// another route has it. A closed route keeps that form, so that no shorter one
+// gets its requests. The prefix "/" gets a replacement that ends in a slash, so
+// that "/x" becomes "/bar/x" rather than "/barx".
+func separate(routes []placed) []placed {
 	var taken map[string]bool
-	for i := range len(c.routes) { // not those added below
-		r := &c.routes[i].route
-		if r.Forward == nil || r.Forward.Rewrite == nil || !strings.HasSuffix(r.Match.Path, "/") {
+	for i := range len(routes) { // not those added below
+		p := &routes[i]
+		m := &p.route.Match
+		if !p.replaced || m.PathKind != ir.PathPrefix || !strings.HasSuffix(m.Path, "/") {
 			continue
 		}
-		bare := strings.TrimRight(r.Forward.Rewrite.Prefix, "/")
-		if r.Match.Path == "/" {
-			c.routes[i].route = withPrefix(*r, bare+"/")
+		if m.Path == "/" {
+			p.route.Forward = withPrefix(p.route.Forward, "/")
 			continue
 		}
 		if taken == nil {
-			taken = make(map[string]bool, len(c.routes))
-			for j := range c.routes {
-				taken[c.routes[j].key] = true
+			taken = make(map[string]bool, len(routes))
+			for j := range routes {
+				taken[routes[j].key] = true
 			}
 		}
-		other := c.routes[i]
-		other.route = withPrefix(*r, cmp.Or(bare, "/"))
-		m := &other.route.Match
-		m.Path = strings.TrimRight(m.Path, "/")
-		prefix := matchKey(m)
-		m.PathKind = ir.PathExact
-		other.key = matchKey(m)
-		if taken[prefix] || taken[other.key] {
-			continue
+		other := p.withoutSlash()
+		prefix := other.route.Match
+		prefix.PathKind = ir.PathPrefix
+		if !taken[other.key] && !taken[matchKey(&prefix)] {
+			routes = append(routes, other)
 		}
-		taken[other.key] = true
-		other.route.Name = routeName(other.route.Origin.Name, other.key)
-		c.routes = append(c.routes, other)
 	}
+	return routes
 }
 
-func withPrefix(r ir.Route, prefix string) ir.Route {
-	forward := *r.Forward
-	forward.Rewrite = &ir.PathRewrite{HasPrefix: true, Prefix: prefix}
-	r.Forward = &forward
-	return r
+// withoutSlash is the second form of a prefix that ends in a slash.
+func (p *placed) withoutSlash() placed {
+	out := *p
+	m := &out.route.Match
+	m.PathKind, m.Path = ir.PathExact, strings.TrimRight(m.Path, "/")
+	out.key, out.implied = matchKey(m), true
+	out.route.Name = routeName(out.route.Origin.Name, out.key)
+	out.route.Forward = withPrefix(out.route.Forward, "")
+	return out
+}
+
+// withPrefix gives the replacement another end; a closed route has none.
+func withPrefix(f *ir.Forward, end string) *ir.Forward {
+	if f == nil || f.Rewrite == nil {
+		return f
+	}
+	out := *f
+	out.Rewrite = &ir.PathRewrite{HasPrefix: true, Prefix: cmp.Or(strings.TrimRight(f.Rewrite.Prefix, "/")+end, "/")}
+	return &out
 }

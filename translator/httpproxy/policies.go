@@ -298,6 +298,19 @@ func parseReplacements(p *contourv1.PathRewritePolicy) ([]prefixReplacement, rea
 	return out, "", nil
 }
 
+// intendedReplacements are those of a closed route, so far as they can be read:
+// else they may be for any prefix.
+func (d *routeDraft) intendedReplacements() []prefixReplacement {
+	if c := &d.out.conditions; len(d.in.Services) == 0 || c.kind == ir.PathExact || c.kind == ir.PathRegex {
+		return nil
+	}
+	out, _, err := parseReplacements(d.in.PathRewritePolicy)
+	if err != nil {
+		return []prefixReplacement{{}}
+	}
+	return out
+}
+
 func isPath(s string) bool { return strings.HasPrefix(s, "/") && !strings.ContainsFunc(s, notInPath) }
 
 func parseRedirect(p *contourv1.HTTPRequestRedirectPolicy, c *conditions) (*ir.Redirect, error) {

@@ -47,7 +47,7 @@ func (t *translation) route(i int) route {
 	d.out.action.Origin = t.origin
 	if d.failure != "" {
 		d.out.action = unavailable(t.origin, d.failure)
-		d.out.rewrites = nil
+		d.out.rewrites = d.intendedReplacements()
 	}
 	return d.out
 }
@@ -226,7 +226,9 @@ func (d *routeDraft) service(i int) {
 		if s.Weight != 0 {
 			share = uint32(max(0, min(s.Weight, 100)))
 		}
-		d.mirrors = append(d.mirrors, ir.Mirror{Upstream: b.Upstream, Numerator: share, Denominator: 100})
+		d.mirrors = append(d.mirrors, ir.Mirror{
+			Upstream: b.Upstream, Numerator: share, Denominator: 100, HostRewrite: b.HostRewrite, RequestHeaders: b.RequestHeaders,
+		})
 	default:
 		d.backends = append(d.backends, b)
 	}

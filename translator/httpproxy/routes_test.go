@@ -179,11 +179,11 @@ spec:
 			served: `
 http a.example.com
   exact /e => 503
-  exact /b => default/a:80*1 rewrite /d
   prefix /dup => 503
   prefix /amb => 503
   prefix /b/ => default/a:80*1 rewrite /d
   prefix /n => default/a:80*1
+  exact /b => default/a:80*1 rewrite /d
   prefix /a => default/a:80*1 rewrite /x
   prefix / => default/a:80*1 rewrite /d/`,
 			statuses: `

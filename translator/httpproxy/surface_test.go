@@ -313,20 +313,28 @@ func TestStatus(t *testing.T) {
 // Includes of includes multiply: a host has limits, and what is beyond them
 // closes it.
 func TestTooManyRoutes(t *testing.T) {
-	var b strings.Builder
-	b.WriteString("name: root\nspec:\n  virtualhost: {fqdn: a.example.com}\n  includes: [{name: n0}]")
-	for i := range 40 {
-		fmt.Fprintf(&b, "\n---\nname: n%d\nspec:\n  includes: [{name: n%d, conditions: [{prefix: /a}]}, {name: n%[2]d, conditions: [{prefix: /b}]}]", i, i+1)
-		b.WriteString("\n  routes: [{services: [{name: web, port: 80}]}]")
+	cases := map[string]struct{ reason, routes string }{
+		"routes":   {"each object has a route", "\n  routes: [{services: [{name: web, port: 80}]}]"},
+		"includes": {"the includes alone take the time, also where no route is at their end", ""},
 	}
-	b.WriteString("\n---\nname: n40\nspec: {}")
-	w := defaultWorld(t, b.String())
-	if diff := cmp.Diff([]string{"http a.example.com", "prefix / => 503"}, trimLines(w.print())); diff != "" {
-		t.Errorf("-want, +got:\n%s", diff)
-	}
-	c := w.statuses["default/root"].Conditions[0]
-	if len(c.Errors) != 1 || c.Errors[0].Reason != string(reason.IncludeTreeTooLarge) {
-		t.Errorf("errors: %+v", c.Errors)
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			var b strings.Builder
+			b.WriteString("name: root\nspec:\n  virtualhost: {fqdn: a.example.com}\n  includes: [{name: n0}]")
+			for i := range 40 {
+				fmt.Fprintf(&b, "\n---\nname: n%d\nspec:\n  includes: [{name: n%d, conditions: [{prefix: /a}]}, {name: n%[2]d, conditions: [{prefix: /b}]}]", i, i+1)
+				b.WriteString(tc.routes)
+			}
+			b.WriteString("\n---\nname: n40\nspec: {}")
+			w := defaultWorld(t, b.String())
+			if diff := cmp.Diff([]string{"http a.example.com", "prefix / => 503"}, trimLines(w.print())); diff != "" {
+				t.Errorf("%s: -want, +got:\n%s", tc.reason, diff)
+			}
+			c := w.statuses["default/root"].Conditions[0]
+			if len(c.Errors) != 1 || c.Errors[0].Reason != string(reason.IncludeTreeTooLarge) {
+				t.Errorf("%s: errors: %+v", tc.reason, c.Errors)
+			}
+		})
 	}
 }
 

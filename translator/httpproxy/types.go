@@ -129,6 +129,7 @@ type route struct {
 	// action is the finished route but for Name, Match and the upstreams.
 	action   ir.Route
 	insecure bool // permitInsecure
+	// rewrites are there for a closed route too: they say what it was to serve.
 	rewrites []prefixReplacement
 	where    place
 }

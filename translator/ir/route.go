@@ -64,6 +64,23 @@ func (r *Route) eachUpstream(yield func(*Upstream) bool) bool {
 	return r.Auth == nil || yield(r.Auth.Upstream)
 }
 
+// Required yields the upstreams that the route cannot do without: all but the
+// mirrors.
+func (r *Route) Required() iter.Seq[*Upstream] {
+	return func(yield func(*Upstream) bool) {
+		if r.Forward != nil {
+			for i := range r.Forward.Backends {
+				if !yield(r.Forward.Backends[i].Upstream) {
+					return
+				}
+			}
+		}
+		if r.Auth != nil {
+			yield(r.Auth.Upstream)
+		}
+	}
+}
+
 // PathKind is the kind of a path match.
 type PathKind string
 
@@ -157,6 +174,9 @@ type Mirror struct {
 	Upstream *Upstream
 	// Numerator over Denominator is the share that is mirrored.
 	Numerator, Denominator uint32
+	// HostRewrite and RequestHeaders change the copies alone.
+	HostRewrite    string
+	RequestHeaders HeaderPolicy
 }
 
 // Retry repeats failed requests.

@@ -166,7 +166,8 @@ const (
 	// instead, Envoy's words.
 	FormatRefused Format = "Envoy refuses %s of fleet %s; %s: %s"
 	// FormatNotWarm goes with ResourceWithheld: cluster, fleet, what it waits for.
-	FormatNotWarm Format = "cluster %s does not get ready in the Envoys of fleet %s, so its routes answer 503: it waits for %s"
+	FormatNotWarm Format = "cluster %s does not get ready in the Envoys of fleet %s, so its routes answer 503 (mirrors are left out): " +
+		"it waits for %s"
 	// FormatIgnored goes with SpecError/IgnoredField: path of the field, why.
 	FormatIgnored Format = "ignoring field %q; %s"
 )

@@ -132,9 +132,19 @@ func externalAddress(name string) (netip.Addr, bool) {
 	return addr.WithZone("").Unmap(), err == nil
 }
 
+// ownNames are what /etc/hosts of common systems, and of every pod, call the
+// host's own addresses and its link's.
+var ownNames = []string{
+	"localhost", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback", "ip6-localnet",
+	"ip6-mcastprefix", "ip6-allnodes", "ip6-allrouters", "ip6-allhosts",
+}
+
 func isLocalhost(name string) bool {
-	switch name {
-	case "localhost", "localhost.localdomain", "local.projectcontour.io":
+	bare := strings.TrimRight(name, "0123456789")
+	if before, ok := strings.CutSuffix(bare, ".localdomain"); ok {
+		name = before
+	}
+	if name == "local.projectcontour.io" || slices.Contains(ownNames, name) {
 		return true
 	}
 	// RFC 6761, 6.3: every name below localhost is loopback.
