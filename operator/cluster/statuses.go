@@ -104,8 +104,9 @@ func (s *statuses) touch(k status.Kind, n ir.Name) {
 	}
 }
 
-// touchCounts has an object looked at of which only numbers have changed.
-func (s *statuses) touchCounts(k status.Kind, n ir.Name) {
+// touchLater has an object looked at once it is left alone: one of which only
+// numbers have changed, or of which others have written the status.
+func (s *statuses) touchLater(k status.Kind, n ir.Name) {
 	if w := s.writer.Load(); w != nil {
 		w.TouchSettled(k, n)
 	}
@@ -125,15 +126,8 @@ func (s *statuses) touchAll() {
 
 // committed looks at what a revision has changed.
 func (s *statuses) committed(rev *graph.Revision) {
-	t := s.pipeline.Translator()
-	for _, c := range graph.ChangesOf(rev, t.ProxyStatuses) {
-		s.touch(status.HTTPProxy, c.Key)
-	}
-	for _, c := range graph.ChangesOf(rev, t.FleetStatuses) {
-		s.touch(status.EnvoyFleet, c.Key)
-	}
 	s.follow(rev)
-	eachGatewayChange(t, rev, s.touch, s.touchCounts)
+	eachChange(s.pipeline.Translator(), rev, s.touch, s.touchLater)
 }
 
 // settled takes what became of a fleet's objects.

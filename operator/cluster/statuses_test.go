@@ -205,7 +205,7 @@ func statusesOf(t *testing.T, objects ...client.Object) *statuses {
 	p := pipeline.New(pipeline.Options{XDS: xds.New(xds.Options{}), Each: fleetSpec, Gateway: gatewaySpec, Log: logr.Discard()})
 	s := newStatuses(c, c, logr.Discard())
 	s.serve(p, xds.New(xds.Options{}), nil)
-	p.Once(source.Batch{Changed: objects, Complete: true}, time.Now())
+	s.committed(p.Once(source.Batch{Changed: objects, Complete: true}, time.Now()))
 	return s
 }
 
