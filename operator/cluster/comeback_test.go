@@ -90,3 +90,37 @@ func routeStatusComesBack(ctx context.Context) {
 	Expect(route().Status.Parents[0].ControllerName).To(Equal(theirs.ControllerName))
 	Expect(c.Delete(ctx, r)).To(Succeed())
 }
+
+// A ListenerSet whose Gateway was deleted, or that named another, was accepted for
+// ever.
+func listenerSetLeaves(ctx context.Context) {
+	g := &gatewayv1.Gateway{Namespace: "default", Name: "short-lived"}
+	g.Spec.GatewayClassName = "signet"
+	g.Spec.Listeners = []gatewayv1.Listener{{Name: "http", Protocol: gatewayv1.HTTPProtocolType, Port: 80}}
+	g.Spec.AllowedListeners = &gatewayv1.AllowedListeners{Namespaces: &gatewayv1.ListenerNamespaces{From: new(gatewayv1.NamespacesFromSame)}}
+	Expect(c.Create(ctx, g)).To(Succeed())
+	s := &gatewayv1.ListenerSet{Namespace: "default", Name: "set"}
+	s.Spec.ParentRef.Name = "short-lived"
+	s.Spec.Listeners = []gatewayv1.ListenerEntry{{Name: "more", Protocol: gatewayv1.HTTPProtocolType, Port: 8080}}
+	Expect(c.Create(ctx, s)).To(Succeed())
+	set := func() *gatewayv1.ListenerSet { return get(ctx, "set", &gatewayv1.ListenerSet{})() }
+	verdict := func() string {
+		o := set()
+		return of(o.Status.Conditions, "Accepted") + ", " + of(o.Status.Conditions, "Programmed")
+	}
+	const is, left = "True Accepted, True Programmed", "False ParentNotAccepted, False ParentNotAccepted"
+	Eventually(verdict).Should(Equal(is))
+	Expect(set().Status.Listeners).To(HaveLen(1))
+
+	By("naming another")
+	change(ctx, set(), func(s *gatewayv1.ListenerSet) { s.Spec.ParentRef.Name = "another" })
+	Eventually(verdict).Should(Equal(left))
+	Expect(set().Status.Listeners).To(BeEmpty())
+	change(ctx, set(), func(s *gatewayv1.ListenerSet) { s.Spec.ParentRef.Name = "short-lived" })
+	Eventually(verdict).Should(Equal(is))
+
+	By("losing its Gateway")
+	Expect(c.Delete(ctx, g)).To(Succeed())
+	Eventually(verdict).Should(Equal(left))
+	Expect(c.Delete(ctx, s)).To(Succeed())
+}

@@ -49,6 +49,7 @@ type statuses struct {
 	// of the generations of those.
 	gateways map[ir.Name]*fleets.Outcome
 	progress map[ir.Name]*progress
+	sets     map[ir.Name]*judged
 	bundle   atomic.Pointer[bundle]
 	// term is when this replica began to lead.
 	term atomic.Pointer[time.Time]
@@ -59,6 +60,7 @@ type statuses struct {
 func newStatuses(c client.Client, r client.Reader, log logr.Logger) *statuses {
 	s := &statuses{
 		outcomes: map[ir.Name]*fleets.Outcome{}, gateways: map[ir.Name]*fleets.Outcome{}, progress: map[ir.Name]*progress{},
+		sets: map[ir.Name]*judged{},
 	}
 	s.bundle.Store(&bundle{err: errNotRead})
 	s.options = status.Options{Client: c, Reader: r, HTTPProxy: s.proxy, EnvoyFleet: s.fleet, Gateway: s.ofGatewayAPI, Log: log}
@@ -122,11 +124,13 @@ func (s *statuses) touchAll() {
 		s.touch(status.EnvoyFleet, n)
 	}
 	eachGateway(t, r, s.touch)
+	s.eachSet(s.touch)
 }
 
 // committed looks at what a revision has changed.
 func (s *statuses) committed(rev *graph.Revision) {
 	s.follow(rev)
+	s.noteSets(rev)
 	eachChange(s.pipeline.Translator(), rev, s.touch, s.touchLater)
 }
 
