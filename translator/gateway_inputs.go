@@ -5,6 +5,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/signetproxy/signet/translator/gatewayapi/listener"
@@ -42,7 +43,7 @@ const SystemTrustKey = graph.String("system")
 func (t *Translator) declareGatewayInputs() {
 	g := t.Graph
 	t.GatewayClasses = graph.NewInput[ir.Name](g, "GatewayClass", graph.Main, func(a, b *gatewayv1.GatewayClass) bool {
-		return a.Generation == b.Generation && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
+		return a.UID == b.UID && a.Generation == b.Generation && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
 	})
 	t.Gateways = graph.NewInput[ir.Name](g, "Gateway", graph.Main, func(a, b *gatewayv1.Gateway) bool {
 		return sameAge(a, b) && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
@@ -81,15 +82,16 @@ func (t *Translator) declareGatewayInputs() {
 	t.SystemTrust = graph.NewInput[graph.String, string](g, "system trust", graph.Main, nil)
 }
 
-// aged is what precedence depends on.
+// aged is what precedence depends on, and which object of the name it is.
 type aged interface {
+	GetUID() types.UID
 	GetGeneration() int64
 	GetCreationTimestamp() metav1.Time
 }
 
 func sameAge(a, b aged) bool {
 	x, y := a.GetCreationTimestamp(), b.GetCreationTimestamp()
-	return a.GetGeneration() == b.GetGeneration() && x.Equal(&y)
+	return a.GetUID() == b.GetUID() && a.GetGeneration() == b.GetGeneration() && x.Equal(&y)
 }
 
 // gatewayTrust keeps the bundles alive that policies and Gateways name.

@@ -126,7 +126,8 @@ func (t *Translator) declareInputs() {
 }
 
 // The equalities leave out what translation never reads: resource versions,
-// managed fields and statuses, so that a write of our own status is no change.
+// managed fields and statuses, so that a write of our own status is no change. An
+// object that is made anew, whatever it says, is one: its status is to be written.
 
 func sameProxy(a, b *contourv1.HTTPProxy) bool {
 	return sameMeta(&a.ObjectMeta, &b.ObjectMeta) && equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
@@ -152,5 +153,5 @@ func sameSlice(a, b *discoveryv1.EndpointSlice) bool {
 }
 
 func sameMeta(a, b *metav1.ObjectMeta) bool {
-	return a.Generation == b.Generation && equality.Semantic.DeepEqual(a.Annotations, b.Annotations)
+	return a.UID == b.UID && a.Generation == b.Generation && equality.Semantic.DeepEqual(a.Annotations, b.Annotations)
 }

@@ -96,7 +96,8 @@ func New(cfg Config) (*Cluster, error) {
 	if c.source, err = kubernetes.New(kubernetes.Options{
 		Config: cfg.REST, Namespaces: cfg.Namespaces, References: references,
 		Uses: pipeline.Uses, Targets: pipeline.Targets, Backends: pipeline.Backends,
-		Log: cfg.Log.WithName("source"),
+		Rewritten: func(k source.Key) { c.statuses.rewritten(k) },
+		Log:       cfg.Log.WithName("source"),
 	}); err != nil {
 		return nil, fmt.Errorf("source: %w", err)
 	}

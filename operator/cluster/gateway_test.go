@@ -150,6 +150,10 @@ var _ = Describe("a Gateway", Ordered, func() {
 		Expect(route().Status.Parents).To(HaveLen(1))
 	})
 
+	It("has routes whose status comes back", routeStatusComesBack)
+
+	It("says of a ListenerSet that it has left", listenerSetLeaves)
+
 	It("serves no HTTPProxy", func(ctx context.Context) {
 		Expect(ask(ctx, address, "hello.test")).To(HavePrefix("404"))
 	})

@@ -112,8 +112,7 @@ func (s *statuses) ofGatewayAPI(k status.Kind, n ir.Name) (any, bool) {
 		x, ok := s.gateway(n)
 		return x, ok
 	case status.ListenerSet:
-		x, ok := t.ListenerSetStatuses.Get(r, n)
-		return &x, ok
+		return s.listenerSet(n)
 	case status.BackendTLSPolicy:
 		x, ok := t.PolicyStatuses.Get(r, n)
 		return &x, ok

@@ -123,6 +123,7 @@ func (c *Cluster) term(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.statuses.begin()
 	if err := m.Start(ctx); err != nil {
 		return fmt.Errorf("term: %w", err)
 	}

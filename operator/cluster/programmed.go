@@ -61,6 +61,7 @@ func (s *statuses) follow(rev *graph.Revision) {
 		case c.HadOld && c.Old.UID != c.New.UID:
 			// Another Gateway of the name, whose Envoys are to come.
 			s.progress[c.Key] = &progress{generation: c.New.Generation, revision: rev.Number(), since: time.Now()}
+			delete(s.gateways, c.Key) // the addresses were the other's
 		}
 		s.mu.Unlock()
 	}

@@ -42,12 +42,14 @@ type statuses struct {
 	xds      *xds.Server
 	peers    *peers
 
-	mu       sync.Mutex
+	mu sync.Mutex
+	// outcomes are those of this term; nil is that of a fleet that is gone.
 	outcomes map[ir.Name]*fleets.Outcome
-	// gateways are the outcomes of Gateways, and progress what became of the
-	// generations of those.
+	// gateways are the outcomes of Gateways, in this term, and progress what became
+	// of the generations of those.
 	gateways map[ir.Name]*fleets.Outcome
 	progress map[ir.Name]*progress
+	sets     map[ir.Name]*judged
 	bundle   atomic.Pointer[bundle]
 	// term is when this replica began to lead.
 	term atomic.Pointer[time.Time]
@@ -58,6 +60,7 @@ type statuses struct {
 func newStatuses(c client.Client, r client.Reader, log logr.Logger) *statuses {
 	s := &statuses{
 		outcomes: map[ir.Name]*fleets.Outcome{}, gateways: map[ir.Name]*fleets.Outcome{}, progress: map[ir.Name]*progress{},
+		sets: map[ir.Name]*judged{},
 	}
 	s.bundle.Store(&bundle{err: errNotRead})
 	s.options = status.Options{Client: c, Reader: r, HTTPProxy: s.proxy, EnvoyFleet: s.fleet, Gateway: s.ofGatewayAPI, Log: log}
@@ -67,6 +70,15 @@ func newStatuses(c client.Client, r client.Reader, log logr.Logger) *statuses {
 // serve names where statuses come from; it is called before anything runs.
 func (s *statuses) serve(p *pipeline.Pipeline, x *xds.Server, others *peers) {
 	s.pipeline, s.xds, s.peers = p, x, others
+}
+
+// begin forgets what an earlier term has seen, before the controllers of a new one
+// see anything: the objects may have changed in between.
+func (s *statuses) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.outcomes)
+	clear(s.gateways)
 }
 
 // run writes while this replica leads, for one term. At first everything is
@@ -94,8 +106,9 @@ func (s *statuses) touch(k status.Kind, n ir.Name) {
 	}
 }
 
-// touchCounts has an object looked at of which only numbers have changed.
-func (s *statuses) touchCounts(k status.Kind, n ir.Name) {
+// touchLater has an object looked at once it is left alone: one of which only
+// numbers have changed, or of which others have written the status.
+func (s *statuses) touchLater(k status.Kind, n ir.Name) {
 	if w := s.writer.Load(); w != nil {
 		w.TouchSettled(k, n)
 	}
@@ -111,48 +124,43 @@ func (s *statuses) touchAll() {
 		s.touch(status.EnvoyFleet, n)
 	}
 	eachGateway(t, r, s.touch)
+	s.eachSet(s.touch)
 }
 
 // committed looks at what a revision has changed.
 func (s *statuses) committed(rev *graph.Revision) {
-	t := s.pipeline.Translator()
-	for _, c := range graph.ChangesOf(rev, t.ProxyStatuses) {
-		s.touch(status.HTTPProxy, c.Key)
-	}
-	for _, c := range graph.ChangesOf(rev, t.FleetStatuses) {
-		s.touch(status.EnvoyFleet, c.Key)
-	}
 	s.follow(rev)
-	eachGatewayChange(t, rev, s.touch, s.touchCounts)
+	s.noteSets(rev)
+	eachChange(s.pipeline.Translator(), rev, s.touch, s.touchLater)
 }
 
 // settled takes what became of a fleet's objects.
 func (s *statuses) settled(n ir.Name, o *fleets.Outcome) {
 	s.mu.Lock()
-	before := s.outcomes[n]
+	before, looked := s.outcomes[n]
 	if o != nil && o.Err != nil && before != nil && !o.Seen {
 		o = unknown(o, before)
 	}
-	if o == nil {
-		delete(s.outcomes, n)
-	} else {
-		s.outcomes[n] = o
-	}
+	s.outcomes[n] = o
 	s.mu.Unlock()
 	s.touch(status.EnvoyFleet, n)
-	var old, now corev1.LoadBalancerStatus
-	if before != nil {
-		old = before.LoadBalancer
-	}
-	if o != nil {
-		now = o.LoadBalancer
-	}
-	if !equality.Semantic.DeepEqual(old, now) {
+	was, knew := balancer(before, looked)
+	is, knows := balancer(o, true)
+	if knew != knows || !equality.Semantic.DeepEqual(was, is) {
 		t := s.pipeline.Translator()
 		for p := range t.ProxyStatuses.All(t.Current().Reader()) {
 			s.touch(status.HTTPProxy, p)
 		}
 	}
+}
+
+// balancer is the load balancer of a fleet, and whether it is known: a look that
+// failed has not seen that there is none.
+func balancer(o *fleets.Outcome, looked bool) (corev1.LoadBalancerStatus, bool) {
+	if o == nil {
+		return corev1.LoadBalancerStatus{}, looked
+	}
+	return o.LoadBalancer, o.Seen || len(o.LoadBalancer.Ingress) > 0
 }
 
 // unknown is the outcome of a look that failed: what could not be seen is as it
@@ -197,7 +205,8 @@ func (s *statuses) envoys(n ir.Name) envoyCount {
 }
 
 // proxy is the status of an HTTPProxy: the translation's, and the addresses of
-// the first fleet that serves it and has some.
+// the first fleet that serves it and has some. Those that it has stay while such a
+// fleet was not seen in this term.
 func (s *statuses) proxy(n ir.Name) (contourv1.HTTPProxyStatus, bool) {
 	t := s.pipeline.Translator()
 	r := t.Current().Reader()
@@ -215,15 +224,41 @@ func (s *statuses) proxy(n ir.Name) (contourv1.HTTPProxyStatus, bool) {
 			selectors = append(selectors, f.Selector)
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, f := range httpproxy.Serving(p, selectors) {
-		if o := s.outcomes[f]; o != nil && len(o.LoadBalancer.Ingress) > 0 {
-			out.LoadBalancer = o.LoadBalancer
-			break
+	serving := httpproxy.Serving(p, selectors)
+	now, known := s.balancer(serving)
+	if !known {
+		if has := s.hasBalancer(n); len(has.Ingress) > 0 {
+			now = has
 		}
 	}
+	out.LoadBalancer = now
 	return out, true
+}
+
+// balancer is that of the first of some fleets that has one, and whether all before
+// it are known to have none.
+func (s *statuses) balancer(of []ir.Name) (corev1.LoadBalancerStatus, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := true
+	for _, f := range of {
+		o, looked := s.outcomes[f]
+		now, known := balancer(o, looked)
+		all = all && known
+		if len(now.Ingress) > 0 {
+			return now, all
+		}
+	}
+	return corev1.LoadBalancerStatus{}, all
+}
+
+// hasBalancer is what the status of an HTTPProxy says as it is in the API server.
+func (s *statuses) hasBalancer(n ir.Name) corev1.LoadBalancerStatus {
+	have := &contourv1.HTTPProxy{}
+	if err := s.options.Reader.Get(context.Background(), client.ObjectKey{Namespace: n.Namespace, Name: n.Name}, have); err != nil {
+		return corev1.LoadBalancerStatus{} // the writer reads it again, and says why it cannot
+	}
+	return have.Status.LoadBalancer
 }
 
 // fleet is the status of an EnvoyFleet. Nothing is written before it was translated

@@ -1,17 +1,24 @@
 package cluster
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
@@ -38,6 +45,168 @@ func TestALookThatFailsKeepsWhatWasSeen(t *testing.T) {
 	if diff := cmp.Diff(&want, unknown(&controller.Outcome{Generation: 2, Err: failure}, before), cmpopts.EquateErrors()); diff != "" {
 		t.Errorf("outcome (-want, +got):\n%s", diff)
 	}
+}
+
+// Each term took the load balancer's address out of every HTTPProxy, and wrote it
+// back once the fleet was looked at.
+func TestATermKeepsTheLoadBalancerUntilItIsSeen(t *testing.T) {
+	type outcomes map[ir.Name]*controller.Outcome
+	seven, eight := balancerAt("192.0.2.7"), balancerAt("192.0.2.8")
+	first, second := ir.Name{Namespace: "default", Name: "a"}, ir.Name{Namespace: "default", Name: "b"}
+	none, failed := corev1.LoadBalancerStatus{}, &controller.Outcome{Generation: 1, Err: errors.New("forbidden")}
+	cases := map[string]struct {
+		reason    string
+		has, want corev1.LoadBalancerStatus
+		outcomes  outcomes
+	}{
+		"begin":      {"nothing was looked at", seven, seven, nil},
+		"failed":     {"a look that failed has not seen that there is none", seven, seven, outcomes{first: failed}},
+		"the other":  {"the first one's address goes before the other's", seven, seven, outcomes{second: seen(eight)}},
+		"one of two": {"an address is better than none", none, eight, outcomes{first: failed, second: seen(eight)}},
+		"seen":       {"what was looked at counts", seven, eight, outcomes{first: seen(eight)}},
+		"without":    {"no fleet has one any more", seven, none, outcomes{first: seen(none), second: seen(none)}},
+		"gone":       {"a fleet that is gone has none", seven, eight, outcomes{first: nil, second: seen(eight)}},
+		"not all":    {"the second may have it", seven, seven, outcomes{first: seen(none)}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			p := helloProxy()
+			p.Status.LoadBalancer = tc.has
+			s := statusesOf(t, p, edge(first, 1), edge(second, 1))
+			// An earlier term of the process may have seen another address.
+			s.settled(first, seen(balancerAt("192.0.2.1")))
+			s.begin()
+			for n, o := range tc.outcomes {
+				s.settled(n, o)
+			}
+			got, ok := s.proxy(ir.Name{Namespace: "default", Name: "hello"})
+			if diff := cmp.Diff(tc.want, got.LoadBalancer); !ok || diff != "" {
+				t.Errorf("%s: written %t (-want, +got):\n%s", tc.reason, ok, diff)
+			}
+			if _, ok := s.fleet(second); ok != (tc.outcomes[second] != nil) {
+				t.Errorf("the status of a fleet is known: %t", ok)
+			}
+		})
+	}
+}
+
+// A new leader wrote every HTTPProxy twice.
+func TestATermWritesNothingThatIsRight(t *testing.T) {
+	fleet, other := ir.Name{Namespace: "default", Name: "a"}, helloProxy()
+	other.Name, other.Spec.VirtualHost.Fqdn = "other", "other.test"
+	hello := helloProxy()
+	s := statusesOf(t, hello, other, edge(fleet, 1))
+	hello.Status, _ = s.proxy(ir.Name{Namespace: "default", Name: "hello"})
+	hello.Status.LoadBalancer = balancerAt("192.0.2.7")
+	if err := s.options.Client.Update(t.Context(), hello); err != nil {
+		t.Fatal(err)
+	}
+	written := make(chan string, 100)
+	inner, ok := s.options.Client.(client.WithWatch)
+	if !ok {
+		t.Fatal("the client cannot be watched")
+	}
+	s.options.Client = interceptor.NewClient(inner, interceptor.Funcs{SubResourceApply: func(
+		_ context.Context, _ client.Client, _ string, o runtime.ApplyConfiguration, _ ...client.SubResourceApplyOption,
+	) error {
+		text, err := json.Marshal(o)
+		written <- string(text)
+		return err
+	}})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.run(ctx) }()
+	await := func(part string) {
+		t.Helper()
+		for {
+			select {
+			case x := <-written:
+				if strings.Contains(x, `"name":"hello"`) {
+					t.Errorf("written: %s", x)
+				}
+				if strings.Contains(x, `"name":"other"`) && strings.Contains(x, part) {
+					return
+				}
+			case <-time.After(time.Minute):
+				t.Fatalf("a status with %s is not written", part)
+			}
+		}
+	}
+	await("valid")
+	s.settled(fleet, seen(balancerAt("192.0.2.7")))
+	await("192.0.2.7")
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// What a term has not seen of a fleet is looked at when it is seen, though it may
+// be that there is nothing.
+func TestProxiesAreLookedAtOnceTheFleetIsSeen(t *testing.T) {
+	cases := map[string]struct {
+		reason   string
+		outcomes []*controller.Outcome
+		want     []bool
+	}{
+		"first look": {"that there is no address is news once", []*controller.Outcome{{Seen: true}, {Seen: true}}, []bool{true, false}},
+		"after failures": {"a failure is no news", []*controller.Outcome{
+			{Err: errors.New("a")}, {Err: errors.New("b")}, {Seen: true},
+		}, []bool{false, false, true}},
+		"gone": {"a fleet that is gone without having been seen", []*controller.Outcome{nil, nil}, []bool{true, false}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			known := false
+			var before *controller.Outcome
+			for i, o := range tc.outcomes {
+				_, knew := balancer(before, known)
+				_, knows := balancer(o, true)
+				if got := knew != knows; got != tc.want[i] {
+					t.Errorf("%s: outcome %d: looked at: %t", tc.reason, i, got)
+				}
+				before, known = o, true
+			}
+		})
+	}
+}
+
+func balancerAt(ip string) corev1.LoadBalancerStatus {
+	return corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{{IP: ip}}}
+}
+
+func seen(b corev1.LoadBalancerStatus) *controller.Outcome {
+	return &controller.Outcome{Generation: 1, Seen: true, LoadBalancer: b}
+}
+
+func helloProxy() *contourv1.HTTPProxy {
+	return &contourv1.HTTPProxy{
+		APIVersion: contourv1.GroupVersion.String(), Kind: "HTTPProxy", Namespace: "default", Name: "hello", Generation: 1,
+		Spec: contourv1.HTTPProxySpec{VirtualHost: &contourv1.VirtualHost{Fqdn: "hello.test"}, Routes: []contourv1.Route{
+			{DirectResponsePolicy: &contourv1.HTTPDirectResponsePolicy{StatusCode: 200}},
+		}},
+	}
+}
+
+func edge(n ir.Name, generation int64) *v1alpha1.EnvoyFleet {
+	return &v1alpha1.EnvoyFleet{
+		APIVersion: v1alpha1.GroupVersion.String(), Kind: "EnvoyFleet", Namespace: n.Namespace, Name: n.Name, Generation: generation,
+	}
+}
+
+// statusesOf has translated objects, which an API server has too.
+func statusesOf(t *testing.T, objects ...client.Object) *statuses {
+	t.Helper()
+	scheme, err := newScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
+	p := pipeline.New(pipeline.Options{XDS: xds.New(xds.Options{}), Each: fleetSpec, Gateway: gatewaySpec, Log: logr.Discard()})
+	s := newStatuses(c, c, logr.Discard())
+	s.serve(p, xds.New(xds.Options{}), nil)
+	s.committed(p.Once(source.Batch{Changed: objects, Complete: true}, time.Now()))
+	return s
 }
 
 // A restart with 5,000 hosts wrote a fleet's status twice: without its Envoys, and
@@ -72,17 +241,14 @@ func TestNoStatusOfAFleetBeforeItIsTranslated(t *testing.T) {
 	s.serve(p, xds.New(xds.Options{}), nil)
 	n := ir.Name{Namespace: "default", Name: "edge"}
 	s.outcomes[n] = &controller.Outcome{Generation: 1}
-	edge := func(generation int64) source.Batch {
-		return source.Batch{Changed: []client.Object{&v1alpha1.EnvoyFleet{
-			APIVersion: v1alpha1.GroupVersion.String(), Kind: "EnvoyFleet",
-			Namespace: n.Namespace, Name: n.Name, Generation: generation,
-		}}, Complete: true}
+	batch := func(generation int64) source.Batch {
+		return source.Batch{Changed: []client.Object{edge(n, generation)}, Complete: true}
 	}
-	p.Apply(edge(1)) // and nobody translates it
+	p.Apply(batch(1)) // and nobody translates it
 	if got, ok := s.fleet(n); ok {
 		t.Errorf("not translated: %+v", got)
 	}
-	p.Once(edge(2), time.Now())
+	p.Once(batch(2), time.Now())
 	got, ok := s.fleet(n)
 	if c := meta.FindStatusCondition(got.Conditions, string(reason.ConditionAccepted)); !ok || c == nil || c.Status != metav1.ConditionTrue {
 		t.Errorf("translated (written: %t): %+v", ok, got)

@@ -349,6 +349,8 @@ var _ = Describe("an EnvoyFleet", Ordered, func() {
 		Eventually(message).Should(HavePrefix("True"))
 		Expect(get(ctx, "guarded-envoy", &networkingv1.NetworkPolicy{})().Name).NotTo(BeEmpty())
 	})
+
+	It("has HTTPProxies whose status comes back", proxyStatusComesBack)
 })
 
 // running ends the Envoys of a container: they outlast the spec that started them.

@@ -46,16 +46,12 @@ var gatewayObjects = map[Kind]func() client.Object{
 // over the version of the object that was read, and only over that one.
 func (w *Writer) writeGateway(ctx context.Context, i item, now metav1.Time) error {
 	object, known := gatewayObjects[i.kind]
-	if !known || w.options.Gateway == nil {
+	if !known {
 		return nil
 	}
-	typed, ok := w.options.Gateway(i.kind, i.name)
-	if !ok {
-		return nil
-	}
-	want, err := runtime.DefaultUnstructuredConverter.ToUnstructured(typed)
-	if err != nil {
-		return fmt.Errorf("encode: %w", err)
+	want, over, err := w.wanted(i)
+	if want == nil || err != nil {
+		return err
 	}
 	cached := object()
 	if found, err := w.read(ctx, i, cached); !found || err != nil {
@@ -77,6 +73,9 @@ func (w *Writer) writeGateway(ctx context.Context, i item, now metav1.Time) erro
 	if live.GetUID() != cached.GetUID() {
 		return nil // another object of the name: its own event comes
 	}
+	if over != "" && over != live.GetResourceVersion() {
+		return errBehind
+	}
 	patch := changes(statusOf(live.Object), want, now)
 	if len(patch) == 0 {
 		return nil
@@ -92,6 +91,32 @@ func (w *Writer) writeGateway(ctx context.Context, i item, now metav1.Time) erro
 		w.wrote(i, live)
 	}
 	return ignoreGone(err)
+}
+
+// Over is a status of the Gateway API that is right for one version of the object
+// alone.
+type Over struct {
+	Version string
+	Status  any
+}
+
+// wanted is the status that an object should have, nil for none, and the version
+// that it is for, "" for any.
+func (w *Writer) wanted(i item) (want map[string]any, over string, err error) {
+	if w.options.Gateway == nil {
+		return nil, "", nil
+	}
+	typed, ok := w.options.Gateway(i.kind, i.name)
+	if !ok {
+		return nil, "", nil
+	}
+	if o, one := typed.(Over); one {
+		typed, over = o.Status, o.Version
+	}
+	if want, err = runtime.DefaultUnstructuredConverter.ToUnstructured(typed); err != nil {
+		return nil, "", fmt.Errorf("encode: %w", err)
+	}
+	return want, over, nil
 }
 
 func statusOf(o map[string]any) map[string]any {

@@ -48,7 +48,8 @@ type Options struct {
 	HTTPProxy  func(ir.Name) (contourv1.HTTPProxyStatus, bool)
 	EnvoyFleet func(ir.Name) (v1alpha1.EnvoyFleetStatus, bool)
 	// Gateway returns, in the same way, the status of an object of the Gateway API: a
-	// pointer to the type of the kind's status, or to a gatewayv1.RouteStatus.
+	// pointer to the type of the kind's status, or to a gatewayv1.RouteStatus, or an Over
+	// with one.
 	// Nil writes none.
 	Gateway func(Kind, ir.Name) (any, bool)
 	// Workers write at the same time, beside four at most for the kinds of which

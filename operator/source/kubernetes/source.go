@@ -41,6 +41,9 @@ type Options struct {
 	// to the route is not used before the EndpointSlices that were there. It must
 	// depend on the object alone. Nil is none.
 	Backends func(client.Object) []source.Key
+	// Rewritten is told of an object of a kind with a CRD of which somebody has written
+	// what is not its spec, its status for one. It must not block. Nil is nobody.
+	Rewritten func(source.Key)
 	// ProbeInterval is the time between two looks for CRDs; 0 is 3 s.
 	ProbeInterval time.Duration
 	Log           logr.Logger

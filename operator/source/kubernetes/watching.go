@@ -41,8 +41,13 @@ func (s *Source) watch(ctx context.Context, k *kind, version schema.GroupVersion
 	}
 	w := &watching{kind: k, version: version, wake: s.wake, events: map[source.Key]client.Object{}, present: map[source.Key]struct{}{}}
 	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(o any) { w.note(o, false) },
-		UpdateFunc: func(_, o any) { w.note(o, false) },
+		AddFunc: func(o any) { w.note(o, false) },
+		UpdateFunc: func(was, o any) {
+			w.note(o, false)
+			if s.options.Rewritten != nil && k.custom && version == k.gvk {
+				w.compare(was, o, s.options.Rewritten)
+			}
+		},
 		DeleteFunc: func(o any) { w.note(o, true) },
 	})
 	if err != nil {
@@ -78,6 +83,15 @@ func (w *watching) note(o any, gone bool) {
 	w.events[key] = object
 	w.mu.Unlock()
 	w.signal()
+}
+
+// compare tells of an object that is the same but for what is not its spec.
+func (w *watching) compare(was, is any, rewritten func(source.Key)) {
+	a, aOK := was.(client.Object)
+	b, bOK := is.(client.Object)
+	if aOK && bOK && a.GetUID() == b.GetUID() && a.GetGeneration() == b.GetGeneration() && a.GetResourceVersion() != b.GetResourceVersion() {
+		rewritten(source.Key{GroupVersionKind: w.kind.gvk, Namespace: b.GetNamespace(), Name: b.GetName()})
+	}
 }
 
 func (w *watching) signal() {
