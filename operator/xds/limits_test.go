@@ -33,9 +33,9 @@ import (
 //     TestAStuckEnvoyDelaysNobody, TestAStuckEnvoyCostsNoMemory,
 //     TestServeEndsStuckStreams, TestAnExpiredCertificateEndsAStuckStream
 //   - the names of another fleet: TestAFleetSeesItselfAlone
-//   - malformed: TestWhatIsNoRequest, TestOddRequestsAreContained, FuzzRequests;
-//     oversized: TestTooLongARequest, TestTooManyNames; never acknowledging:
-//     TestAnEnvoyThatNeverAcknowledges; replayed nonces:
+//   - malformed: TestWhatIsNoRequest, TestTextThatIsNotUTF8, TestOddRequestsAreContained,
+//     FuzzRequests; oversized: TestTooLongARequest, TestTooManyNames; never
+//     acknowledging: TestAnEnvoyThatNeverAcknowledges; replayed nonces:
 //     TestOddRequestsAreContained, FuzzParseNonce
 //   - keepalive: TestKeepalive
 //   - a maximum of streams: TestTooManyStreams, TestAFleetShutsNoOtherOut

@@ -1,12 +1,16 @@
 package xds
 
 import (
+	"strings"
 	"testing"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/google/go-cmp/cmp"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -91,6 +95,62 @@ func TestReferencesOfAClusters(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(tc.want, referencesOf(tc.body), cmp.AllowUnexported(references{})); diff != "" {
+				t.Errorf("%s: -want, +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// A client's server name is the name of a secret that its Envoy asks for, and
+// may be any bytes; so may be where Envoy cuts the words of a refusal.
+func TestTextThatIsNotUTF8(t *testing.T) {
+	field := func(number protowire.Number, parts ...string) (out []byte) {
+		return appendString(out, number, strings.Join(parts, ""))
+	}
+	entry := func(key, value string) string { return string(field(1, key)) + string(field(2, value)) }
+	typed := string(field(2, string(envoy.SecretType)))
+	cases := map[string]struct {
+		reason string
+		give   string
+		want   *discoveryv3.DeltaDiscoveryRequest // nil: it cannot be read
+	}{
+		"subscribed": {
+			"an empty name is ignored and counted; the others stand",
+			typed + string(field(3, "a")) + string(field(3, "\xff")) + string(field(3, "b")),
+			&discoveryv3.DeltaDiscoveryRequest{ResourceNamesSubscribe: []string{"a", "", "b"}},
+		},
+		"unsubscribed": {
+			"the same", typed + string(field(4, "\xc3\x28")) + string(field(4, "b")),
+			&discoveryv3.DeltaDiscoveryRequest{ResourceNamesUnsubscribe: []string{"", "b"}},
+		},
+		"had": {
+			"a version without a name is none",
+			typed + string(field(5, entry("a", "1"))) + string(field(5, entry("\xff", "1"))) + string(field(5, entry("b", "\xff"))),
+			&discoveryv3.DeltaDiscoveryRequest{InitialResourceVersions: map[string]string{"a": "1"}},
+		},
+		"cut": {
+			"Envoy cuts long messages at a byte", typed + string(field(6, "7")) + string(field(7, "\x08\x0d", string(field(2, "bad \xe2\x82")))),
+			&discoveryv3.DeltaDiscoveryRequest{ResponseNonce: "7", ErrorDetail: &spb.Status{Code: 13, Message: "bad "}},
+		},
+		"type":      {"no name of a client", string(field(2, "\xff")) + string(field(3, "\xff")), nil},
+		"nonce":     {"no name of a client", typed + string(field(6, "\xff")), nil},
+		"truncated": {"not a request", typed + string(field(3, "\xff")) + "\x1a\x05a", nil},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got := &discoveryv3.DeltaDiscoveryRequest{}
+			err := newCodec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(tc.give)}, got)
+			if tc.want == nil {
+				if err == nil {
+					t.Errorf("%s: it is read as %v", tc.reason, got)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", tc.reason, err)
+			}
+			tc.want.TypeUrl = string(envoy.SecretType)
+			if diff := cmp.Diff(tc.want, got, protocmp.Transform()); diff != "" {
 				t.Errorf("%s: -want, +got:\n%s", tc.reason, diff)
 			}
 		})
