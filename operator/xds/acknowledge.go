@@ -32,6 +32,9 @@ type rejection struct {
 	version  string
 	revision uint64
 	message  string
+	// since is the revision of the first that was refused since Envoy took one:
+	// the one before is what it uses still.
+	since uint64
 }
 
 func (u *subscription) expect(r *response, warming bool) {
@@ -65,7 +68,7 @@ func (u *subscription) unsettled() uint64 {
 		lowest = e.revision // the queue is in order
 	}
 	for _, r := range u.rejected {
-		lowest = min(lowest, r.revision)
+		lowest = min(lowest, r.since)
 	}
 	return lowest
 }
@@ -164,6 +167,14 @@ func (s *stream) answered(k kind, req *discoveryv3.DeltaDiscoveryRequest) error 
 	return nil
 }
 
+func (u *subscription) reject(r *row, revision uint64, message string) {
+	since := revision
+	if before, ok := u.rejected[r.Name]; ok {
+		since = min(since, before.since)
+	}
+	u.rejected[r.Name] = rejection{version: r.Version, revision: revision, message: message, since: since}
+}
+
 // nacked notes a rejection, and sends what was refused together one by one, so
 // that the good ones arrive and the bad ones are known.
 func (s *stream) nacked(e *expectation, message string) error {
@@ -182,7 +193,7 @@ func (s *stream) nacked(e *expectation, message string) error {
 		}
 		nack.Resources[i], nack.LastGood[i] = r.published().Resource, r.lastGood()
 		if sub.wants(r.Name) { // it may have been sent unasked
-			sub.rejected[r.Name] = rejection{version: r.Version, revision: e.revision, message: message}
+			sub.reject(r, e.revision, message)
 		}
 	}
 	s.log.Info("Envoy refused a response", "type", k, "revision", e.revision,

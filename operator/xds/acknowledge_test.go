@@ -196,6 +196,56 @@ func TestARejectedScopeKeepsTheClusterThatItsPredecessorUses(t *testing.T) {
 	c.want("clusters -a")
 }
 
+// A second refusal is none of the first's: Envoy's scope is older than both.
+func TestAScopeRejectedTwiceKeepsTheClusterOfTheLastGoodOne(t *testing.T) {
+	h := serve(t, Options{})
+	h.publish(1, world())
+	c := h.connect(t, edge)
+	c.start(world()...)
+	h.publish(2, list(scope("http|a", "bad")), cluster("a", "", "", ""))
+	c.want("scopes +http|a")
+	c.nack("bad")
+	h.publish(3, list(scope("http|a", "worse")))
+	c.want("scopes +http|a")
+	c.nack("worse")
+	c.silent()
+	got := h.until(t, "it is refused twice", func(s StreamState) bool { return s.Nacks == 2 })
+	if got.Acknowledged != 1 || got.Lingering != 1 {
+		t.Errorf("revision %d is acknowledged, %d linger; want 1 and 1", got.Acknowledged, got.Lingering)
+	}
+	if got := got.Rejected; len(got) != 1 || got[0].Version != scope("http|a", "worse").Version || got[0].Message != "worse" {
+		t.Errorf("rejected: %+v, want the newest", got)
+	}
+	h.publish(4, list(scope("http|a", "good")))
+	c.want("scopes +http|a")
+	c.ack()
+	c.want("clusters -a")
+	c.ack()
+	h.acknowledged(t, 4)
+}
+
+// What is sent again to be told apart belongs to the revision that brought it.
+func TestAScopeRejectedAloneKeepsTheClusterOfTheLastGoodOne(t *testing.T) {
+	h := serve(t, Options{})
+	h.publish(1, world())
+	c := h.connect(t, edge)
+	c.start(world()...)
+	h.publish(2, list(scope("http|a", "bad"), scope("http|b", "1")), cluster("a", "", "", ""))
+	c.want("scopes +http|a +http|b")
+	h.publish(3, list(scope("http|c", "1")))
+	c.want("scopes +http|c")
+	c.nack("one of them")
+	c.ack()
+	c.want("scopes +http|a", "scopes +http|b")
+	c.nack("this one")
+	c.ack()
+	got := h.until(t, "one is refused", func(s StreamState) bool { return s.Nacks == 2 && len(s.Rejected) == 1 })
+	c.silent()
+	if got.Acknowledged != 1 || got.Lingering != 1 {
+		t.Errorf("revision %d is acknowledged, %d linger; want 1 and 1", got.Acknowledged, got.Lingering)
+	}
+}
+
 // Envoy withholds the ACK of clusters while any of them warms.
 func TestAWithheldAckHoldsNothingBack(t *testing.T) {
 	h := serve(t, Options{})
