@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/signetproxy/signet/translator/envoy"
@@ -229,4 +230,38 @@ func TestReconnectWhileARemovalWaits(t *testing.T) {
 	c.want("clusters -a")
 	c.ack()
 	h.acknowledged(t, 2)
+}
+
+// The answer to a probe is not lost with the stream that it was for.
+func TestReconnectWithAProbe(t *testing.T) {
+	o := &probeRecord{}
+	h := serve(t, Options{Observer: o})
+	probe := scope("~probe", "1")
+	probe.Probe = true
+	h.publish(1, append(world(), probe))
+	c := h.connect(t, edge)
+	c.resume(byType(append(world(), probe)...))
+	c.silent()
+	h.acknowledged(t, 1)
+	if got := o.all(); len(got) != 1 || got[0].Resource != probe || got[0].Refused || got[0].Fleet != edge {
+		t.Errorf("the observer heard %+v, want that the probe is taken", got)
+	}
+}
+
+// probeRecord is a ProbeObserver.
+type probeRecord struct {
+	record
+	probes []Probed
+}
+
+func (r *probeRecord) OnProbed(p Probed) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.probes = append(r.probes, p)
+}
+
+func (r *probeRecord) all() []Probed {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.probes)
 }

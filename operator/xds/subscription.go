@@ -206,7 +206,7 @@ func (s *stream) owedNames(k kind, had map[string]string) (rows []*row, none []s
 			none = append(none, name)
 			delete(s.lingering[k], name)
 		case r.Version == had[name]:
-			r.accept()
+			s.brought(r)
 		case !s.underWay(k, r):
 			rows = append(rows, r)
 		}
@@ -245,7 +245,7 @@ func (s *stream) whole(k kind, had map[string]string) (rows []*row, removed []st
 	rows = make([]*row, 0, max(0, s.cursor.rows[k].Len()-len(had)))
 	for _, r := range s.cursor.rows[k].All {
 		if had != nil && had[r.Name] == r.Version {
-			r.accept() // Envoy counts what it has taken alone
+			s.brought(r)
 			continue
 		}
 		rows = append(rows, r)
@@ -260,6 +260,15 @@ func (s *stream) whole(k kind, had map[string]string) (rows []*row, removed []st
 		}
 	}
 	return rows, removed
+}
+
+// brought notes that an Envoy came with the row: it counts what it has taken
+// alone. The answer to a probe may have been lost with the stream before.
+func (s *stream) brought(r *row) {
+	r.accept()
+	if r.published().Probe {
+		s.probed(r)
+	}
 }
 
 // resolve returns the row that serves a name, under that name.
