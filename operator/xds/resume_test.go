@@ -232,6 +232,23 @@ func TestReconnectWhileARemovalWaits(t *testing.T) {
 	h.acknowledged(t, 2)
 }
 
+// What comes between Envoy's requests does not make its old routes go.
+func TestReconnectAmidANewRevision(t *testing.T) {
+	h := serve(t, Options{})
+	h.publish(1, world())
+	c := h.connect(t, edge)
+	had := byType(append(replace(world(), scope("http|a", "uses gone")), cluster("gone", "svc/gone", "", "1"))...)
+	c.resumeTypes(had, envoy.ClusterType)
+	h.until(t, "it has asked for clusters", func(s StreamState) bool { return s.Resumed && s.Lingering == 1 })
+	h.publish(2, list(scope("http|b", "1")))
+	h.until(t, "the revision comes", func(s StreamState) bool { return s.Sent == 2 })
+	c.resumeTypes(had, types[endpoints:]...)
+	c.want("scopes +http|a +http|b")
+	c.silent()
+	c.ack()
+	c.want("clusters -gone")
+}
+
 // The answer to a probe is not lost with the stream that it was for.
 func TestReconnectWithAProbe(t *testing.T) {
 	o := &probeRecord{}

@@ -175,11 +175,9 @@ func (s *stream) answer(k kind) error {
 	}
 	sub.owed, sub.owedAll, sub.had = nil, false, nil
 
-	if k == listeners {
-		s.decorate(rows, func(r *row) bool { return had[r.Name] == "" })
-	}
-	if k == scopes && had != nil {
-		rows = anew(rows) // the stream before may have ended behind a refusal
+	rows = s.prepare(k, had, rows)
+	if had != nil && len(rows)+len(removed) > 0 {
+		s.hold(k)
 	}
 	s.serving = true
 	defer func() { s.serving = false }()
@@ -195,6 +193,29 @@ func (s *stream) answer(k kind) error {
 		return s.sendUses(rows)
 	}
 	return nil
+}
+
+// prepare makes the rows of an answer ready for an Envoy that came with had.
+func (s *stream) prepare(k kind, had map[string]string, rows []*row) []*row {
+	if k == listeners {
+		s.decorate(rows, func(r *row) bool { return had[r.Name] == "" })
+	}
+	if k == scopes && had != nil {
+		return anew(rows) // the stream before may have ended behind a refusal
+	}
+	return rows
+}
+
+// hold makes clusters linger until Envoy takes what is about to be sent: it has
+// older listeners or scopes, which may use them. The answer is of a later revision
+// than they when one has come since it asked for clusters.
+func (s *stream) hold(k kind) {
+	if k != listeners && k != scopes {
+		return
+	}
+	for name := range s.lingering[clusters] {
+		s.lingering[clusters][name] = s.cursor.revision
+	}
 }
 
 // owedNames lists the rows of the names that were asked for and that Envoy does
