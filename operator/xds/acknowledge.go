@@ -175,8 +175,8 @@ func (u *subscription) reject(r *row, revision uint64, message string) {
 	u.rejected[r.Name] = rejection{version: r.Version, revision: revision, message: message, since: since}
 }
 
-// nacked notes a rejection, and sends what was refused together one by one, so
-// that the good ones arrive and the bad ones are known.
+// nacked notes a rejection, and sends what was refused together apart, so that
+// the good ones arrive and the bad ones are known.
 func (s *stream) nacked(e *expectation, message string) error {
 	k := e.kind
 	sub := &s.subs[k]
@@ -208,38 +208,6 @@ func (s *stream) nacked(e *expectation, message string) error {
 		return nil
 	}
 	return s.isolate(e)
-}
-
-// isolate sends the parts of a refused response that still stand, one by one.
-func (s *stream) isolate(e *expectation) error {
-	k := e.kind
-	var gone []string
-	for _, name := range e.removed {
-		if s.resolve(k, name) == nil {
-			gone = append(gone, name)
-		}
-	}
-	if err := s.sendEach(k, nil, gone); err != nil {
-		return err
-	}
-	var sent []*row
-	for _, refused := range e.rows {
-		r := s.resolve(k, refused.Name)
-		if r == nil || r.Version != refused.Version || !s.subs[k].wants(r.Name) {
-			continue // a later response has taken its place
-		}
-		if k == scopes {
-			r = r.anew()
-		}
-		if err := s.sendEach(k, []*row{r}, nil); err != nil {
-			return err
-		}
-		sent = append(sent, r)
-	}
-	if k == clusters {
-		return s.sendUses(sent)
-	}
-	return nil
 }
 
 // settle works out which revision the stream has acknowledged.

@@ -50,6 +50,8 @@ type stream struct {
 	// lingering are the names that Envoy has and no revision holds any more, and
 	// the revision that dropped them: they are removed when nothing uses them.
 	lingering [kindCount]map[string]uint64
+	// suspected are the parts of refused responses that wait to be sent again.
+	suspected []suspects
 	names     int // of all subscriptions
 
 	nonce         uint64
