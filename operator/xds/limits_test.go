@@ -36,7 +36,8 @@ import (
 //   - malformed: TestWhatIsNoRequest, TestTextThatIsNotUTF8, TestOddRequestsAreContained,
 //     FuzzRequests; oversized: TestTooLongARequest, TestTooManyNames; never
 //     acknowledging: TestAnEnvoyThatNeverAcknowledges; replayed nonces:
-//     TestOddRequestsAreContained, FuzzParseNonce
+//     TestOddRequestsAreContained, FuzzParseNonce; much at once:
+//     TestRequestsReadAheadAreBounded, TestTheBytesOfNamesAreBounded
 //   - keepalive: TestKeepalive
 //   - a maximum of streams: TestTooManyStreams, TestAFleetShutsNoOtherOut
 //   - no valid identity: TestStrangersGetNothing, TestWithoutAParserNobodyIsServed,

@@ -55,7 +55,8 @@ type Options struct {
 	// one fleet (500), so that it does not shut the others out.
 	MaxStreams, MaxFleetStreams int
 	// MaxMessage bounds one request, in bytes (32 MiB: a reconnecting Envoy
-	// lists all that it has).
+	// lists all that it has), and so the requests that a stream reads ahead, and
+	// the names that it subscribes to.
 	MaxMessage int
 	// MaxNames bounds the names that one stream subscribes to (200,000). A name
 	// beyond it is answered, and not kept up to date.

@@ -96,12 +96,13 @@ func (s *stream) add(k kind, name string) {
 	case known && s.cursor == nil:
 		return // it is owed already
 	case known:
-	case s.names >= s.server.opts.MaxNames:
+	case s.names >= s.server.opts.MaxNames || s.nameBytes+len(name) > s.server.opts.MaxMessage:
 		// Answered, so that Envoy does not wait; not kept.
 		s.ignore(&s.server.counters.ignored.names, "too many names")
 	default:
 		sub.names[name] = struct{}{}
 		s.names++
+		s.nameBytes += len(name)
 		s.warmth.asked(k, name)
 		if k == secrets {
 			for _, row := range secretFallback(name) {
@@ -118,9 +119,12 @@ func (s *stream) add(k kind, name string) {
 // owe notes a name that must be answered. Before there is anything to answer with,
 // names are bounded: a client may repeat them for as long as that lasts.
 func (s *stream) owe(sub *subscription, name string) {
-	if s.cursor == nil && len(sub.owed) >= s.server.opts.MaxNames {
-		s.ignore(&s.server.counters.ignored.names, "too many names before the first revision")
-		return
+	if s.cursor == nil {
+		if len(sub.owed) >= s.server.opts.MaxNames || s.owedBytes+len(name) > s.server.opts.MaxMessage {
+			s.ignore(&s.server.counters.ignored.names, "too many names before the first revision")
+			return
+		}
+		s.owedBytes += len(name)
 	}
 	sub.owed = append(sub.owed, name)
 }
@@ -139,6 +143,7 @@ func (s *stream) drop(k kind, name string) bool {
 	}
 	delete(sub.names, name)
 	s.names--
+	s.nameBytes -= len(name)
 	if !sub.all {
 		delete(sub.rejected, name)
 		delete(s.lingering[k], name)

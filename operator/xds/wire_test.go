@@ -1,8 +1,13 @@
 package xds
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -15,6 +20,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"github.com/signetproxy/signet/operator/xds/peer"
 	"github.com/signetproxy/signet/translator/envoy"
 )
 
@@ -154,6 +160,112 @@ func TestTextThatIsNotUTF8(t *testing.T) {
 				t.Errorf("%s: -want, +got:\n%s", tc.reason, diff)
 			}
 		})
+	}
+}
+
+// floodWire is an Envoy that asks without end and reads nothing.
+type floodWire struct {
+	ctx   context.Context
+	names int // of 500 bytes, in each request
+	read  atomic.Int64
+}
+
+func (w *floodWire) Context() context.Context { return w.ctx }
+
+func (w *floodWire) Recv() (*discoveryv3.DeltaDiscoveryRequest, error) {
+	if w.ctx.Err() != nil {
+		return nil, w.ctx.Err()
+	}
+	req := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: string(types[secrets]), ResourceNamesSubscribe: []string{"a"}}
+	n := w.read.Add(1)
+	for i := range w.names {
+		req.ResourceNamesSubscribe = append(req.ResourceNamesSubscribe, fmt.Sprint(n, ".", i, strings.Repeat("x", 500)))
+	}
+	return req, nil
+}
+
+func (w *floodWire) SendMsg(any) error {
+	<-w.ctx.Done()
+	return w.ctx.Err()
+}
+
+// What is read ahead for a stream that is stuck is bounded in number and in bytes.
+func TestRequestsReadAheadAreBounded(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		names  int
+		want   int64
+	}{
+		"large": {"one is handled, and one waits for room", 3, 2},
+		"huge":  {"one beyond all bounds is taken alone", 100, 2},
+		"small": {"one is handled, and one waits behind those that are read ahead", 0, requestBuffer + 2},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := New(Options{MaxMessage: 2500})
+				s.Publish(Update{Revision: 1, Fleets: []FleetUpdate{{Fleet: edge, Changed: world()}}})
+				ctx, cancel := context.WithCancel(t.Context())
+				w := &floodWire{ctx: ctx, names: tc.names}
+				st := newStream(s, peer.Identity{Fleet: edge}, w)
+				if err := s.join(st); err != nil {
+					t.Fatal(err)
+				}
+				ended := make(chan error, 1)
+				go func() { ended <- st.run(nil) }()
+				synctest.Wait()
+				if got := w.read.Load(); got != tc.want {
+					t.Errorf("%s: %d requests are read, want %d", tc.reason, got, tc.want)
+				}
+				cancel()
+				if err := <-ended; !errors.Is(err, context.Canceled) {
+					t.Errorf("the stream ends with %v", err)
+				}
+				s.leave(st)
+			})
+		})
+	}
+}
+
+// Names are bounded in number and in bytes, also before there is a revision.
+func TestTheBytesOfNamesAreBounded(t *testing.T) {
+	const most = 1000
+	s := New(Options{MaxMessage: most})
+	st := newStream(s, peer.Identity{Fleet: edge}, &fakeWire{ctx: t.Context()})
+	st.fleet = s.fleetLocked(edge)
+	bytes := func(names ...string) (n int) {
+		for _, name := range names {
+			n += len(name)
+		}
+		return n
+	}
+	ask := func(subscribe, unsubscribe string) {
+		t.Helper()
+		req := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: string(types[secrets]), ResourceNamesSubscribe: []string{subscribe}}
+		if unsubscribe != "" {
+			req.ResourceNamesUnsubscribe = []string{unsubscribe}
+		}
+		if err := st.turn(req, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name := func(i int) string { return fmt.Sprintf("%03d%s", i, strings.Repeat("x", 97)) }
+	for i := range 20 {
+		ask(name(i), "")
+	}
+	if n := bytes(st.subs[secrets].owed...); n > most {
+		t.Errorf("%d bytes of names are owed, want at most %d", n, most)
+	}
+	s.Publish(Update{Revision: 1, Fleets: []FleetUpdate{{Fleet: edge}}})
+	for i := range 20 {
+		ask(name(i), "")
+	}
+	if n := len(st.subs[secrets].names); n != 10 {
+		t.Errorf("%d names are kept, want 10", n)
+	}
+	ask(name(30), name(0)) // there is room again
+	if !st.subs[secrets].wants(name(30)) {
+		t.Error("a name is not kept, though another has gone")
 	}
 }
 
