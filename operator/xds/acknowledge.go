@@ -182,6 +182,9 @@ func (s *stream) nacked(e *expectation, message string) error {
 	sub := &s.subs[k]
 	s.status.Nacks++
 	s.server.counters.byType[k].nacks.Add(1)
+	if k == secrets && strings.HasPrefix(message, misdirected) {
+		return s.sendEach(k, s.standing(suspects{k, e.rows}), nil)
+	}
 	nack := Nack{
 		Fleet: s.fleet.name, Node: s.status.Node, Type: types[k], Revision: e.revision,
 		Resources: make([]*envoy.Resource, len(e.rows)), LastGood: make([]*envoy.Resource, len(e.rows)),
@@ -252,6 +255,11 @@ func (s *stream) complete() bool {
 }
 
 const maxMessage = 1024
+
+// misdirected is how Envoy refuses a secret that is not to blame. A client's
+// server name may be "*", which to Envoy stands for all secrets until it is told
+// that there is none of that name: it then judges each that comes as that one.
+const misdirected = "Unexpected SDS secret (expecting *)"
 
 // words are Envoy's, bounded. Its text may hold a dump of what it refused: of a
 // secret nothing behind the start of a dump is kept.

@@ -180,6 +180,34 @@ func TestARejectedSecretStaysRejectedUntilItsBytesChange(t *testing.T) {
 	h.acknowledged(t, 3)
 }
 
+// A client's server name may be "*": to its Envoy that is all secrets, and it
+// refuses each that comes until it is told that there is no such one. That says
+// nothing of the secret.
+func TestASecretThatIsRefusedForAnotherNameIsSentAgain(t *testing.T) {
+	o := &record{}
+	h := serve(t, Options{Observer: o})
+	h.publish(1, world())
+	c := h.connect(t, edge)
+	c.start(world()...)
+	h.publish(2, list(secret("trust/a", "2")))
+	c.want("secrets +trust/a")
+	c.subscribe(envoy.SecretType, "*")
+	c.want("secrets -*")
+	c.nack("Unexpected SDS secret (expecting *): trust/a")
+	c.want("secrets +trust/a")
+	c.ack()
+	if got := h.acknowledged(t, 2); len(got.Rejected) != 0 {
+		t.Errorf("rejected: %+v, want none", got.Rejected)
+	}
+	if _, nacks := o.seen(); len(nacks) != 0 {
+		t.Errorf("the observer heard %+v, want nothing", nacks)
+	}
+	h.publish(3, list(secret("trust/a", "bad")))
+	c.want("secrets +trust/a")
+	c.nack("bad")
+	h.until(t, "a verdict counts", func(s StreamState) bool { return len(s.Rejected) == 1 })
+}
+
 func TestARejectedScopeKeepsTheClusterThatItsPredecessorUses(t *testing.T) {
 	h := serve(t, Options{})
 	h.publish(1, world())
