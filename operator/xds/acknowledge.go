@@ -147,7 +147,7 @@ func (s *stream) answered(k kind, req *discoveryv3.DeltaDiscoveryRequest) error 
 	s.server.counters.byType[k].acks.Add(1)
 	for _, r := range e.asked {
 		// What Envoy has unsubscribed from meanwhile it has thrown away.
-		if sub.wants(r.Name) && !slices.Contains(req.GetResourceNamesUnsubscribe(), r.Name) {
+		if sub.wants(r.Name) && !slices.Contains(req.GetResourceNamesUnsubscribe(), r.Name) && sub.proves(r) {
 			r.accept()
 		}
 		if r.published().Probe {
@@ -193,6 +193,7 @@ func (s *stream) nacked(e *expectation, message string) error {
 	for i, r := range e.rows {
 		if k == secrets {
 			r.published().refused.Store(true)
+			delete(sub.unproven, r.Name)
 		}
 		nack.Resources[i], nack.LastGood[i] = r.published().Resource, r.lastGood()
 		if sub.wants(r.Name) { // it may have been sent unasked

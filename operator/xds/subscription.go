@@ -28,6 +28,10 @@ type subscription struct {
 	// had are the versions that Envoy had when the stream began, until the
 	// first answer; nil for an Envoy that had none.
 	had map[string]string
+	// unproven are secrets that a returning Envoy asked for and named no version
+	// of, and the version sent then: it may have refused those very bytes before,
+	// and takes them when they come again.
+	unproven map[string]string
 
 	queue    []*expectation // oldest first, so sorted by nonce
 	rejected map[string]rejection
@@ -42,25 +46,52 @@ func (u *subscription) wants(name string) bool {
 	return u.all || named
 }
 
+// doubt notes that Envoy's answer to the first version of a name says nothing.
+func (u *subscription) doubt(name string) {
+	if !u.wants(name) {
+		return // it was not kept
+	}
+	if u.unproven == nil {
+		u.unproven = map[string]string{}
+	}
+	u.unproven[name] = ""
+}
+
+// proves says whether Envoy has judged the row that it acknowledges.
+func (u *subscription) proves(r *row) bool {
+	version, doubted := u.unproven[r.Name]
+	if doubted && version == "" {
+		u.unproven[r.Name] = r.Version
+	}
+	return !doubted || version != "" && version != r.Version
+}
+
+// begin takes what the first request of a type says.
+func (s *stream) begin(k kind, req *discoveryv3.DeltaDiscoveryRequest) {
+	sub := &s.subs[k]
+	sub.seen = true
+	if len(req.GetInitialResourceVersions()) > 0 {
+		sub.had = req.GetInitialResourceVersions()
+		s.status.Resumed = true
+	}
+	if k == endpoints && !s.subs[clusters].seen {
+		// Envoy asks for clusters first, unless one waits for what a broken
+		// connection did not bring: it may be endpoints that Envoy holds
+		// for another cluster.
+		sub.had = nil
+	}
+	// The old form of a wildcard: a first request that names nothing.
+	if k.wildcard() && len(req.GetResourceNamesSubscribe()) == 0 {
+		sub.all, sub.owedAll = true, true
+	}
+}
+
 // subscribe takes a request's changes of the subscription and answers them.
 func (s *stream) subscribe(k kind, req *discoveryv3.DeltaDiscoveryRequest) error {
 	sub := &s.subs[k]
-	if !sub.seen {
-		sub.seen = true
-		if len(req.GetInitialResourceVersions()) > 0 {
-			sub.had = req.GetInitialResourceVersions()
-			s.status.Resumed = true
-		}
-		if k == endpoints && !s.subs[clusters].seen {
-			// Envoy asks for clusters first, unless one waits for what a broken
-			// connection did not bring: it may be endpoints that Envoy holds
-			// for another cluster.
-			sub.had = nil
-		}
-		// The old form of a wildcard: a first request that names nothing.
-		if k.wildcard() && len(req.GetResourceNamesSubscribe()) == 0 {
-			sub.all, sub.owedAll = true, true
-		}
+	begins := !sub.seen
+	if begins {
+		s.begin(k, req)
 	}
 	var dropped []string
 	for _, name := range req.GetResourceNamesUnsubscribe() {
@@ -70,6 +101,9 @@ func (s *stream) subscribe(k kind, req *discoveryv3.DeltaDiscoveryRequest) error
 	}
 	for _, name := range req.GetResourceNamesSubscribe() {
 		s.add(k, name)
+		if begins && k == secrets && s.status.Resumed && sub.had[name] == "" {
+			sub.doubt(name)
+		}
 	}
 	if sub.all {
 		// Envoy may have dropped what it no longer names, and the wildcard holds
@@ -142,6 +176,7 @@ func (s *stream) drop(k kind, name string) bool {
 		return false
 	}
 	delete(sub.names, name)
+	delete(sub.unproven, name)
 	s.names--
 	s.nameBytes -= len(name)
 	if !sub.all {
