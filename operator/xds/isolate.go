@@ -46,10 +46,10 @@ func (s *stream) sendSuspected() error {
 		k, rows := s.suspected[last].kind, s.standing(s.suspected[last])
 		s.suspected[last] = suspects{}
 		s.suspected = s.suspected[:last]
-		switch k {
-		case clusters:
+		if k == clusters {
 			sent = append(sent, rows...)
-		case scopes:
+		}
+		if k == scopes {
 			rows = anew(rows)
 		}
 		if err := s.sendEach(k, rows, nil); err != nil {

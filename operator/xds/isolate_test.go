@@ -36,7 +36,7 @@ func (c *client) judge(total int, bad func(name string) bool) (taken, alone map[
 		}
 		for _, res := range r.GetResources() {
 			switch {
-			case req.ErrorDetail == nil:
+			case req.GetErrorDetail() == nil:
 				taken[res.GetName()] = true
 			case len(r.GetResources()) == 1:
 				alone[res.GetName()] = true

@@ -150,22 +150,30 @@ func mend(request []byte) []byte {
 				return nil, true
 			}
 		case requestHad:
-			valid := true
-			rewrite(v, func(field protowire.Number, v []byte) ([]byte, bool) {
-				valid = valid && (field != entryKey && field != entryValue || utf8.Valid(v))
-				return v, true
-			})
-			return v, valid
+			return v, validEntry(v)
 		case requestError:
-			return rewrite(v, func(field protowire.Number, v []byte) ([]byte, bool) {
-				if field == statusMessage {
-					v = bytes.ToValidUTF8(v, nil)
-				}
-				return v, true
-			}), true
+			return rewrite(v, mendMessage), true
+		default:
 		}
 		return v, true
 	})
+}
+
+func mendMessage(field protowire.Number, v []byte) ([]byte, bool) {
+	if field == statusMessage {
+		v = bytes.ToValidUTF8(v, nil)
+	}
+	return v, true
+}
+
+// validEntry says whether both sides of an entry of a map are UTF-8.
+func validEntry(entry []byte) bool {
+	valid := true
+	rewrite(entry, func(field protowire.Number, v []byte) ([]byte, bool) {
+		valid = valid && (field != entryKey && field != entryValue || utf8.Valid(v))
+		return v, true
+	})
+	return valid
 }
 
 // rewrite returns a message with what edit makes of its length-delimited fields,
