@@ -32,6 +32,9 @@ type rejection struct {
 	version  string
 	revision uint64
 	message  string
+	// since is the revision of the first that was refused since Envoy took one:
+	// the one before is what it uses still.
+	since uint64
 }
 
 func (u *subscription) expect(r *response, warming bool) {
@@ -65,7 +68,7 @@ func (u *subscription) unsettled() uint64 {
 		lowest = e.revision // the queue is in order
 	}
 	for _, r := range u.rejected {
-		lowest = min(lowest, r.revision)
+		lowest = min(lowest, r.since)
 	}
 	return lowest
 }
@@ -144,7 +147,7 @@ func (s *stream) answered(k kind, req *discoveryv3.DeltaDiscoveryRequest) error 
 	s.server.counters.byType[k].acks.Add(1)
 	for _, r := range e.asked {
 		// What Envoy has unsubscribed from meanwhile it has thrown away.
-		if sub.wants(r.Name) && !slices.Contains(req.GetResourceNamesUnsubscribe(), r.Name) {
+		if sub.wants(r.Name) && !slices.Contains(req.GetResourceNamesUnsubscribe(), r.Name) && sub.proves(r) {
 			r.accept()
 		}
 		if r.published().Probe {
@@ -164,13 +167,24 @@ func (s *stream) answered(k kind, req *discoveryv3.DeltaDiscoveryRequest) error 
 	return nil
 }
 
-// nacked notes a rejection, and sends what was refused together one by one, so
-// that the good ones arrive and the bad ones are known.
+func (u *subscription) reject(r *row, revision uint64, message string) {
+	since := revision
+	if before, ok := u.rejected[r.Name]; ok {
+		since = min(since, before.since)
+	}
+	u.rejected[r.Name] = rejection{version: r.Version, revision: revision, message: message, since: since}
+}
+
+// nacked notes a rejection, and sends what was refused together apart, so that
+// the good ones arrive and the bad ones are known.
 func (s *stream) nacked(e *expectation, message string) error {
 	k := e.kind
 	sub := &s.subs[k]
 	s.status.Nacks++
 	s.server.counters.byType[k].nacks.Add(1)
+	if k == secrets && strings.HasPrefix(message, misdirected) {
+		return s.sendEach(k, s.standing(suspects{k, e.rows}), nil)
+	}
 	nack := Nack{
 		Fleet: s.fleet.name, Node: s.status.Node, Type: types[k], Revision: e.revision,
 		Resources: make([]*envoy.Resource, len(e.rows)), LastGood: make([]*envoy.Resource, len(e.rows)),
@@ -179,10 +193,11 @@ func (s *stream) nacked(e *expectation, message string) error {
 	for i, r := range e.rows {
 		if k == secrets {
 			r.published().refused.Store(true)
+			delete(sub.unproven, r.Name)
 		}
 		nack.Resources[i], nack.LastGood[i] = r.published().Resource, r.lastGood()
 		if sub.wants(r.Name) { // it may have been sent unasked
-			sub.rejected[r.Name] = rejection{version: r.Version, revision: e.revision, message: message}
+			sub.reject(r, e.revision, message)
 		}
 	}
 	s.log.Info("Envoy refused a response", "type", k, "revision", e.revision,
@@ -197,38 +212,6 @@ func (s *stream) nacked(e *expectation, message string) error {
 		return nil
 	}
 	return s.isolate(e)
-}
-
-// isolate sends the parts of a refused response that still stand, one by one.
-func (s *stream) isolate(e *expectation) error {
-	k := e.kind
-	var gone []string
-	for _, name := range e.removed {
-		if s.resolve(k, name) == nil {
-			gone = append(gone, name)
-		}
-	}
-	if err := s.sendEach(k, nil, gone); err != nil {
-		return err
-	}
-	var sent []*row
-	for _, refused := range e.rows {
-		r := s.resolve(k, refused.Name)
-		if r == nil || r.Version != refused.Version || !s.subs[k].wants(r.Name) {
-			continue // a later response has taken its place
-		}
-		if k == scopes {
-			r = r.anew()
-		}
-		if err := s.sendEach(k, []*row{r}, nil); err != nil {
-			return err
-		}
-		sent = append(sent, r)
-	}
-	if k == clusters {
-		return s.sendUses(sent)
-	}
-	return nil
 }
 
 // settle works out which revision the stream has acknowledged.
@@ -273,6 +256,11 @@ func (s *stream) complete() bool {
 }
 
 const maxMessage = 1024
+
+// misdirected is how Envoy refuses a secret that is not to blame. A client's
+// server name may be "*", which to Envoy stands for all secrets until it is told
+// that there is none of that name: it then judges each that comes as that one.
+const misdirected = "Unexpected SDS secret (expecting *)"
 
 // words are Envoy's, bounded. Its text may hold a dump of what it refused: of a
 // secret nothing behind the start of a dump is kept.

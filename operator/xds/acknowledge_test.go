@@ -180,6 +180,34 @@ func TestARejectedSecretStaysRejectedUntilItsBytesChange(t *testing.T) {
 	h.acknowledged(t, 3)
 }
 
+// A client's server name may be "*": to its Envoy that is all secrets, and it
+// refuses each that comes until it is told that there is no such one. That says
+// nothing of the secret.
+func TestASecretThatIsRefusedForAnotherNameIsSentAgain(t *testing.T) {
+	o := &record{}
+	h := serve(t, Options{Observer: o})
+	h.publish(1, world())
+	c := h.connect(t, edge)
+	c.start(world()...)
+	h.publish(2, list(secret("trust/a", "2")))
+	c.want("secrets +trust/a")
+	c.subscribe(envoy.SecretType, "*")
+	c.want("secrets -*")
+	c.nack("Unexpected SDS secret (expecting *): trust/a")
+	c.want("secrets +trust/a")
+	c.ack()
+	if got := h.acknowledged(t, 2); len(got.Rejected) != 0 {
+		t.Errorf("rejected: %+v, want none", got.Rejected)
+	}
+	if _, nacks := o.seen(); len(nacks) != 0 {
+		t.Errorf("the observer heard %+v, want nothing", nacks)
+	}
+	h.publish(3, list(secret("trust/a", "bad")))
+	c.want("secrets +trust/a")
+	c.nack("bad")
+	h.until(t, "a verdict counts", func(s StreamState) bool { return len(s.Rejected) == 1 })
+}
+
 func TestARejectedScopeKeepsTheClusterThatItsPredecessorUses(t *testing.T) {
 	h := serve(t, Options{})
 	h.publish(1, world())
@@ -194,6 +222,56 @@ func TestARejectedScopeKeepsTheClusterThatItsPredecessorUses(t *testing.T) {
 	c.want("scopes +http|a")
 	c.ack()
 	c.want("clusters -a")
+}
+
+// A second refusal is none of the first's: Envoy's scope is older than both.
+func TestAScopeRejectedTwiceKeepsTheClusterOfTheLastGoodOne(t *testing.T) {
+	h := serve(t, Options{})
+	h.publish(1, world())
+	c := h.connect(t, edge)
+	c.start(world()...)
+	h.publish(2, list(scope("http|a", "bad")), cluster("a", "", "", ""))
+	c.want("scopes +http|a")
+	c.nack("bad")
+	h.publish(3, list(scope("http|a", "worse")))
+	c.want("scopes +http|a")
+	c.nack("worse")
+	c.silent()
+	got := h.until(t, "it is refused twice", func(s StreamState) bool { return s.Nacks == 2 })
+	if got.Acknowledged != 1 || got.Lingering != 1 {
+		t.Errorf("revision %d is acknowledged, %d linger; want 1 and 1", got.Acknowledged, got.Lingering)
+	}
+	if got := got.Rejected; len(got) != 1 || got[0].Version != scope("http|a", "worse").Version || got[0].Message != "worse" {
+		t.Errorf("rejected: %+v, want the newest", got)
+	}
+	h.publish(4, list(scope("http|a", "good")))
+	c.want("scopes +http|a")
+	c.ack()
+	c.want("clusters -a")
+	c.ack()
+	h.acknowledged(t, 4)
+}
+
+// What is sent again to be told apart belongs to the revision that brought it.
+func TestAScopeRejectedAloneKeepsTheClusterOfTheLastGoodOne(t *testing.T) {
+	h := serve(t, Options{})
+	h.publish(1, world())
+	c := h.connect(t, edge)
+	c.start(world()...)
+	h.publish(2, list(scope("http|a", "bad"), scope("http|b", "1")), cluster("a", "", "", ""))
+	c.want("scopes +http|a +http|b")
+	h.publish(3, list(scope("http|c", "1")))
+	c.want("scopes +http|c")
+	c.nack("one of them")
+	c.ack()
+	c.want("scopes +http|a", "scopes +http|b")
+	c.nack("this one")
+	c.ack()
+	got := h.until(t, "one is refused", func(s StreamState) bool { return s.Nacks == 2 && len(s.Rejected) == 1 })
+	c.silent()
+	if got.Acknowledged != 1 || got.Lingering != 1 {
+		t.Errorf("revision %d is acknowledged, %d linger; want 1 and 1", got.Acknowledged, got.Lingering)
+	}
 }
 
 // Envoy withholds the ACK of clusters while any of them warms.

@@ -169,7 +169,12 @@ func (c *client) unsubscribe(t envoy.Type, names ...string) {
 // resume subscribes as a reconnecting Envoy does.
 func (c *client) resume(had map[envoy.Type][]*envoy.Resource) {
 	c.t.Helper()
-	for _, t := range types {
+	c.resumeTypes(had, types[:]...)
+}
+
+func (c *client) resumeTypes(had map[envoy.Type][]*envoy.Resource, of ...envoy.Type) {
+	c.t.Helper()
+	for _, t := range of {
 		req := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: string(t), InitialResourceVersions: map[string]string{}}
 		for _, r := range had[t] {
 			req.InitialResourceVersions[r.Name] = r.Version

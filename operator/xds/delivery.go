@@ -35,6 +35,9 @@ func (s *stream) advance() error {
 		}
 	}
 	s.status.Held = false
+	if err := s.sendSuspected(); err != nil {
+		return err
+	}
 	return s.release()
 }
 

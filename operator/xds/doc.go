@@ -30,6 +30,7 @@
 // wakes its streams. Each stream (stream.go) holds the snapshot that it has
 // sent, asks for the changes up to the newest, and sends those that its Envoy
 // subscribes to (subscription.go) in order (delivery.go); acknowledge.go keeps
-// account of the answers, warming.go of the clusters that get none. Every
-// metric is named in metrics.go.
+// account of the answers, isolate.go tells apart what was refused together, and
+// warming.go names the clusters that get no answer. Every metric is named in
+// metrics.go.
 package xds

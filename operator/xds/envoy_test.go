@@ -1,6 +1,8 @@
 package xds
 
 import (
+	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -10,13 +12,8 @@ import (
 	"testing"
 	"time"
 
-	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/signetproxy/signet/provisioner/certificate"
 	"github.com/signetproxy/signet/test/backend"
@@ -289,58 +286,85 @@ func TestEnvoyOfAnotherFleetGetsNothing(t *testing.T) {
 	}
 }
 
-// A cluster whose health check is never answered does not get warm: it is named
-// alone, everything behind it is served, and Envoy answers when it goes.
-func TestEnvoyDoesNotGetAClusterWarm(t *testing.T) {
-	heard := &warmRecord{}
-	h := serve(t, Options{Observer: heard, WarmingTimeout: 300 * time.Millisecond})
-	s := newSite(t)
-	b := s.backend("a")
-	up, other, stuck := s.upstream("a", "ca"), s.upstream("other", "ca"), s.upstream("stuck", "ca")
-	h.publish(1, join(s.listener("http"), s.cluster(up, b), list(s.trust("ca", s.ca), s.route("http", "shop.test", up))))
-	p := h.envoy(t, edge)
-	h.acknowledged(t, 1)
-
-	silent, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+// handshake returns the error of a handshake with any bytes as the server name.
+func handshake(ctx context.Context, address, name string) error {
+	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	defer silent.Close()
-	bad := list(checked(t, s.ok(envoy.Cluster(stuck))), s.ok(envoy.LoadAssignment(&ir.LoadAssignment{
-		Service: stuck.Service, Endpoints: []ir.Endpoint{{Address: "127.0.0.1", Port: uint32(silent.Addr().(*net.TCPAddr).Port)}},
-	})))
-	h.publish(2, bad)
-	h.publish(3, join(s.cluster(other, b), list(s.route("http", "other.test", other))))
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	h.until(t, "it is named alone", func(s StreamState) bool {
-		return len(s.Warming) == 1 && s.Warming[0].Name == bad[0].Name && s.Warming[0].Outside && s.Acknowledged < 3
-	})
-	for _, host := range []string{"shop.test", "other.test"} {
-		if got := fetch(t.Context(), client, "http://"+p.address("http")+"/", host); got != "200 a" {
-			t.Errorf("%s: %q, want 200 a", host, got)
-		}
+	defer raw.Close()
+	stop := context.AfterFunc(ctx, func() { _ = raw.Close() }) // it is closed below too
+	defer stop()
+	c := tls.Client(raw, &tls.Config{ServerName: name, InsecureSkipVerify: true})
+	if err := c.HandshakeContext(ctx); err != nil {
+		return err
 	}
-	h.publish(4, nil, bad[0])
-	if got := h.acknowledged(t, 4); len(got.Warming) != 0 {
-		t.Errorf("still named: %+v", got.Warming)
+	// With TLS 1.3 the server's refusal comes behind the handshake.
+	return c.CloseWrite()
+}
+
+// A client says any bytes as its server name: Envoy asks for them, and is served
+// on.
+func TestEnvoyAsksForANameThatIsNotUTF8(t *testing.T) {
+	h := serve(t, Options{})
+	s := newSite(t)
+	h.publish(1, join(s.listener("https"), list(s.certificate("shop.test"))))
+	p := h.envoy(t, edge)
+	before := h.acknowledged(t, 1)
+	address := p.address("https")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	hung := make(chan error, 1)
+	go func() { hung <- handshake(ctx, address, "\xff.shop.test") }()
+	got := h.until(t, "the name is ignored", func(s StreamState) bool { return s.Ignored > 0 })
+	cancel()
+	if err := <-hung; err == nil {
+		t.Error("a name of no host is handshaken")
 	}
-	want := []string{"begin " + bad[0].Name, "end " + bad[0].Name + ": removed"}
-	if diff := cmp.Diff(want, heard.all()); diff != "" {
-		t.Errorf("what the observer heard (-want, +got):\n%s", diff)
+	if err := handshake(t.Context(), address, "shop.test"); err != nil {
+		t.Errorf("another host: %v", err)
+	}
+	if !got.Since.Equal(before.Since) || h.counters.ended.request.Load() != 0 {
+		t.Error("the stream was ended")
 	}
 }
 
-// checked adds a health check that is given an hour for its first answer.
-func checked(t *testing.T, r *envoy.Resource) *envoy.Resource {
-	t.Helper()
-	var c clusterv3.Cluster
-	if err := proto.Unmarshal(r.Body, &c); err != nil {
+// A client's server name may be "*", which to its Envoy is every secret: those
+// that are rotated meanwhile are not refused for it.
+func TestEnvoyRotatesSecretsWhileAClientAsksForAll(t *testing.T) {
+	o := &record{}
+	h := serve(t, Options{Observer: o})
+	s := newSite(t)
+	next, err := pki.NewAuthority("next")
+	if err != nil {
 		t.Fatal(err)
 	}
-	c.HealthChecks = []*corev3.HealthCheck{{
-		Timeout: durationpb.New(time.Hour), Interval: durationpb.New(time.Hour),
-		UnhealthyThreshold: wrapperspb.UInt32(1), HealthyThreshold: wrapperspb.UInt32(1),
-		HealthChecker: &corev3.HealthCheck_HttpHealthCheck_{HttpHealthCheck: &corev3.HealthCheck_HttpHealthCheck{Path: "/"}},
-	}}
-	return seal(envoy.ClusterType, r.Name, &c)
+	bundles := [2]*envoy.Resource{s.trust("ca", s.ca), s.trust("ca", s.ca, next)}
+	up, b := s.upstream("a", "ca"), s.backend("a")
+	h.publish(1, join(s.listener("http"), s.listener("https"), s.cluster(up, b), list(bundles[1], s.route("http", "shop.test", up))))
+	p := h.envoy(t, edge)
+	h.acknowledged(t, 1)
+	address := p.address("https")
+	var asking sync.WaitGroup
+	var enough atomic.Bool
+	t.Cleanup(func() { enough.Store(true) })
+	for range 2 {
+		asking.Go(func() {
+			for !enough.Load() {
+				if err := handshake(t.Context(), address, "*"); err == nil {
+					t.Error("a name of no host is handshaken")
+				}
+			}
+		})
+	}
+	for rev := uint64(2); rev < 60; rev++ {
+		h.publish(rev, list(bundles[rev%2]))
+		h.acknowledged(t, rev)
+	}
+	enough.Store(true)
+	asking.Wait()
+	if _, nacks := o.seen(); len(nacks) != 0 {
+		t.Errorf("%d NACKs, the first: %+v", len(nacks), nacks[0])
+	}
+	t.Logf("Envoy refused %v responses for the name", gather(t, h.Server)["signet_xds_nacks_total"])
 }

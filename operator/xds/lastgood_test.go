@@ -139,6 +139,37 @@ func TestLastGood(t *testing.T) {
 			},
 			secret("trust/a", "1"),
 		},
+		"resumed secret without a version": {
+			"Envoy may have refused these bytes before, and takes them when they come again",
+			func(h *harness, c *client) {
+				had := byType(world()...)
+				c.resumeTypes(had, envoy.ClusterType, envoy.EndpointType)
+				c.subscribe(envoy.SecretType, "trust/a")
+				c.want("secrets +trust/a")
+				c.ack()
+				c.resumeTypes(had, envoy.ListenerType, envoy.ScopeType)
+				c.silent()
+				h.publish(2, list(secret("trust/a", "bad")))
+				c.want("secrets +trust/a")
+				c.nack("bad")
+			},
+			nil,
+		},
+		"other bytes after a resumed secret without a version": {
+			"Envoy judges other bytes anew",
+			func(h *harness, c *client) {
+				c.resumeTypes(byType(world()...), envoy.ClusterType)
+				c.subscribe(envoy.SecretType, "trust/a")
+				c.want("secrets +trust/a")
+				h.publish(2, list(secret("trust/a", "2")))
+				c.want("secrets +trust/a")
+				c.ack()
+				h.publish(3, list(secret("trust/a", "bad")))
+				c.want("secrets +trust/a")
+				c.nack("bad")
+			},
+			secret("trust/a", "2"),
+		},
 		"unasked secret": {
 			"Envoy acknowledges a secret that nothing watches, and throws it away",
 			func(h *harness, c *client) {

@@ -33,10 +33,11 @@ import (
 //     TestAStuckEnvoyDelaysNobody, TestAStuckEnvoyCostsNoMemory,
 //     TestServeEndsStuckStreams, TestAnExpiredCertificateEndsAStuckStream
 //   - the names of another fleet: TestAFleetSeesItselfAlone
-//   - malformed: TestWhatIsNoRequest, TestOddRequestsAreContained, FuzzRequests;
-//     oversized: TestTooLongARequest, TestTooManyNames; never acknowledging:
-//     TestAnEnvoyThatNeverAcknowledges; replayed nonces:
-//     TestOddRequestsAreContained, FuzzParseNonce
+//   - malformed: TestWhatIsNoRequest, TestTextThatIsNotUTF8, TestOddRequestsAreContained,
+//     FuzzRequests; oversized: TestTooLongARequest, TestTooManyNames; never
+//     acknowledging: TestAnEnvoyThatNeverAcknowledges; replayed nonces:
+//     TestOddRequestsAreContained, FuzzParseNonce; much at once:
+//     TestRequestsReadAheadAreBounded, TestTheBytesOfNamesAreBounded
 //   - keepalive: TestKeepalive
 //   - a maximum of streams: TestTooManyStreams, TestAFleetShutsNoOtherOut
 //   - no valid identity: TestStrangersGetNothing, TestWithoutAParserNobodyIsServed,

@@ -73,7 +73,7 @@ const (
 	IgnoredType Reason = "unknown type"
 	// IgnoredNonce is of an answer to nothing, or the second one.
 	IgnoredNonce Reason = "nonce"
-	// IgnoredNames is of names that are empty, too long or too many.
+	// IgnoredNames is of names that are empty, no UTF-8, too long or too many.
 	IgnoredNames Reason = "names"
 )
 

@@ -293,6 +293,16 @@ func (s *site) listener(name string) []*envoy.Resource {
 	return out
 }
 
+// certificate is the secret of an HTTPS host.
+func (s *site) certificate(host string) *envoy.Resource {
+	s.t.Helper()
+	pair, err := s.ca.Issue(pki.Leaf{DNS: []string{host}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return s.ok(envoy.CertificateSecret(host, &ir.KeyPair{Chain: pair.CertPEM, Key: pair.KeyPEM}))
+}
+
 func join(lists ...[]*envoy.Resource) (out []*envoy.Resource) {
 	for _, l := range lists {
 		out = append(out, l...)

@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/signetproxy/signet/translator/envoy"
@@ -229,4 +230,55 @@ func TestReconnectWhileARemovalWaits(t *testing.T) {
 	c.want("clusters -a")
 	c.ack()
 	h.acknowledged(t, 2)
+}
+
+// What comes between Envoy's requests does not make its old routes go.
+func TestReconnectAmidANewRevision(t *testing.T) {
+	h := serve(t, Options{})
+	h.publish(1, world())
+	c := h.connect(t, edge)
+	had := byType(append(replace(world(), scope("http|a", "uses gone")), cluster("gone", "svc/gone", "", "1"))...)
+	c.resumeTypes(had, envoy.ClusterType)
+	h.until(t, "it has asked for clusters", func(s StreamState) bool { return s.Resumed && s.Lingering == 1 })
+	h.publish(2, list(scope("http|b", "1")))
+	h.until(t, "the revision comes", func(s StreamState) bool { return s.Sent == 2 })
+	c.resumeTypes(had, types[endpoints:]...)
+	c.want("scopes +http|a +http|b")
+	c.silent()
+	c.ack()
+	c.want("clusters -gone")
+}
+
+// The answer to a probe is not lost with the stream that it was for.
+func TestReconnectWithAProbe(t *testing.T) {
+	o := &probeRecord{}
+	h := serve(t, Options{Observer: o})
+	probe := scope("~probe", "1")
+	probe.Probe = true
+	h.publish(1, append(world(), probe))
+	c := h.connect(t, edge)
+	c.resume(byType(append(world(), probe)...))
+	c.silent()
+	h.acknowledged(t, 1)
+	if got := o.all(); len(got) != 1 || got[0].Resource != probe || got[0].Refused || got[0].Fleet != edge {
+		t.Errorf("the observer heard %+v, want that the probe is taken", got)
+	}
+}
+
+// probeRecord is a ProbeObserver.
+type probeRecord struct {
+	record
+	probes []Probed
+}
+
+func (r *probeRecord) OnProbed(p Probed) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.probes = append(r.probes, p)
+}
+
+func (r *probeRecord) all() []Probed {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.probes)
 }

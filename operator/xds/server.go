@@ -55,7 +55,8 @@ type Options struct {
 	// one fleet (500), so that it does not shut the others out.
 	MaxStreams, MaxFleetStreams int
 	// MaxMessage bounds one request, in bytes (32 MiB: a reconnecting Envoy
-	// lists all that it has).
+	// lists all that it has), and so the requests that a stream reads ahead, and
+	// the names that it subscribes to.
 	MaxMessage int
 	// MaxNames bounds the names that one stream subscribes to (200,000). A name
 	// beyond it is answered, and not kept up to date.
@@ -122,8 +123,7 @@ type Nack struct {
 	Revision uint64
 	// Resources and Removed are what the response held. With more than one
 	// Envoy may have taken some of them and refused good ones: the server then
-	// sends each again in a response of its own, and a Nack of one follows for
-	// each that is bad. A resource is the one that was published, also where a
+	// sends them again by halves, and a Nack of one follows for each that is bad. A resource is the one that was published, also where a
 	// wildcard's secret was sent under the name of a host.
 	Resources []*envoy.Resource
 	// LastGood is parallel to Resources: of each the bytes that some Envoy of

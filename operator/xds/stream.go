@@ -13,6 +13,7 @@ import (
 	"github.com/go-logr/logr"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/signetproxy/signet/operator/xds/peer"
 	"github.com/signetproxy/signet/translator/envoy"
@@ -50,7 +51,11 @@ type stream struct {
 	// lingering are the names that Envoy has and no revision holds any more, and
 	// the revision that dropped them: they are removed when nothing uses them.
 	lingering [kindCount]map[string]uint64
-	names     int // of all subscriptions
+	// suspected are the parts of refused responses that wait to be sent again.
+	suspected []suspects
+	// names are those of all subscriptions, nameBytes theirs; owedBytes are of
+	// the names that are owed before the first revision.
+	names, nameBytes, owedBytes int
 
 	nonce         uint64
 	answeredNonce uint64 // the newest that Envoy has answered
@@ -69,6 +74,50 @@ type stream struct {
 
 // requestBuffer is how many requests a stream reads ahead.
 const requestBuffer = 16
+
+// inbox holds the requests that a stream has read and is not through with: their
+// bytes together are bounded as those of one are.
+type inbox struct {
+	requests chan *discoveryv3.DeltaDiscoveryRequest
+	limit    int64
+	held     atomic.Int64  // bytes
+	freed    chan struct{} // of size 1
+}
+
+func newInbox(limit int) *inbox {
+	return &inbox{
+		requests: make(chan *discoveryv3.DeltaDiscoveryRequest, requestBuffer),
+		limit:    int64(limit), freed: make(chan struct{}, 1),
+	}
+}
+
+// put waits for room; it fails when ctx ends. One goroutine calls it.
+func (b *inbox) put(ctx context.Context, req *discoveryv3.DeltaDiscoveryRequest) bool {
+	size := int64(proto.Size(req))
+	for held := b.held.Load(); held > 0 && held+size > b.limit; held = b.held.Load() {
+		select {
+		case <-b.freed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	b.held.Add(size)
+	select {
+	case b.requests <- req:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// done makes the room of a request free again.
+func (b *inbox) done(req *discoveryv3.DeltaDiscoveryRequest) {
+	b.held.Add(-int64(proto.Size(req)))
+	select {
+	case b.freed <- struct{}{}:
+	default: // put is awake already
+	}
+}
 
 func newStream(s *Server, who peer.Identity, conn wire) *stream {
 	st := &stream{
@@ -94,16 +143,16 @@ func newStream(s *Server, who peer.Identity, conn wire) *stream {
 // run serves the stream until it fails, its Envoy goes, or stop closes.
 func (s *stream) run(stop <-chan struct{}) error {
 	ctx := s.conn.Context()
-	requests := make(chan *discoveryv3.DeltaDiscoveryRequest, requestBuffer)
+	box := newInbox(s.server.opts.MaxMessage)
 	ended := make(chan error, 1)
-	go s.read(ctx, requests, ended)
+	go s.read(ctx, box, ended)
 
 	s.log.V(1).Info("Stream opened")
 	defer func() {
 		s.closeWarming()
 		s.log.V(1).Info("Stream closed", "node", s.status.Node)
 	}()
-	if err := s.turn(nil, requests); err != nil {
+	if err := s.turn(nil, box); err != nil {
 		return err
 	}
 	alarm := time.NewTimer(0)
@@ -129,9 +178,9 @@ func (s *stream) run(stop <-chan struct{}) error {
 			return err
 		case <-s.wake:
 		case <-alarm.C:
-		case req = <-requests:
+		case req = <-box.requests:
 		}
-		if err := s.turn(req, requests); err != nil {
+		if err := s.turn(req, box); err != nil {
 			return err
 		}
 	}
@@ -186,7 +235,7 @@ func (s *stream) over(now time.Time) (bool, time.Time) {
 }
 
 // read hands requests over until the stream ends.
-func (s *stream) read(ctx context.Context, to chan<- *discoveryv3.DeltaDiscoveryRequest, ended chan<- error) {
+func (s *stream) read(ctx context.Context, to *inbox, ended chan<- error) {
 	for {
 		req, err := s.conn.Recv()
 		if err != nil {
@@ -199,24 +248,27 @@ func (s *stream) read(ctx context.Context, to chan<- *discoveryv3.DeltaDiscovery
 			ended <- err
 			return
 		}
-		select {
-		case to <- req:
-		case <-ctx.Done():
+		if !to.put(ctx, req) {
 			return
 		}
 	}
 }
 
-// turn takes what has come, sends what is due, and says what has changed.
-func (s *stream) turn(req *discoveryv3.DeltaDiscoveryRequest, more <-chan *discoveryv3.DeltaDiscoveryRequest) error {
+// turn takes what has come, sends what is due, and says what has changed. There
+// is no box where the test hands the requests over.
+func (s *stream) turn(req *discoveryv3.DeltaDiscoveryRequest, box *inbox) error {
 	for n := 0; req != nil; n++ {
 		if err := s.handle(req); err != nil {
 			return err
 		}
+		if box == nil {
+			break
+		}
+		box.done(req)
 		req = nil
 		if n < requestBuffer {
 			select {
-			case req = <-more:
+			case req = <-box.requests:
 			default:
 			}
 		}

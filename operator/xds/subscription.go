@@ -28,6 +28,10 @@ type subscription struct {
 	// had are the versions that Envoy had when the stream began, until the
 	// first answer; nil for an Envoy that had none.
 	had map[string]string
+	// unproven are secrets that a returning Envoy asked for and named no version
+	// of, and the version sent then: it may have refused those very bytes before,
+	// and takes them when they come again.
+	unproven map[string]string
 
 	queue    []*expectation // oldest first, so sorted by nonce
 	rejected map[string]rejection
@@ -42,25 +46,52 @@ func (u *subscription) wants(name string) bool {
 	return u.all || named
 }
 
+// doubt notes that Envoy's answer to the first version of a name says nothing.
+func (u *subscription) doubt(name string) {
+	if !u.wants(name) {
+		return // it was not kept
+	}
+	if u.unproven == nil {
+		u.unproven = map[string]string{}
+	}
+	u.unproven[name] = ""
+}
+
+// proves says whether Envoy has judged the row that it acknowledges.
+func (u *subscription) proves(r *row) bool {
+	version, doubted := u.unproven[r.Name]
+	if doubted && version == "" {
+		u.unproven[r.Name] = r.Version
+	}
+	return !doubted || version != "" && version != r.Version
+}
+
+// begin takes what the first request of a type says.
+func (s *stream) begin(k kind, req *discoveryv3.DeltaDiscoveryRequest) {
+	sub := &s.subs[k]
+	sub.seen = true
+	if len(req.GetInitialResourceVersions()) > 0 {
+		sub.had = req.GetInitialResourceVersions()
+		s.status.Resumed = true
+	}
+	if k == endpoints && !s.subs[clusters].seen {
+		// Envoy asks for clusters first, unless one waits for what a broken
+		// connection did not bring: it may be endpoints that Envoy holds
+		// for another cluster.
+		sub.had = nil
+	}
+	// The old form of a wildcard: a first request that names nothing.
+	if k.wildcard() && len(req.GetResourceNamesSubscribe()) == 0 {
+		sub.all, sub.owedAll = true, true
+	}
+}
+
 // subscribe takes a request's changes of the subscription and answers them.
 func (s *stream) subscribe(k kind, req *discoveryv3.DeltaDiscoveryRequest) error {
 	sub := &s.subs[k]
-	if !sub.seen {
-		sub.seen = true
-		if len(req.GetInitialResourceVersions()) > 0 {
-			sub.had = req.GetInitialResourceVersions()
-			s.status.Resumed = true
-		}
-		if k == endpoints && !s.subs[clusters].seen {
-			// Envoy asks for clusters first, unless one waits for what a broken
-			// connection did not bring: it may be endpoints that Envoy holds
-			// for another cluster.
-			sub.had = nil
-		}
-		// The old form of a wildcard: a first request that names nothing.
-		if k.wildcard() && len(req.GetResourceNamesSubscribe()) == 0 {
-			sub.all, sub.owedAll = true, true
-		}
+	begins := !sub.seen
+	if begins {
+		s.begin(k, req)
 	}
 	var dropped []string
 	for _, name := range req.GetResourceNamesUnsubscribe() {
@@ -70,6 +101,9 @@ func (s *stream) subscribe(k kind, req *discoveryv3.DeltaDiscoveryRequest) error
 	}
 	for _, name := range req.GetResourceNamesSubscribe() {
 		s.add(k, name)
+		if begins && k == secrets && s.status.Resumed && sub.had[name] == "" {
+			sub.doubt(name)
+		}
 	}
 	if sub.all {
 		// Envoy may have dropped what it no longer names, and the wildcard holds
@@ -96,12 +130,13 @@ func (s *stream) add(k kind, name string) {
 	case known && s.cursor == nil:
 		return // it is owed already
 	case known:
-	case s.names >= s.server.opts.MaxNames:
+	case s.names >= s.server.opts.MaxNames || s.nameBytes+len(name) > s.server.opts.MaxMessage:
 		// Answered, so that Envoy does not wait; not kept.
 		s.ignore(&s.server.counters.ignored.names, "too many names")
 	default:
 		sub.names[name] = struct{}{}
 		s.names++
+		s.nameBytes += len(name)
 		s.warmth.asked(k, name)
 		if k == secrets {
 			for _, row := range secretFallback(name) {
@@ -118,9 +153,12 @@ func (s *stream) add(k kind, name string) {
 // owe notes a name that must be answered. Before there is anything to answer with,
 // names are bounded: a client may repeat them for as long as that lasts.
 func (s *stream) owe(sub *subscription, name string) {
-	if s.cursor == nil && len(sub.owed) >= s.server.opts.MaxNames {
-		s.ignore(&s.server.counters.ignored.names, "too many names before the first revision")
-		return
+	if s.cursor == nil {
+		if len(sub.owed) >= s.server.opts.MaxNames || s.owedBytes+len(name) > s.server.opts.MaxMessage {
+			s.ignore(&s.server.counters.ignored.names, "too many names before the first revision")
+			return
+		}
+		s.owedBytes += len(name)
 	}
 	sub.owed = append(sub.owed, name)
 }
@@ -138,7 +176,9 @@ func (s *stream) drop(k kind, name string) bool {
 		return false
 	}
 	delete(sub.names, name)
+	delete(sub.unproven, name)
 	s.names--
+	s.nameBytes -= len(name)
 	if !sub.all {
 		delete(sub.rejected, name)
 		delete(s.lingering[k], name)
@@ -175,11 +215,9 @@ func (s *stream) answer(k kind) error {
 	}
 	sub.owed, sub.owedAll, sub.had = nil, false, nil
 
-	if k == listeners {
-		s.decorate(rows, func(r *row) bool { return had[r.Name] == "" })
-	}
-	if k == scopes && had != nil {
-		rows = anew(rows) // the stream before may have ended behind a refusal
+	rows = s.prepare(k, had, rows)
+	if had != nil && len(rows)+len(removed) > 0 {
+		s.hold(k)
 	}
 	s.serving = true
 	defer func() { s.serving = false }()
@@ -197,6 +235,29 @@ func (s *stream) answer(k kind) error {
 	return nil
 }
 
+// prepare makes the rows of an answer ready for an Envoy that came with had.
+func (s *stream) prepare(k kind, had map[string]string, rows []*row) []*row {
+	if k == listeners {
+		s.decorate(rows, func(r *row) bool { return had[r.Name] == "" })
+	}
+	if k == scopes && had != nil {
+		return anew(rows) // the stream before may have ended behind a refusal
+	}
+	return rows
+}
+
+// hold makes clusters linger until Envoy takes what is about to be sent: it has
+// older listeners or scopes, which may use them. The answer is of a later revision
+// than they when one has come since it asked for clusters.
+func (s *stream) hold(k kind) {
+	if k != listeners && k != scopes {
+		return
+	}
+	for name := range s.lingering[clusters] {
+		s.lingering[clusters][name] = s.cursor.revision
+	}
+}
+
 // owedNames lists the rows of the names that were asked for and that Envoy does
 // not have and is not about to take, and the names that have none.
 func (s *stream) owedNames(k kind, had map[string]string) (rows []*row, none []string) {
@@ -206,7 +267,7 @@ func (s *stream) owedNames(k kind, had map[string]string) (rows []*row, none []s
 			none = append(none, name)
 			delete(s.lingering[k], name)
 		case r.Version == had[name]:
-			r.accept()
+			s.brought(r)
 		case !s.underWay(k, r):
 			rows = append(rows, r)
 		}
@@ -245,7 +306,7 @@ func (s *stream) whole(k kind, had map[string]string) (rows []*row, removed []st
 	rows = make([]*row, 0, max(0, s.cursor.rows[k].Len()-len(had)))
 	for _, r := range s.cursor.rows[k].All {
 		if had != nil && had[r.Name] == r.Version {
-			r.accept() // Envoy counts what it has taken alone
+			s.brought(r)
 			continue
 		}
 		rows = append(rows, r)
@@ -260,6 +321,15 @@ func (s *stream) whole(k kind, had map[string]string) (rows []*row, removed []st
 		}
 	}
 	return rows, removed
+}
+
+// brought notes that an Envoy came with the row: it counts what it has taken
+// alone. The answer to a probe may have been lost with the stream before.
+func (s *stream) brought(r *row) {
+	r.accept()
+	if r.published().Probe {
+		s.probed(r)
+	}
 }
 
 // resolve returns the row that serves a name, under that name.

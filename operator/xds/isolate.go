@@ -1,0 +1,63 @@
+package xds
+
+// suspects are resources of one type that Envoy refused together.
+type suspects struct {
+	kind kind
+	rows []*row
+}
+
+// isolate sends a refused response again in parts: its removals, and each half of
+// its resources. What of a half is refused again is halved again, until every bad
+// resource has been refused alone: among n of them it costs 2 log n responses, where
+// one for each would be more than Envoy may owe answers to.
+func (s *stream) isolate(e *expectation) error {
+	var gone []string
+	for _, name := range e.removed {
+		if s.resolve(e.kind, name) == nil {
+			gone = append(gone, name)
+		}
+	}
+	if err := s.sendEach(e.kind, nil, gone); err != nil {
+		return err
+	}
+	rows := s.standing(suspects{e.kind, e.rows})
+	half := len(rows) / 2
+	s.suspected = append(s.suspected, suspects{e.kind, rows[half:]}, suspects{e.kind, rows[:half]})
+	return s.sendSuspected()
+}
+
+// standing are the suspects that no later response has taken the place of.
+func (s *stream) standing(of suspects) []*row {
+	out := make([]*row, 0, len(of.rows))
+	for _, refused := range of.rows {
+		if r := s.resolve(of.kind, refused.Name); r != nil && r.Version == refused.Version && s.subs[of.kind].wants(r.Name) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// sendSuspected sends suspects, the last first. The answers that Envoy may owe to
+// them are half of all: the fleet's next revisions come through meanwhile.
+func (s *stream) sendSuspected() error {
+	var sent []*row // clusters
+	for len(s.suspected) > 0 && s.outstanding < max(1, s.server.opts.MaxUnacknowledged/2) {
+		last := len(s.suspected) - 1
+		k, rows := s.suspected[last].kind, s.standing(s.suspected[last])
+		s.suspected[last] = suspects{}
+		s.suspected = s.suspected[:last]
+		if k == clusters {
+			sent = append(sent, rows...)
+		}
+		if k == scopes {
+			rows = anew(rows)
+		}
+		if err := s.sendEach(k, rows, nil); err != nil {
+			return err
+		}
+	}
+	if len(sent) == 0 {
+		return nil
+	}
+	return s.sendUses(sent)
+}
