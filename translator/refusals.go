@@ -179,9 +179,7 @@ func (t *Translator) gatewaysOf(r *graph.Reader, listeners []listenerKey) []ir.O
 func gatewayRef(n ir.Name) ir.ObjectRef { return ir.ObjectRef{Kind: gatewayapi.KindGateway, Name: n} }
 
 func (t *Translator) usersOfSecret(r *graph.Reader, k RefusalKey) []ir.ObjectRef {
-	if rest, ok := strings.CutPrefix(k.Name, "certificate/"); ok {
-		ref := ir.CertificateRef{}
-		ref.Namespace, ref.Name.Name, _ = strings.Cut(rest, "/")
+	if ref, ok := ir.SecretRef(k.Name); ok {
 		key := certificateKey{k.Fleet, ref}
 		sites := t.sharedBy.Keys(r, key)
 		out := t.gatewaysOf(r, t.portKeys.Keys(r, key))
@@ -287,9 +285,7 @@ func found[K graph.Key](table *graph.Unit[K, served], r *graph.Reader, k K) *env
 }
 
 func (t *Translator) servedSecret(r *graph.Reader, fleet ir.Name, name string) *envoy.Resource {
-	if rest, ok := strings.CutPrefix(name, "certificate/"); ok {
-		ref := ir.CertificateRef{}
-		ref.Namespace, ref.Name.Name, _ = strings.Cut(rest, "/")
+	if ref, ok := ir.SecretRef(name); ok {
 		return found(t.keySecrets, r, certificateKey{fleet, ref})
 	}
 	if strings.HasPrefix(name, "trust/") {

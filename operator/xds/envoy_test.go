@@ -368,3 +368,37 @@ func TestEnvoyRotatesSecretsWhileAClientAsksForAll(t *testing.T) {
 	}
 	t.Logf("Envoy refused %v responses for the name", gather(t, h.Server)["signet_xds_nacks_total"])
 }
+
+// A client's server name may be any text, also what looks like the name of an
+// object's secret: Envoy neither shows that one nor refuses its rotations.
+func TestEnvoyTakesNoServerNameForAnObjectsSecret(t *testing.T) {
+	o := &record{}
+	h := serve(t, Options{Observer: o})
+	s := newSite(t)
+	next, err := pki.NewAuthority("next")
+	if err != nil {
+		t.Fatal(err)
+	}
+	up, b := s.upstream("a", "ca"), s.backend("a")
+	ref := ir.CertificateRef{Name: ir.Name{Namespace: "shop", Name: "client"}}
+	up.TLS.ClientCertificate = &ref
+	pair := s.certificate(ref.SecretName())
+	h.publish(1, join(s.listener("http"), s.listener("https"), s.cluster(up, b),
+		list(pair, s.trust("ca", s.ca), s.route("http", "shop.test", up))))
+	p := h.envoy(t, edge)
+	h.acknowledged(t, 1)
+	for _, suffix := range []string{"", "\x00"} {
+		for _, name := range []string{"trust/shop/Secret/ca", "certificate/shop/client"} {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			if err := handshake(ctx, p.address("https"), name+suffix); err == nil || ctx.Err() != nil {
+				t.Errorf("%q: the handshake is not refused: %v", name+suffix, err)
+			}
+			cancel()
+		}
+	}
+	h.publish(2, list(s.trust("ca", s.ca, next)))
+	h.acknowledged(t, 2)
+	if _, nacks := o.seen(); len(nacks) != 0 {
+		t.Errorf("Envoy refused %+v", nacks)
+	}
+}

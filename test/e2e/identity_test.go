@@ -25,6 +25,7 @@ import (
 	"github.com/signetproxy/signet/provisioner/certificate"
 	"github.com/signetproxy/signet/test/pki"
 	"github.com/signetproxy/signet/translator/envoy"
+	"github.com/signetproxy/signet/translator/ir"
 )
 
 // stranger is a fleet that serves nothing of the shop.
@@ -126,7 +127,7 @@ func identity(ctx context.Context, namespace, name string) *tls.Certificate {
 }
 
 var _ = Describe("who may speak xDS", Ordered, ContinueOnFailure, func() {
-	const secret = "certificate/" + shop + "/edge-client"
+	const secret = "certificate/" + shop + "/edge-client" + ir.NoHost
 
 	BeforeAll(func(ctx context.Context) {
 		shopServes(ctx)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/signetproxy/signet/test/soak/model"
 	"github.com/signetproxy/signet/translator/envoy"
+	"github.com/signetproxy/signet/translator/ir"
 )
 
 // spy is a client with the identity of one fleet that asks for everything of
@@ -86,9 +87,9 @@ func (w *watch) look(ctx context.Context, own, other *fleet) error {
 func questions(own, other *fleet) []*discoveryv3.DeltaDiscoveryRequest {
 	var secrets, assignments []string
 	for _, f := range []*fleet{own, other} {
-		secrets = append(secrets, "certificate/"+f.name+"/client", "trust/"+f.name+"/Secret/ca")
+		secrets = append(secrets, "certificate/"+f.name+"/client"+ir.NoHost, "trust/"+f.name+"/Secret/ca"+ir.NoHost)
 		for i := range hosts {
-			secrets = append(secrets, fmt.Sprintf("certificate/%s/t%d", f.name, i), f.slots[i].host(f.name, i))
+			secrets = append(secrets, fmt.Sprintf("certificate/%s/t%d%s", f.name, i, ir.NoHost), f.slots[i].host(f.name, i))
 		}
 		for j := range services {
 			assignments = append(assignments, fmt.Sprintf("%s/s%d/%d", f.name, j, port))

@@ -27,7 +27,7 @@ func TrustName(refs []ir.TrustRef) string {
 	}
 	slices.Sort(names)
 	sum := sha256.Sum256([]byte(strings.Join(slices.Compact(names), "\n")))
-	return "trust/joined/" + hex.EncodeToString(sum[:16])
+	return "trust/joined/" + hex.EncodeToString(sum[:16]) + ir.NoHost
 }
 
 // TrustSecret is the secret that holds the union of trust bundles; name is

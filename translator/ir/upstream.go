@@ -177,10 +177,15 @@ type TrustRef struct {
 // SystemTrust is the bundle of the certificates that the system trusts.
 func SystemTrust() TrustRef { return TrustRef{Kind: TrustSystem, Name: Name{Name: "system"}} }
 
+// NoHost ends the name of each SDS secret that is not a host's. Envoy asks for a
+// host's by the server name that a client says, which may be any text but one
+// with a zero byte: so no client can name these.
+const NoHost = "\x00"
+
 // SecretName is the name of the SDS secret that carries the bundle:
-// trust/<namespace>/<kind>/<name>. It is stable over rotations.
+// trust/<namespace>/<kind>/<name>, and NoHost. It is stable over rotations.
 func (r TrustRef) SecretName() string {
-	return "trust/" + r.Namespace + "/" + string(r.Kind) + "/" + r.Name.Name
+	return "trust/" + r.Namespace + "/" + string(r.Kind) + "/" + r.Name.Name + NoHost
 }
 
 // AppendKey implements the key encoding of translator/graph.
@@ -194,9 +199,16 @@ func (r TrustRef) AppendKey(b []byte) []byte {
 type CertificateRef struct{ Name }
 
 // SecretName is the name of the SDS secret that carries the key pair:
-// certificate/<namespace>/<name>. It is stable over rotations.
+// certificate/<namespace>/<name>, and NoHost. It is stable over rotations.
 func (r CertificateRef) SecretName() string {
-	return "certificate/" + r.Namespace + "/" + r.Name.Name
+	return "certificate/" + r.Namespace + "/" + r.Name.Name + NoHost
+}
+
+// SecretRef is the reference that a name of SecretName stands for.
+func SecretRef(name string) (ref CertificateRef, ok bool) {
+	rest, ok := strings.CutPrefix(strings.TrimSuffix(name, NoHost), "certificate/")
+	ref.Namespace, ref.Name.Name, _ = strings.Cut(rest, "/")
+	return ref, ok
 }
 
 // TLSVersion is a version of TLS.
