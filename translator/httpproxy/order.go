@@ -131,7 +131,7 @@ func (p *prefixReplacement) apply(f *ir.Forward) *ir.Forward {
 // that "/x" becomes "/bar/x" rather than "/barx".
 func separate(routes []placed) []placed {
 	var taken map[string]bool
-	for i := range len(routes) { // not those added below
+	for i := range routes { // not those added below
 		p := &routes[i]
 		m := &p.route.Match
 		if !p.replaced || m.PathKind != ir.PathPrefix || !strings.HasSuffix(m.Path, "/") {
