@@ -196,9 +196,9 @@ var _ = Describe("a Gateway", Ordered, func() {
 		Expect(before.Name).NotTo(BeEmpty())
 		settled := false
 		r := &controller.Gateways{
-			Provisioner: controller.Provisioner{Client: c, Now: time.Now, Log: GinkgoLogr},
-			Exposure:    func(ir.Name) (*listener.Exposure, bool) { return nil, seen },
-			Settled:     func(ir.Name, *controller.Outcome) { settled = true },
+			Client: c, Now: time.Now, Log: GinkgoLogr,
+			Exposure: func(ir.Name) (*listener.Exposure, bool) { return nil, seen },
+			Settled:  func(ir.Name, *controller.Outcome) { settled = true },
 		}
 		_, err := r.Reconcile(ctx, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(gateway(ctx))})
 		Expect(err).NotTo(HaveOccurred())

@@ -77,7 +77,7 @@ func (r *Provisioner) write(ctx context.Context, f *kubernetes.Fleet, objects []
 	for _, x := range slices.Concat(result.Applied, result.Removed) {
 		r.Log.Info("object of a fleet written", "fleet", f.Identity.String(), "object", x)
 	}
-	return result, err //nolint:wrapcheck // it names the objects
+	return result, err
 }
 
 // wait is the time until a fleet that is due at next is looked at again.
