@@ -67,7 +67,9 @@ func refused(t *testing.T, w *world.World, r world.Request) {
 
 func closed(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
-		// What Go's client says when that was before it had sent anything.
+		// What Go's client says when it sees that while it sends.
+		errors.Is(err, net.ErrClosed) ||
+		// And when that was before it had sent anything.
 		(err != nil && strings.Contains(err.Error(), "server closed idle connection"))
 }
 
