@@ -123,8 +123,9 @@ type Nack struct {
 	Revision uint64
 	// Resources and Removed are what the response held. With more than one
 	// Envoy may have taken some of them and refused good ones: the server then
-	// sends them again by halves, and a Nack of one follows for each that is bad. A resource is the one that was published, also where a
-	// wildcard's secret was sent under the name of a host.
+	// sends them again by halves, and a Nack of one follows for each that is
+	// bad. A resource is the one that was published, also where a wildcard's
+	// secret was sent under the name of a host.
 	Resources []*envoy.Resource
 	// LastGood is parallel to Resources: of each the bytes that some Envoy of
 	// the fleet acknowledged last, or nil where there are none. One that equals
