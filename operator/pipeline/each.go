@@ -4,12 +4,15 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
 	"github.com/signetproxy/signet/operator/report"
 	"github.com/signetproxy/signet/operator/source"
+	"github.com/signetproxy/signet/provisioner/certificate"
 	"github.com/signetproxy/signet/translator"
 	"github.com/signetproxy/signet/translator/gatewayapi"
 	"github.com/signetproxy/signet/translator/gatewayapi/listener"
@@ -23,14 +26,17 @@ type eachFleet struct {
 	base    func(*v1alpha1.EnvoyFleet) translator.FleetSpec
 	objects map[ir.Name]*v1alpha1.EnvoyFleet
 	dirty   map[ir.Name]struct{}
+	// applied are the EnvoyFleets as they were recorded last.
+	applied map[ir.Name]*v1alpha1.EnvoyFleet
 
 	ofGateway     func(*gatewayv1.Gateway, *v1alpha1.EnvoyFleet) translator.FleetSpec
 	gateways      map[ir.Name]*gatewayv1.Gateway
 	classes       map[string]*gatewayv1.GatewayClass
 	dirtyGateways map[ir.Name]struct{}
 	// made are the fleets of Gateways that there are.
-	made map[ir.Name]ir.Name
-	logs formerLogs
+	made    map[ir.Name]ir.Name
+	logs    formerLogs
+	awaited awaited
 }
 
 func newEachFleet(
@@ -38,7 +44,8 @@ func newEachFleet(
 ) *eachFleet {
 	return &eachFleet{
 		base: base, objects: map[ir.Name]*v1alpha1.EnvoyFleet{}, dirty: map[ir.Name]struct{}{},
-		ofGateway: ofGateway, gateways: map[ir.Name]*gatewayv1.Gateway{}, classes: map[string]*gatewayv1.GatewayClass{},
+		applied: map[ir.Name]*v1alpha1.EnvoyFleet{}, awaited: newAwaited(), ofGateway: ofGateway,
+		gateways: map[ir.Name]*gatewayv1.Gateway{}, classes: map[string]*gatewayv1.GatewayClass{},
 		dirtyGateways: map[ir.Name]struct{}{}, made: map[ir.Name]ir.Name{}, logs: formerLogs{},
 	}
 }
@@ -94,28 +101,54 @@ func (f *eachFleet) shapedBy(g *gatewayv1.Gateway, fleet ir.Name) bool {
 
 func (*eachFleet) note([]source.Problem) {}
 
-func (f *eachFleet) apply(c *graph.Changes, in *translator.Inputs) {
-	for n := range f.dirty {
-		o, ok := f.objects[n]
-		if !ok {
-			in.Fleets.Delete(c, n)
-			delete(f.logs, n)
-			continue
+func (f *eachFleet) secret(n ir.Name, o *corev1.Secret, now time.Time) bool {
+	if o == nil {
+		return f.awaited.went(n, now)
+	}
+	f.awaited.came(n, o)
+	return false
+}
+
+func (f *eachFleet) next() time.Time { return f.awaited.next() }
+
+func (f *eachFleet) apply(c *graph.Changes, in *translator.Inputs, now time.Time) {
+	for _, fleet := range f.awaited.due(now) {
+		if g, ok := certificate.GatewayOf(fleet); ok {
+			f.dirtyGateways[g] = struct{}{}
+		} else {
+			f.dirty[fleet] = struct{}{}
 		}
-		spec := f.base(o)
-		spec.Name, spec.Selector.Fleet = n, n
-		shape(&spec, o)
-		f.logs.follow(&spec)
-		in.Fleets.Put(c, n, &spec)
+	}
+	for n := range f.dirty {
+		f.applyFleet(c, in, n, now)
 	}
 	clear(f.dirty)
 	for n := range f.dirtyGateways {
-		f.applyGateway(c, in, n)
+		f.applyGateway(c, in, n, now)
 	}
 	clear(f.dirtyGateways)
+	for _, n := range f.awaited.ended(now) {
+		deleteSecret(c, in, n)
+	}
 }
 
-func (f *eachFleet) applyGateway(c *graph.Changes, in *translator.Inputs, n ir.Name) {
+func (f *eachFleet) applyFleet(c *graph.Changes, in *translator.Inputs, n ir.Name, now time.Time) {
+	o, ok := f.objects[n]
+	if !ok {
+		in.Fleets.Delete(c, n)
+		f.forget(n)
+		delete(f.applied, n)
+		return
+	}
+	spec := f.base(o)
+	spec.Name, spec.Selector.Fleet = n, n
+	shape(&spec, o)
+	if f.putFleet(c, in, &spec, o, now) {
+		f.applied[n] = o
+	}
+}
+
+func (f *eachFleet) applyGateway(c *graph.Changes, in *translator.Inputs, n ir.Name, now time.Time) {
 	g := f.gateways[n]
 	var class *gatewayv1.GatewayClass
 	if g != nil {
@@ -124,7 +157,7 @@ func (f *eachFleet) applyGateway(c *graph.Changes, in *translator.Inputs, n ir.N
 	if f.ofGateway == nil || class == nil || class.Spec.ControllerName != gatewayapi.ControllerName {
 		if fleet, ok := f.made[n]; ok {
 			in.Fleets.Delete(c, fleet)
-			delete(f.logs, fleet)
+			f.forget(fleet)
 			delete(f.made, n)
 		}
 		return
@@ -134,18 +167,35 @@ func (f *eachFleet) applyGateway(c *graph.Changes, in *translator.Inputs, n ir.N
 		by = f.objects[name]
 	}
 	spec := f.ofGateway(g, by)
-	f.logs.follow(&spec)
-	f.made[n] = spec.Name
-	in.Fleets.Put(c, spec.Name, &spec)
+	if f.putFleet(c, in, &spec, by, now) {
+		f.made[n] = spec.Name
+	}
+}
+
+// putFleet records a fleet, unless it serves as before until its certificate is there.
+func (f *eachFleet) putFleet(
+	c *graph.Changes, in *translator.Inputs, spec *translator.FleetSpec, shape *v1alpha1.EnvoyFleet, now time.Time,
+) bool {
+	if !f.awaited.isReady(spec, shape, now) {
+		return false
+	}
+	f.logs.follow(spec)
+	in.Fleets.Put(c, spec.Name, spec)
+	return true
+}
+
+func (f *eachFleet) forget(fleet ir.Name) {
+	delete(f.logs, fleet)
+	f.awaited.gone(fleet)
 }
 
 func (f *eachFleet) report() []report.FleetObject {
-	names := slices.SortedFunc(maps.Keys(f.objects), func(a, b ir.Name) int {
+	names := slices.SortedFunc(maps.Keys(f.applied), func(a, b ir.Name) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	out := make([]report.FleetObject, len(names))
 	for i, n := range names {
-		out[i] = report.FleetObject{Object: f.objects[n], Fleet: n, Chosen: n}
+		out[i] = report.FleetObject{Object: f.applied[n], Fleet: n, Chosen: n}
 	}
 	return out
 }

@@ -38,7 +38,7 @@ func TestEachGatewayIsAFleet(t *testing.T) {
 	step := func(what string, want []string, fleets ...string) {
 		t.Helper()
 		c := graph.NewChanges()
-		f.apply(c, &inputs.Inputs)
+		f.apply(c, &inputs.Inputs, time.Now())
 		rev := inputs.Commit(c)
 		slices.Sort(made)
 		if diff := cmp.Diff(want, made); diff != "" {

@@ -38,8 +38,13 @@ type fleets interface {
 	class(name string, o *gatewayv1.GatewayClass)
 	// note looks at what the source could not read.
 	note(problems []source.Problem)
-	// apply records what has changed since the last call.
-	apply(c *graph.Changes, in *translator.Inputs)
+	// secret takes a Secret; nil is one that is gone. It returns true for one of which
+	// apply records the end, now or later.
+	secret(n ir.Name, o *corev1.Secret, now time.Time) bool
+	// apply records what has changed since the last call, or what time has.
+	apply(c *graph.Changes, in *translator.Inputs, now time.Time)
+	// next is when time alone changes something, zero for never.
+	next() time.Time
 	// report lists the EnvoyFleets with the fleet that each shapes.
 	report() []report.FleetObject
 }
@@ -68,7 +73,7 @@ func (in *intake) put(c *graph.Changes, o client.Object) {
 	}
 }
 
-func (in *intake) remove(c *graph.Changes, k source.Key) {
+func (in *intake) remove(c *graph.Changes, k source.Key, now time.Time) {
 	n := ir.Name{Namespace: k.Namespace, Name: k.Name}
 	switch k.Kind {
 	case "HTTPProxy":
@@ -78,7 +83,9 @@ func (in *intake) remove(c *graph.Changes, k source.Key) {
 	case "Service":
 		in.inputs.Services.Delete(c, n)
 	case "Secret":
-		in.inputs.Secrets.Delete(c, n)
+		if !in.fleets.secret(n, nil, now) {
+			deleteSecret(c, in.inputs, n)
+		}
 	case "ConfigMap":
 		in.inputs.ConfigMaps.Delete(c, n)
 	case "EndpointSlice":
@@ -89,6 +96,11 @@ func (in *intake) remove(c *graph.Changes, k source.Key) {
 	default:
 		in.removeGateway(c, n, k.Kind)
 	}
+}
+
+func deleteSecret(c *graph.Changes, in *translator.Inputs, n ir.Name) {
+	in.Secrets.Delete(c, n)
+	in.Delivered.Delete(c, ir.TrustRef{Kind: ir.TrustSecret, Name: n})
 }
 
 // fleetKind is the kind of the one API of ours.
@@ -121,16 +133,19 @@ func (in *intake) add(c *graph.Changes, b source.Batch, now time.Time) {
 		in.fleets.note(b.Problems)
 	}
 	for _, k := range b.Deleted {
-		in.remove(c, k)
-		if kind, holds := certificates[k.Kind]; holds {
+		in.remove(c, k, now)
+		if kind, holds := certificates[k.Kind]; holds && kind != ir.TrustSecret {
 			in.inputs.Delivered.Delete(c, ir.TrustRef{Kind: kind, Name: ir.Name{Namespace: k.Namespace, Name: k.Name}})
 		}
 	}
 	for _, o := range b.Changed {
+		if s, ok := o.(*corev1.Secret); ok {
+			in.fleets.secret(ir.Name{Namespace: s.Namespace, Name: s.Name}, s, now)
+		}
 		in.put(c, o)
 		in.stamp(c, o, now)
 	}
-	in.fleets.apply(c, in.inputs)
+	in.fleets.apply(c, in.inputs, now)
 }
 
 // localFleet shapes the one fleet of a folder. A folder has one Envoy and so one fleet of a
@@ -167,7 +182,14 @@ func (*localFleet) gateway(ir.Name, *gatewayv1.Gateway) {}
 
 func (*localFleet) class(string, *gatewayv1.GatewayClass) {}
 
-func (f *localFleet) apply(c *graph.Changes, in *translator.Inputs) {
+// Nor does anything wait there for a Secret: what is issued is given before it is asked
+// for.
+
+func (*localFleet) secret(ir.Name, *corev1.Secret, time.Time) bool { return false }
+
+func (*localFleet) next() time.Time { return time.Time{} }
+
+func (f *localFleet) apply(c *graph.Changes, in *translator.Inputs, _ time.Time) {
 	if !f.dirty {
 		return
 	}

@@ -70,6 +70,7 @@ type Pipeline struct {
 	// complete is closed when the source has given its first full list.
 	complete chan struct{}
 	held     *graph.Changes
+	again    *time.Timer
 	served   atomic.Uint64 // the last revision handed to the xDS server
 	commits  prometheus.Histogram
 	wake     chan time.Time
@@ -165,8 +166,10 @@ func (p *Pipeline) Apply(b source.Batch) {
 	case <-p.complete:
 		c := graph.NewChanges()
 		p.delivered(c, b)
-		p.intake.add(c, b, p.options.Now())
+		now := p.options.Now()
+		p.intake.add(c, b, now)
 		p.translator.Submit(c)
+		p.lookAgain(now)
 		return
 	default:
 	}
@@ -180,6 +183,7 @@ func (p *Pipeline) Apply(b source.Batch) {
 		p.translator.Submit(p.held)
 		p.held = nil
 		close(p.complete)
+		p.lookAgain(p.options.Now())
 	}
 }
 

@@ -246,6 +246,39 @@ var _ = Describe("under traffic, no answer is unexpected", Ordered, ContinueOnFa
 		})
 	})
 
+	It("when the client certificate's Secret is deleted, or another is asked for", func(ctx context.Context) {
+		presented := func() []byte {
+			a, err := ask(ctx, where, host, "/who?close")
+			if err != nil || a.Seen == nil {
+				return nil
+			}
+			return a.Seen.ClientCertificate
+		}
+		before := presented()
+		Expect(before).NotTo(BeEmpty())
+		another := func(g Gomega) {
+			now := presented()
+			g.Expect(now).NotTo(BeEmpty())
+			g.Expect(now).NotTo(Equal(before))
+		}
+		rename := func(name string) {
+			change(ctx, shop, fleet, &v1alpha1.EnvoyFleet{}, func(f *v1alpha1.EnvoyFleet) {
+				f.Spec.UpstreamTLS.ClientCertificate.Issued.SecretName = name
+			})
+		}
+		loss(where, func() {
+			Expect(c.Delete(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: shop, Name: "edge-client"}})).To(Succeed())
+			Eventually(another).Should(Succeed())
+			before = presented()
+			rename("edge-presents")
+			Eventually(another).Should(Succeed())
+			before = presented()
+			rename("")
+			Eventually(another).Should(Succeed())
+		})
+		programmed(ctx, shop, fleet)
+	})
+
 	It("when the node is drained, as far as the disruption budget allows", func(ctx context.Context) {
 		loss(where, func() {
 			before := pods(ctx, shop, envoys)
