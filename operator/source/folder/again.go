@@ -42,6 +42,7 @@ func (t *tree) again(s *scan) {
 	if t.missing != "" {
 		return
 	}
+	t.compare(slices.Sorted(maps.Keys(t.links)), s)
 	for _, rel := range slices.Sorted(maps.Keys(t.troubles)) {
 		t.retry(rel, s) // also when another has freed the watches that it needs
 	}
@@ -60,12 +61,21 @@ func (t *tree) retry(rel string, s *scan) {
 		t.all(s)
 		return
 	}
-	t.visit(rel, s)
+	t.unprompted(s, func() { t.visit(rel, s) })
+}
+
+// unprompted looks where no event says that a file is whole.
+func (*tree) unprompted(s *scan, look func()) {
+	defer func(was bool) { s.unprompted = was }(s.unprompted)
+	s.unprompted = true
+	look()
 }
 
 // all looks at everything anew.
 func (t *tree) all(s *scan) {
-	switch err := t.start(s); {
+	var err error
+	t.unprompted(s, func() { err = t.start(s) })
+	switch {
 	case err == nil:
 		t.missing = ""
 	case isGone(err):
@@ -90,11 +100,14 @@ func (t *tree) start(s *scan) error {
 		return fmt.Errorf("%s is not a folder", resolved)
 	}
 	delete(t.troubles, ".")
-	if err := t.enter(".", resolved, s); err != nil {
+	if err := t.enter(".", resolved, identityOf(info), s); err != nil {
 		return err
 	}
 	t.self = info
 	t.entered, t.stirred = s.now, s.now
+	if s.unprompted {
+		t.entered = s.now.Add(stillLimit) // by when the files that differ are read
+	}
 	return nil
 }
 
@@ -114,6 +127,13 @@ func (t *tree) watchParent() {
 // unreadable notes a path that is looked at again; what it held stays.
 func (t *tree) unreadable(rel string, err error) {
 	t.troubles[rel] = source.Problem{File: rel, Message: "cannot be read: " + reason(err), Severity: source.Error}
+}
+
+// leadsNowhere notes a link that never led to anything. It may be to a folder.
+func (t *tree) leadsNowhere(rel string, err error) {
+	t.troubles[rel] = source.Problem{
+		File: rel, Severity: source.Warning, Message: "cannot be followed, and is tried again once a second: " + reason(err),
+	}
 }
 
 // unwatchable notes a link that is read, but whose target cannot be watched.

@@ -17,7 +17,11 @@ func (t *tree) handle(events []event, s *scan) {
 		if t.missing != "" {
 			continue // it is of a folder that has left
 		}
-		for _, rel := range slices.Sorted(maps.Keys(t.links[e.path])) {
+		if e.kind == lapsed {
+			t.lapse(e.path, s)
+			e.kind = removed
+		}
+		for _, rel := range slices.Sorted(maps.Keys(t.pointing[e.path])) {
 			t.targetEvent(rel, e.kind, s)
 		}
 		rel, err := filepath.Rel(t.absolute, e.path)
@@ -26,6 +30,7 @@ func (t *tree) handle(events []event, s *scan) {
 		}
 		t.event(rel, e.kind, s)
 	}
+	t.revisit(s)
 }
 
 // event looks at an entry of a folder. A file is read when its writer has
@@ -46,17 +51,25 @@ func (t *tree) event(rel string, kind eventKind, s *scan) {
 	case gone && !t.isHere():
 		t.all(s) // not the entry has gone, but what leads to it
 		return
+	case gone && isGone(t.hasParent(rel)):
+		return // its folder has gone with it, and what becomes of that is told by itself
 	case gone:
 		t.leave(rel, s)
 	case regular && (kind == removed || t.waits(rel, kind, info, s)):
 		return // another event follows
-	case kind != removed:
+	default:
 		t.visit(rel, s)
 	}
 	if regular || isManifest(name) && gone {
 		return
 	}
-	t.revisitLinks(parent, filepath.Dir(rel), s)
+	t.doubtLinks(parent, filepath.Dir(rel), name, s)
+}
+
+// hasParent fails as the look at the folder of an entry does.
+func (t *tree) hasParent(rel string) error {
+	_, err := os.Stat(t.path(filepath.Dir(rel)))
+	return err //nolint:wrapcheck // it is only told apart
 }
 
 // touch looks at what new attributes may have made readable.
@@ -81,19 +94,12 @@ func (t *tree) targetEvent(rel string, kind eventKind, s *scan) {
 	case touched:
 		t.touch(rel, s)
 		return
-	case created:
-		if info, err := os.Stat(t.path(rel)); err == nil && info.Mode().IsRegular() && t.waits(rel, kind, info, s) {
-			return
+	case created, removed:
+		info, err := os.Stat(t.path(rel))
+		if err == nil && info.Mode().IsRegular() && (kind == removed || t.waits(rel, kind, info, s)) {
+			return // another event follows
 		}
-	case written, moved, removed, overflowed:
+	case written, moved, lapsed, overflowed:
 	}
 	t.visit(rel, s)
-}
-
-// revisitLinks looks at the symbolic links of a folder: another entry, through
-// which they may lead, has changed.
-func (t *tree) revisitLinks(d *dir, rel string, s *scan) {
-	for _, name := range slices.Sorted(maps.Keys(d.links)) {
-		t.visit(filepath.Join(rel, name), s)
-	}
 }

@@ -1,6 +1,7 @@
 package folder
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -177,8 +178,10 @@ type reading struct {
 	path string
 	// same is set when the file is as it was; gone, when it is not there.
 	same, gone bool
-	digest     [sha256.Size]byte
-	file       manifest.File
+	// stamp is of the file when reading began; zero if it could not be read.
+	stamp  stamp
+	digest [sha256.Size]byte
+	file   manifest.File
 }
 
 // readAll reads files, on all processors when they are many.
@@ -206,15 +209,35 @@ func (f *folder) readAll(paths []string) []reading {
 }
 
 func (f *folder) read(path string) reading {
-	text, err := os.ReadFile(filepath.Join(f.root, path))
+	text, stamp, err := contents(filepath.Join(f.root, path))
 	if err == nil {
-		return f.parse(path, text)
+		r := f.parse(path, text)
+		r.stamp = stamp
+		return r
 	}
 	if errors.Is(err, fs.ErrNotExist) && f.tree != nil && !f.tree.isLink(path) {
 		return reading{path: path, gone: true}
 	}
 	problem := source.Problem{Message: "cannot be read: " + reason(err), Severity: source.Error}
 	return reading{path: path, file: manifest.File{Broken: true, Problems: []source.Problem{problem}}}
+}
+
+// contents are those of a file, and what it was before they were read.
+func contents(path string) ([]byte, stamp, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, stamp{}, err //nolint:wrapcheck // it names the path
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, stamp{}, err //nolint:wrapcheck // it names the path
+	}
+	text := bytes.NewBuffer(make([]byte, 0, info.Size()+bytes.MinRead))
+	if _, err := text.ReadFrom(file); err != nil {
+		return nil, stamp{}, err //nolint:wrapcheck // it names the path
+	}
+	return text.Bytes(), stampOf(info), nil
 }
 
 func (f *folder) parse(path string, text []byte) reading {
@@ -227,6 +250,9 @@ func (f *folder) parse(path string, text []byte) reading {
 
 func (f *folder) take(readings []reading, now time.Time) {
 	for _, r := range readings {
+		if f.tree != nil {
+			f.tree.took(&r)
+		}
 		switch {
 		case r.same:
 		case r.gone:

@@ -21,19 +21,32 @@ const (
 	holdLimit = 100 * time.Millisecond
 	// stillLimit is how long a new file that stands still counts as open.
 	stillLimit = 200 * time.Millisecond
+	// writeLimit is the same for a file that was read before and is emptied.
+	writeLimit = 10 * time.Second
 )
 
-// unclosed is a new file whose writer has not closed it yet.
+// unclosed is a file whose writer has not closed it yet, as far as is known.
 type unclosed struct {
 	since    time.Time
 	size     int64
 	modified time.Time
+	// truncated is set for a file that was read before and is empty now: what it
+	// held is not let go before its writer has had time.
+	truncated bool
+}
+
+// until is when it is read though nobody has closed it.
+func (o unclosed) until() time.Time {
+	if o.truncated {
+		return o.since.Add(writeLimit)
+	}
+	return o.since.Add(stillLimit)
 }
 
 // opens notes a file that was created.
 func (t *tree) opens(rel string, info fs.FileInfo, s *scan) {
 	if !isHidden(filepath.Base(rel)) {
-		t.open[rel] = unclosed{s.now, info.Size(), info.ModTime()}
+		t.open[rel] = unclosed{since: s.now, size: info.Size(), modified: info.ModTime()}
 	}
 }
 
@@ -46,19 +59,37 @@ func (t *tree) waits(rel string, kind eventKind, info fs.FileInfo, s *scan) bool
 	return true
 }
 
+// awaits tells whether a file is left alone though a look found it: nothing says
+// that it is whole. What is as it was read last need not be read, what differs
+// waits for its writer. A file that was never read has nothing to lose.
+func (t *tree) awaits(rel string, info fs.FileInfo, s *scan) bool {
+	was, known := t.stamps[rel]
+	if _, open := t.open[rel]; !open {
+		if !known {
+			return false
+		}
+		if was != stampOf(info) {
+			t.open[rel] = unclosed{s.now, info.Size(), info.ModTime(), info.Size() == 0}
+		}
+	}
+	delete(s.gone, rel)
+	return true
+}
+
 // closes looks at the files that nobody writes.
 func (t *tree) closes(s *scan) {
 	for rel, o := range t.open {
-		if s.now.Before(o.since.Add(stillLimit)) {
+		if s.now.Before(o.until()) {
 			continue
 		}
 		info, err := os.Stat(t.path(rel))
 		if err == nil && (info.Size() != o.size || !info.ModTime().Equal(o.modified)) {
-			t.opens(rel, info, s)
+			o.since, o.size, o.modified = s.now, info.Size(), info.ModTime()
+			t.open[rel] = o
 			continue
 		}
 		delete(t.open, rel)
-		if err == nil && info.Size() > 0 {
+		if err == nil && (info.Size() > 0 || o.truncated) {
 			t.visit(rel, s) // a name of a whole file, perhaps, which nobody will close
 		}
 	}
@@ -68,7 +99,7 @@ func (t *tree) closes(s *scan) {
 func (f *folder) patience(now time.Time) time.Duration {
 	due := now.Add(f.tree.patience(now))
 	for _, o := range f.tree.open {
-		due = sooner(due, o.since.Add(stillLimit))
+		due = sooner(due, o.until())
 	}
 	if since, held := f.store.oldest(); held && f.tree.missing == "" {
 		due = sooner(due, later(since, f.tree.entered).Add(holdLimit))

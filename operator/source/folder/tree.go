@@ -20,9 +20,11 @@ type tree struct {
 	root, absolute string
 	watch          watcher // nil to look once
 	dirs           map[string]*dir
-	// targets are what symbolic links lead to, absolute; links the reverse.
-	targets map[string]string
-	links   map[string]map[string]bool
+	// links are the symbolic links; pointing are the same by their targets.
+	links    map[string]*link
+	pointing map[string]map[string]bool
+	// stamps are the files that were read, as they were then.
+	stamps map[string]stamp
 	// self is the root as it was entered; parent, whether its parent is watched.
 	self   fs.FileInfo
 	parent bool
@@ -42,6 +44,8 @@ type tree struct {
 type dir struct {
 	// resolved is the path without symbolic links, to notice cycles.
 	resolved string
+	// self is the folder that is there.
+	self identity
 	// files and folders in it, with whether each is a symbolic link; links are
 	// those that are, so that an event need not look at all of them.
 	files, folders map[string]bool
@@ -62,11 +66,19 @@ type scan struct {
 	read, gone map[string]bool
 	// touched files have new attributes: worth a look if they were unreadable.
 	touched map[string]bool
+	// doubted links may lead elsewhere.
+	doubted map[string]bool
+	// unprompted is set while nothing says that the files seen are whole.
+	unprompted bool
 }
 
 func newScan(now time.Time) *scan {
-	return &scan{now: now, read: map[string]bool{}, gone: map[string]bool{}, touched: map[string]bool{}}
+	return &scan{
+		now: now, read: map[string]bool{}, gone: map[string]bool{}, touched: map[string]bool{}, doubted: map[string]bool{},
+	}
 }
+
+func (s *scan) doubts(link string) { s.doubted[link] = true }
 
 func (s *scan) reads(path string) {
 	delete(s.gone, path)
@@ -85,7 +97,7 @@ func newTree(root string, w watcher) (*tree, error) {
 	}
 	return &tree{
 		root: root, absolute: absolute, watch: w, dirs: map[string]*dir{},
-		targets: map[string]string{}, links: map[string]map[string]bool{},
+		links: map[string]*link{}, pointing: map[string]map[string]bool{}, stamps: map[string]stamp{},
 		open: map[string]unclosed{}, troubles: map[string]source.Problem{},
 	}, nil
 }
@@ -113,7 +125,7 @@ func (t *tree) path(rel string) string { return filepath.Join(t.absolute, rel) }
 
 // enter begins to watch a folder, then looks at what is in it: nothing that
 // comes later is missed. If it fails, what was known of the folder stays.
-func (t *tree) enter(rel, resolved string, s *scan) error {
+func (t *tree) enter(rel, resolved string, self identity, s *scan) error {
 	entries, err := t.list(rel)
 	if err != nil {
 		return err
@@ -125,7 +137,9 @@ func (t *tree) enter(rel, resolved string, s *scan) error {
 	} else {
 		t.unwatch(rel) // list has counted it once more
 	}
-	d.resolved = resolved
+	defer func(was bool) { s.unprompted = was }(s.unprompted)
+	s.unprompted = s.unprompted && d.self == self // another folder was put in place with all that is in it
+	d.resolved, d.self = resolved, self
 	here := make(map[string]bool, len(entries))
 	for _, e := range entries {
 		here[e.Name()] = true
@@ -184,30 +198,36 @@ func (t *tree) visit(rel string, s *scan) {
 	case err != nil:
 		t.lost(rel, parent, err, s)
 	case info.IsDir():
-		t.folder(rel, parent, link, s)
+		t.folder(rel, parent, link, info, s)
 	case info.Mode().IsRegular() && isManifest(name):
-		if info.Size() == 0 {
-			t.opens(rel, info, s) // in a new folder, a file is not told of before it is closed
-		}
-		t.file(rel, parent, link, s)
+		t.file(rel, parent, link, info, s)
 	default:
 		t.leave(rel, s)
 	}
 }
 
-// lost looks at a symbolic link that leads to nothing that can be seen.
+// lost looks at a symbolic link that leads to nothing that can be seen. What it
+// led to is away for a moment, perhaps: what that held stays.
 func (t *tree) lost(rel string, parent *dir, err error, s *scan) {
-	switch {
-	case isManifest(filepath.Base(rel)):
-		t.file(rel, parent, true, s) // reading it says what is wrong
-	case isGone(err) || errors.Is(err, syscall.ELOOP):
+	name := filepath.Base(rel)
+	link := parent.folders[name]
+	if !link && isManifest(name) {
+		t.file(rel, parent, true, nil, s) // reading it says what is wrong
+		return
+	}
+	if !link {
 		t.leave(rel, s)
-	default:
+	}
+	if t.dirs[rel] == nil && (isGone(err) || errors.Is(err, syscall.ELOOP)) {
+		t.leadsNowhere(rel, err)
+	} else {
 		t.unreadable(rel, err)
 	}
+	parent.add(parent.folders, name, true)
+	t.follow(rel)
 }
 
-func (t *tree) folder(rel string, parent *dir, link bool, s *scan) {
+func (t *tree) folder(rel string, parent *dir, link bool, info fs.FileInfo, s *scan) {
 	name := filepath.Base(rel)
 	if was, known := parent.folders[name]; !known || was != link {
 		t.leave(rel, s)
@@ -216,7 +236,7 @@ func (t *tree) folder(rel string, parent *dir, link bool, s *scan) {
 	if link {
 		var err error
 		if resolved, err = filepath.EvalSymlinks(t.path(rel)); err != nil {
-			t.leave(rel, s) // it has gone since
+			t.lost(rel, parent, err, s) // it has gone since
 			return
 		}
 	}
@@ -228,8 +248,10 @@ func (t *tree) folder(rel string, parent *dir, link bool, s *scan) {
 		t.vacate(rel, s)
 		return
 	}
-	switch err := t.enter(rel, resolved, s); {
+	switch err := t.enter(rel, resolved, identityOf(info), s); {
 	case err == nil:
+	case isGone(err) && link:
+		t.lost(rel, parent, err, s)
 	case isGone(err):
 		t.vacate(rel, s)
 	default:
@@ -250,16 +272,36 @@ func (t *tree) isCycle(rel, resolved string) bool {
 	}
 }
 
-func (t *tree) file(rel string, parent *dir, link bool, s *scan) {
+// file looks at a file; info is nil if it is a link that leads nowhere.
+func (t *tree) file(rel string, parent *dir, link bool, info fs.FileInfo, s *scan) {
 	if _, known := t.dirs[rel]; known {
 		t.leave(rel, s)
 	}
 	parent.add(parent.files, filepath.Base(rel), link)
-	s.reads(rel)
+	elsewhere := false
 	if link {
-		t.follow(rel)
+		elsewhere = t.follow(rel)
 	} else {
 		t.unfollow(rel)
+	}
+	if info != nil && s.unprompted && !elsewhere && t.awaits(rel, info, s) {
+		return
+	}
+	if _, known := t.stamps[rel]; !known && info != nil && info.Size() == 0 {
+		t.opens(rel, info, s) // in a new folder, a file is not told of before it is closed
+	}
+	s.reads(rel)
+}
+
+// took notes what a file was when it was read.
+func (t *tree) took(r *reading) {
+	if t.watch == nil || r.gone || r.stamp == (stamp{}) {
+		return
+	}
+	if d := t.dirs[filepath.Dir(r.path)]; d != nil {
+		if _, known := d.files[filepath.Base(r.path)]; known {
+			t.stamps[r.path] = r.stamp
+		}
 	}
 }
 
@@ -280,6 +322,7 @@ func (t *tree) leave(rel string, s *scan) {
 	delete(parent.files, name)
 	delete(parent.folders, name)
 	delete(parent.links, name)
+	delete(t.stamps, rel)
 }
 
 // vacate forgets all below a path.
@@ -302,38 +345,4 @@ func (t *tree) unwatch(rel string) {
 	if t.watch != nil {
 		t.watch.remove(t.path(rel))
 	}
-}
-
-// follow watches the folder of what a symbolic link leads to. A link that
-// leads nowhere keeps the folder that it led to.
-func (t *tree) follow(rel string) {
-	target, err := filepath.EvalSymlinks(t.path(rel))
-	if t.watch == nil || err != nil || t.targets[rel] == target {
-		return // it is read, and that says what is wrong
-	}
-	t.unfollow(rel)
-	if err := t.watch.add(filepath.Dir(target)); err != nil {
-		if !isGone(err) {
-			t.unwatchable(rel, fmt.Errorf("watch %s: %w", filepath.Dir(target), err))
-		}
-		return
-	}
-	t.targets[rel] = target
-	if t.links[target] == nil {
-		t.links[target] = map[string]bool{}
-	}
-	t.links[target][rel] = true
-}
-
-func (t *tree) unfollow(rel string) {
-	target, ok := t.targets[rel]
-	if !ok {
-		return
-	}
-	delete(t.targets, rel)
-	delete(t.links[target], rel)
-	if len(t.links[target]) == 0 {
-		delete(t.links, target)
-	}
-	t.watch.remove(filepath.Dir(target))
 }

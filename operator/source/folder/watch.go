@@ -36,6 +36,9 @@ const (
 	moved
 	// removed: it is not there any more, or is another.
 	removed
+	// lapsed: the kernel has ended the watch of a folder, which is gone or not
+	// mounted any more. Nothing tells what has come in its place.
+	lapsed
 	// touched: its attributes have changed.
 	touched
 	// overflowed: events were lost.

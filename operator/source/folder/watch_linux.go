@@ -132,7 +132,7 @@ func (w *inotify) append(out []event, id int32, mask uint32, name string) []even
 	if mask&unix.IN_IGNORED != 0 {
 		// The folder itself is gone. Another may have got its inode since.
 		for _, dir := range w.paths[id] {
-			out = append(out, event{dir, removed})
+			out = append(out, event{dir, lapsed})
 		}
 		return out
 	}
@@ -179,4 +179,30 @@ func (w *inotify) close() { _ = w.file.Close() }
 func isHardLink(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && stat.Nlink > 1
+}
+
+// identity tells one file or folder from another that has its name.
+type identity struct{ device, inode uint64 }
+
+func identityOf(info fs.FileInfo) identity {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		return identity{uint64(stat.Dev), stat.Ino} //nolint:unconvert // its width differs by platform
+	}
+	return identity{}
+}
+
+// stamp differs when what a file says may differ.
+type stamp struct {
+	identity
+
+	size              int64
+	modified, changed int64 // in nanoseconds; a writer may set the former
+}
+
+func stampOf(info fs.FileInfo) stamp {
+	s := stamp{identity: identityOf(info), size: info.Size(), modified: info.ModTime().UnixNano()}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		s.changed = stat.Ctim.Nano()
+	}
+	return s
 }

@@ -100,3 +100,14 @@ func (w *portable) interrupt() { w.close() }
 func (w *portable) close() { _ = w.Close() }
 
 func isHardLink(fs.FileInfo) bool { return true }
+
+// identity is not known everywhere: what is replaced by a name alone is seen
+// when an event tells of it.
+type identity struct{}
+
+func identityOf(fs.FileInfo) identity { return identity{} }
+
+// stamp differs when what a file says may differ.
+type stamp struct{ size, modified int64 }
+
+func stampOf(info fs.FileInfo) stamp { return stamp{info.Size(), info.ModTime().UnixNano()} }

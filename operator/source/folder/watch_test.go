@@ -52,7 +52,37 @@ func watch(t *testing.T, files map[string]string) *watched {
 
 func watchDir(t *testing.T, dir string) *watched {
 	t.Helper()
-	return watchSource(t, dir, folder.New(dir, folder.Options{}))
+	s, watches, asked := folder.NewCounted(dir)
+	w := watchSource(t, dir, s)
+	t.Cleanup(func() { w.watchesNoMore(watches, asked) })
+	return w
+}
+
+// watchesNoMore holds that what is watched in the end is what is there.
+func (w *watched) watchesNoMore(watches func() map[string]int, asked <-chan struct{}) {
+	timer := time.NewTimer(deadline)
+	defer timer.Stop()
+	for !w.Failed() {
+		want, whole := folder.Watches(w.dir)
+		if !whole || maps.Equal(want, watches()) {
+			return
+		}
+		select {
+		case <-asked:
+		case <-timer.C:
+			w.Errorf("watches (-want, +got):\n%s", cmp.Diff(want, watches()))
+		}
+	}
+}
+
+// neverGone holds that no object was gone but those.
+func (w *watched) neverGone(but ...string) {
+	w.Helper()
+	for _, name := range w.deleted {
+		if !slices.Contains(but, name) && !strings.HasPrefix(name, "fence") {
+			w.Errorf("%s was gone for a while: %v", name, w.deleted)
+		}
+	}
 }
 
 func watchSource(t *testing.T, dir string, s source.Source) *watched {
@@ -292,6 +322,11 @@ func TestWatch(t *testing.T) {
 			w := watch(t, initial)
 			tc.change(w)
 			w.until(tc.want, tc.wantProblems...)
+			for name := range tc.want {
+				if slices.Contains(w.deleted, name) {
+					t.Errorf("%s was gone for a while", name)
+				}
+			}
 			if t.Failed() {
 				t.Log(tc.reason)
 			}
@@ -342,6 +377,7 @@ func TestWatchProjectedVolume(t *testing.T) {
 		swap(n, map[string]string{"a.yaml": configMap("a", value), "b.yaml": configMap("b", value)})
 		w.until(map[string]string{"a": value, "b": value})
 	}
+	w.neverGone()
 	if diff := cmp.Diff([]string{"1", "2", "3"}, w.seen["a"]); diff != "" {
 		t.Errorf("values of a (-want, +got):\n%s", diff)
 	}
@@ -366,6 +402,7 @@ func TestWatchLinks(t *testing.T) {
 	w.until(map[string]string{"a": "3", "b": "2"}, "a.yaml: cannot be read")
 	write(t, outside, map[string]string{"a.yaml": configMap("a", "4")})
 	w.until(map[string]string{"a": "4", "b": "2"})
+	w.neverGone()
 	w.must(os.Remove(w.path("dir")))
 	w.must(os.Remove(w.path("a.yaml")))
 	w.until(map[string]string{})
