@@ -17,14 +17,23 @@ import (
 
 // scripted is a watcher that says what a test tells it to.
 type scripted struct {
+	*counts
+
 	events chan []event
 	done   chan struct{}
 }
 
-func (scripted) add(string) error { return nil }
-func (scripted) remove(string)    {}
-func (scripted) close()           {}
-func (s scripted) interrupt()     { close(s.done) }
+func (s scripted) add(path string) error {
+	_, err := os.Stat(path)
+	if err == nil {
+		s.change(path, 1)
+	}
+	return err
+}
+
+func (s scripted) remove(path string) { s.change(path, -1) }
+func (scripted) close()               {}
+func (s scripted) interrupt()         { close(s.done) }
 
 func (s scripted) next(wait time.Duration) ([]event, error) {
 	timer := time.NewTimer(wait)
@@ -89,7 +98,8 @@ func states(name, value string) string {
 	return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + "}\ndata: {value: \"" + value + "\"}\n"
 }
 
-// run plays a script in a folder of a.yaml and b.yaml.
+// run plays a script in a folder of a.yaml and b.yaml. What is watched in the
+// end must be what is there.
 func run(t *testing.T, play func(s *script)) []string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "manifests")
@@ -98,7 +108,9 @@ func run(t *testing.T, play func(s *script)) []string {
 	}
 	var log []string
 	synctest.Test(t, func(t *testing.T) {
-		s := &script{T: t, dir: dir, scripted: scripted{make(chan []event), make(chan struct{})}}
+		s := &script{T: t, dir: dir, scripted: scripted{
+			&counts{watches: map[string]int{}}, make(chan []event), make(chan struct{}),
+		}}
 		s.write("a.yaml", states("a", "1"))
 		s.write("b.yaml", states("b", "1"))
 		f := &folder{root: dir, watcher: func() (watcher, error) { return s.scripted, nil }}
@@ -109,6 +121,11 @@ func run(t *testing.T, play func(s *script)) []string {
 		s.start, s.log = time.Now(), nil
 		play(s)
 		s.pass(2 * time.Second)
+		if want, whole := Watches(dir); whole {
+			if diff := cmp.Diff(want, s.all()); diff != "" {
+				t.Errorf("watches (-want, +got):\n%s", diff)
+			}
+		}
 		cancel()
 		s.must(<-done)
 		log = s.log
