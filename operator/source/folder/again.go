@@ -115,7 +115,7 @@ func (t *tree) start(s *scan) error {
 // Where it may not, isHere sees it later.
 func (t *tree) watchParent() {
 	parent := filepath.Dir(t.absolute)
-	if t.watch == nil || t.watch.add(parent) != nil {
+	if t.watch == nil || t.watch.add(parent, namesAlone) != nil {
 		return
 	}
 	if t.parent {

@@ -12,6 +12,9 @@ func (t *tree) handle(events []event, s *scan) {
 	for _, e := range events {
 		if e.kind == overflowed || e.path == t.absolute && (e.kind != touched || t.missing != "") {
 			t.all(s)
+			if e.kind == overflowed {
+				continue // what comes after the lost events is told again
+			}
 			return
 		}
 		if t.missing != "" {
@@ -20,6 +23,10 @@ func (t *tree) handle(events []event, s *scan) {
 		if e.kind == lapsed {
 			t.lapse(e.path, s)
 			e.kind = removed
+		}
+		if e.kind == modified {
+			t.modify(e.path, s)
+			continue
 		}
 		for _, rel := range slices.Sorted(maps.Keys(t.pointing[e.path])) {
 			t.targetEvent(rel, e.kind, s)
@@ -38,7 +45,7 @@ func (t *tree) handle(events []event, s *scan) {
 func (t *tree) event(rel string, kind eventKind, s *scan) {
 	t.stirred = s.now
 	if kind != touched {
-		delete(t.open, rel)
+		t.isClosed(rel)
 	}
 	parent, name := t.dirs[filepath.Dir(rel)], filepath.Base(rel)
 	info, err := os.Lstat(t.path(rel))
@@ -88,7 +95,7 @@ func (t *tree) touch(rel string, s *scan) {
 // targetEvent looks at a link whose target has changed.
 func (t *tree) targetEvent(rel string, kind eventKind, s *scan) {
 	if kind != touched {
-		delete(t.open, rel)
+		t.isClosed(rel)
 	}
 	switch kind {
 	case touched:
@@ -99,7 +106,7 @@ func (t *tree) targetEvent(rel string, kind eventKind, s *scan) {
 		if err == nil && info.Mode().IsRegular() && (kind == removed || t.waits(rel, kind, info, s)) {
 			return // another event follows
 		}
-	case written, moved, lapsed, overflowed:
+	case written, moved, modified, lapsed, overflowed:
 	}
 	t.visit(rel, s)
 }

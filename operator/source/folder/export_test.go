@@ -16,9 +16,9 @@ type denied struct {
 	deny func(path string) error
 }
 
-func (d denied) add(path string) error {
+func (d denied) add(path string, what interest) error {
 	if err := d.deny(path); err != nil {
 		return err
 	}
-	return d.watcher.add(path)
+	return d.watcher.add(path, what)
 }

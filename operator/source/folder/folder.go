@@ -78,6 +78,8 @@ type folder struct {
 	decoder *manifest.Decoder
 	tree    *tree
 	store   *store
+	// pending are events that came while files were read.
+	pending []event
 }
 
 func (f *folder) open() error {
@@ -108,29 +110,47 @@ func (f *folder) Run(ctx context.Context, sink source.Sink) error {
 		return err
 	}
 	f.deliver(sink, true)
-	for {
-		events, err := w.next(f.patience(time.Now()))
-		if ctx.Err() != nil {
-			return nil // and interrupted the watcher
-		}
-		if err != nil {
-			return fmt.Errorf("folder %s: %w", f.root, err)
-		}
-		s := newScan(time.Now())
-		f.tree.handle(events, s)
-		f.tree.again(s)
-		readings := f.look(s)
-		endpoints, rest := f.store.part(readings)
-		if len(endpoints) > 0 && len(rest) > 0 {
-			// Together with the rest they would wait for its translation.
-			f.take(endpoints, s.now)
-			f.deliver(sink, false)
-			readings = rest
-		}
-		f.take(readings, s.now)
-		f.release(s.now)
-		f.deliver(sink, false)
+	for err == nil {
+		err = f.step(sink)
 	}
+	if ctx.Err() != nil {
+		return nil // and interrupted the watcher
+	}
+	return fmt.Errorf("folder %s: %w", f.root, err)
+}
+
+// step waits for events and delivers what they have changed.
+func (f *folder) step(sink source.Sink) error {
+	events := f.pending
+	if f.pending = nil; len(events) == 0 {
+		var err error
+		if events, err = f.tree.watch.next(f.patience(time.Now())); err != nil {
+			return err //nolint:wrapcheck // the caller names the folder
+		}
+	}
+	s := newScan(time.Now())
+	f.tree.handle(events, s)
+	f.tree.again(s)
+	readings := f.look(s)
+	if len(readings) > 0 {
+		// A file that a writer has opened since was read empty, perhaps.
+		var err error
+		if f.pending, err = f.tree.watch.next(0); err != nil {
+			return err //nolint:wrapcheck // the caller names the folder
+		}
+		readings = f.tree.whole(readings, f.pending)
+	}
+	endpoints, rest := f.store.part(readings)
+	if len(endpoints) > 0 && len(rest) > 0 {
+		// Together with the rest they would wait for its translation.
+		f.take(endpoints, s.now)
+		f.deliver(sink, false)
+		readings = rest
+	}
+	f.take(readings, s.now)
+	f.release(s.now)
+	f.deliver(sink, false)
+	return nil
 }
 
 // deliver hands on what has changed, if anything has.

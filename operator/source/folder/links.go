@@ -48,7 +48,7 @@ func (t *tree) follow(rel string) (elsewhere bool) {
 	}
 	elsewhere = l.target != target
 	next := link{target: target, self: identityOf(info), folder: folder, through: l.through}
-	switch err := t.watch.add(filepath.Dir(target)); {
+	switch err := t.watch.add(filepath.Dir(target), everything); {
 	case err == nil:
 		next.watched = true
 	case isGone(err):
@@ -101,6 +101,15 @@ func (t *tree) unpoint(rel string, l *link) {
 	}
 }
 
+// names are what the tree calls a path: what is there, and what links to it.
+func (t *tree) names(path string) []string {
+	out := slices.Sorted(maps.Keys(t.pointing[path]))
+	if rel, err := filepath.Rel(t.absolute, path); err == nil && t.dirs[filepath.Dir(rel)] != nil {
+		out = append(out, rel)
+	}
+	return out
+}
+
 // lapse notes that the kernel watches a folder no more: links may lead into it.
 func (t *tree) lapse(folder string, s *scan) {
 	for _, rel := range slices.Sorted(maps.Keys(t.links)) {
@@ -139,8 +148,8 @@ func (t *tree) isStale(rel string, l *link, folders map[string]identity) bool {
 	switch {
 	case l.lapsed:
 		return true
-	case info.IsDir() && l.self != identityOf(info), !info.IsDir() && t.stamps[rel] != stampOf(info):
-		return true
+	case info.IsDir() && l.self != identityOf(info), !info.IsDir() && t.stamps[rel].identity != identityOf(info):
+		return true // of another size, it is being written, and its close is told
 	}
 	dir := filepath.Dir(l.target)
 	if _, looked := folders[dir]; !looked {

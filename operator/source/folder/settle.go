@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ const (
 	holdLimit = 100 * time.Millisecond
 	// stillLimit is how long a new file that stands still counts as open.
 	stillLimit = 200 * time.Millisecond
-	// writeLimit is the same for a file that was read before and is emptied.
+	// writeLimit is the same for an unfinished one.
 	writeLimit = 10 * time.Second
 )
 
@@ -30,14 +31,15 @@ type unclosed struct {
 	since    time.Time
 	size     int64
 	modified time.Time
-	// truncated is set for a file that was read before and is empty now: what it
-	// held is not let go before its writer has had time.
-	truncated bool
+	// unfinished is set for a file that was read before, and that is empty now or
+	// was seen to be written: what it held is not let go before its writer has had
+	// time.
+	unfinished bool
 }
 
 // until is when it is read though nobody has closed it.
 func (o unclosed) until() time.Time {
-	if o.truncated {
+	if o.unfinished {
 		return o.since.Add(writeLimit)
 	}
 	return o.since.Add(stillLimit)
@@ -69,11 +71,43 @@ func (t *tree) awaits(rel string, info fs.FileInfo, s *scan) bool {
 			return false
 		}
 		if was != stampOf(info) {
-			t.open[rel] = unclosed{s.now, info.Size(), info.ModTime(), info.Size() == 0}
+			t.open[rel] = unclosed{s.now, info.Size(), info.ModTime(), info.Size() == 0 || t.writing[rel]}
 		}
 	}
 	delete(s.gone, rel)
 	return true
+}
+
+// modify notes that files are being written: until they are closed, what they
+// said before holds.
+func (t *tree) modify(path string, s *scan) {
+	for _, rel := range t.names(path) {
+		delete(s.read, rel)
+		if _, known := t.stamps[rel]; known {
+			t.writing[rel] = true
+		} else if _, open := t.open[rel]; !open && t.isFile(rel) {
+			t.open[rel] = unclosed{since: s.now} // it is new, and was not told of before
+		}
+	}
+}
+
+// isClosed notes that a file is whole, or gone.
+func (t *tree) isClosed(rel string) {
+	delete(t.open, rel)
+	delete(t.writing, rel)
+}
+
+// whole are the readings of files that nobody has begun to write since.
+func (t *tree) whole(readings []reading, since []event) []reading {
+	begun := map[string]bool{}
+	for _, e := range since {
+		if e.kind == modified {
+			for _, rel := range t.names(e.path) {
+				begun[rel] = true
+			}
+		}
+	}
+	return slices.DeleteFunc(readings, func(r reading) bool { return !r.gone && begun[r.path] })
 }
 
 // closes looks at the files that nobody writes.
@@ -89,7 +123,7 @@ func (t *tree) closes(s *scan) {
 			continue
 		}
 		delete(t.open, rel)
-		if err == nil && (info.Size() > 0 || o.truncated) {
+		if err == nil && (info.Size() > 0 || o.unfinished) {
 			t.visit(rel, s) // a name of a whole file, perhaps, which nobody will close
 		}
 	}

@@ -21,9 +21,11 @@ type scripted struct {
 
 	events chan []event
 	done   chan struct{}
+	// soon is what is told while files are read.
+	soon []event
 }
 
-func (s scripted) add(path string) error {
+func (s *scripted) add(path string, _ interest) error {
 	_, err := os.Stat(path)
 	if err == nil {
 		s.change(path, 1)
@@ -31,11 +33,15 @@ func (s scripted) add(path string) error {
 	return err
 }
 
-func (s scripted) remove(path string) { s.change(path, -1) }
-func (scripted) close()               {}
-func (s scripted) interrupt()         { close(s.done) }
+func (s *scripted) remove(path string) { s.change(path, -1) }
+func (*scripted) close()               {}
+func (s *scripted) interrupt()         { close(s.done) }
 
-func (s scripted) next(wait time.Duration) ([]event, error) {
+func (s *scripted) next(wait time.Duration) ([]event, error) {
+	if soon := s.soon; wait == 0 && soon != nil {
+		s.soon = nil
+		return soon, nil
+	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
@@ -51,7 +57,7 @@ func (s scripted) next(wait time.Duration) ([]event, error) {
 // script is a folder in a bubble of time, and when it delivered what.
 type script struct {
 	*testing.T
-	scripted
+	*scripted
 
 	dir   string
 	start time.Time
@@ -108,8 +114,8 @@ func run(t *testing.T, play func(s *script)) []string {
 	}
 	var log []string
 	synctest.Test(t, func(t *testing.T) {
-		s := &script{T: t, dir: dir, scripted: scripted{
-			&counts{watches: map[string]int{}}, make(chan []event), make(chan struct{}),
+		s := &script{T: t, dir: dir, scripted: &scripted{
+			counts: &counts{watches: map[string]int{}}, events: make(chan []event), done: make(chan struct{}),
 		}}
 		s.write("a.yaml", states("a", "1"))
 		s.write("b.yaml", states("b", "1"))

@@ -34,6 +34,8 @@ type tree struct {
 	entered, stirred time.Time
 	// open are the new files that wait for their writers to close them.
 	open map[string]unclosed
+	// writing are the others that were modified since they were closed last.
+	writing map[string]bool
 	// troubles are the paths that cannot be read or watched.
 	troubles map[string]source.Problem
 	// checked is when they were looked at last without an event.
@@ -98,7 +100,7 @@ func newTree(root string, w watcher) (*tree, error) {
 	return &tree{
 		root: root, absolute: absolute, watch: w, dirs: map[string]*dir{},
 		links: map[string]*link{}, pointing: map[string]map[string]bool{}, stamps: map[string]stamp{},
-		open: map[string]unclosed{}, troubles: map[string]source.Problem{},
+		open: map[string]unclosed{}, writing: map[string]bool{}, troubles: map[string]source.Problem{},
 	}, nil
 }
 
@@ -160,7 +162,7 @@ func (t *tree) enter(rel, resolved string, self identity, s *scan) error {
 // list watches a folder and says what is in it.
 func (t *tree) list(rel string) ([]fs.DirEntry, error) {
 	if t.watch != nil {
-		if err := t.watch.add(t.path(rel)); err != nil {
+		if err := t.watch.add(t.path(rel), everything); err != nil {
 			return nil, fmt.Errorf("watch %s: %w", t.path(rel), err)
 		}
 	}
@@ -298,11 +300,19 @@ func (t *tree) took(r *reading) {
 	if t.watch == nil || r.gone || r.stamp == (stamp{}) {
 		return
 	}
-	if d := t.dirs[filepath.Dir(r.path)]; d != nil {
-		if _, known := d.files[filepath.Base(r.path)]; known {
-			t.stamps[r.path] = r.stamp
-		}
+	if t.isFile(r.path) {
+		t.stamps[r.path] = r.stamp
 	}
+}
+
+// isFile tells whether a path is one of the files that are read.
+func (t *tree) isFile(rel string) bool {
+	d := t.dirs[filepath.Dir(rel)]
+	if d == nil {
+		return false
+	}
+	_, is := d.files[filepath.Base(rel)]
+	return is
 }
 
 // leave forgets a path and all below it.
@@ -323,6 +333,7 @@ func (t *tree) leave(rel string, s *scan) {
 	delete(parent.folders, name)
 	delete(parent.links, name)
 	delete(t.stamps, rel)
+	delete(t.writing, rel)
 }
 
 // vacate forgets all below a path.

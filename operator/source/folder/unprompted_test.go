@@ -77,6 +77,65 @@ func TestUnprompted(t *testing.T) {
 			},
 			want: []string{"0s: c", "3s: c"},
 		},
+		"half of the target of a link is written": {
+			reason: "its close is told, however long it takes",
+			play: func(s *script) {
+				s.write("../c.yaml", states("c", "1")+"---\n"+states("d", "1"))
+				s.must(os.Symlink("../c.yaml", s.path("c.yaml")))
+				s.tell(created, "c.yaml")
+				s.write("../c.yaml", states("c", "2"))
+				s.tell(modified, "../c.yaml")
+				s.pass(20 * time.Second)
+				s.write("../c.yaml", states("c", "2")+"---\n"+states("d", "2"))
+				s.tell(written, "../c.yaml")
+			},
+			want: []string{"0s: c", "0s: d", "20s: c", "20s: d"},
+		},
+		"a file is truncated again before its close is looked at": {
+			reason: "its writer saves twice",
+			play: func(s *script) {
+				s.write("a.yaml", "")
+				s.events <- []event{{s.path("a.yaml"), written}, {s.path("a.yaml"), modified}}
+				s.pass(time.Second)
+				s.write("a.yaml", states("a", "2"))
+				s.tell(written, "a.yaml")
+			},
+			want: []string{"1s: a"},
+		},
+		"a file is truncated again before it is read": {
+			reason: "what is told while a file is read counts",
+			play: func(s *script) {
+				s.write("a.yaml", "")
+				s.soon = []event{{s.path("a.yaml"), modified}}
+				s.tell(written, "a.yaml")
+				s.pass(time.Second)
+				s.write("a.yaml", states("a", "2"))
+				s.tell(written, "a.yaml")
+			},
+			want: []string{"1s: a"},
+		},
+		"half of a file when events are lost": {
+			reason: "its writer was seen, and is not hurried",
+			play: func(s *script) {
+				s.write("a.yaml", states("x", "1"))
+				s.tell(modified, "a.yaml")
+				s.tell(overflowed, "")
+				s.pass(5 * time.Second)
+				s.write("a.yaml", states("a", "2"))
+				s.tell(written, "a.yaml")
+			},
+			want: []string{"5s: a"},
+		},
+		"a new folder's file while it is written": {
+			reason: "it was not told of before, and is read though nobody closes it",
+			play: func(s *script) {
+				s.must(os.Mkdir(s.path("x"), 0o700))
+				s.write("x/c.yaml", states("c", "1"))
+				s.soon = []event{{s.path("x/c.yaml"), modified}}
+				s.tell(created, "x")
+			},
+			want: []string{"400ms: c"},
+		},
 		"a file in a linked folder is written, another entry changes": {
 			reason: "nor is what a linked folder holds read again",
 			play: func(s *script) {

@@ -16,8 +16,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const inotifyMask = unix.IN_CLOSE_WRITE | unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_DELETE |
-	unix.IN_ATTRIB | unix.IN_ONLYDIR
+const (
+	// A folder may be watched for several reasons: none takes from another's.
+	namesMask = unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_DELETE | unix.IN_ATTRIB | unix.IN_ONLYDIR |
+		unix.IN_MASK_ADD
+	everythingMask = namesMask | unix.IN_CLOSE_WRITE | unix.IN_MODIFY | unix.IN_EXCL_UNLINK
+)
 
 // inotify is the kernel's interface itself: it tells when a writer closes a
 // file, which the portable one does not, so that no half of a file is read.
@@ -25,11 +29,18 @@ type inotify struct {
 	fd     int
 	file   *os.File
 	buffer [64 << 10]byte
-	// paths by watch, each as often as it was added, and the reverse.
-	paths map[int32][]string
+	// paths by watch, each with how often it was added, and the reverse.
+	paths map[int32][]added
 	watch map[string]int32
 
 	interrupted atomic.Bool
+}
+
+// added is a path of a watch. Many links may lead to one folder, most by the
+// same path.
+type added struct {
+	path  string
+	times int
 }
 
 var errInterrupted = errors.New("interrupted")
@@ -39,11 +50,15 @@ func newWatcher() (watcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("inotify: %w (the limit is fs.inotify.max_user_instances)", err)
 	}
-	return &inotify{fd: fd, file: os.NewFile(uintptr(fd), "inotify"), paths: map[int32][]string{}, watch: map[string]int32{}}, nil
+	return &inotify{fd: fd, file: os.NewFile(uintptr(fd), "inotify"), paths: map[int32][]added{}, watch: map[string]int32{}}, nil
 }
 
-func (w *inotify) add(path string) error {
-	n, err := unix.InotifyAddWatch(w.fd, path, inotifyMask)
+func (w *inotify) add(path string, what interest) error {
+	mask := uint32(everythingMask)
+	if what == namesAlone {
+		mask = namesMask
+	}
+	n, err := unix.InotifyAddWatch(w.fd, path, mask)
 	if errors.Is(err, unix.ENOSPC) {
 		return fmt.Errorf("too many folders are watched: raise fs.inotify.max_user_watches: %w", err)
 	}
@@ -51,30 +66,33 @@ func (w *inotify) add(path string) error {
 		return err //nolint:wrapcheck // the caller names the path
 	}
 	id := int32(n) //nolint:gosec // the kernel's watch descriptors are 32 bits
+	times := 1
 	if old, ok := w.watch[path]; ok && old != id {
-		w.paths[id] = append(w.paths[id], w.drop(old, path)...) // another folder is there now
+		times += w.change(old, path, 0) // another folder is there now
 	}
-	w.paths[id] = append(w.paths[id], path)
+	w.change(id, path, times)
 	w.watch[path] = id
 	return nil
 }
 
-// drop removes all mentions of a path from a watch and returns them.
-func (w *inotify) drop(id int32, path string) []string {
-	var dropped, kept []string
-	for _, p := range w.paths[id] {
-		if p == path {
-			dropped = append(dropped, p)
-		} else {
-			kept = append(kept, p)
-		}
+// change counts a path of a watch by so much, or down to nothing if that is
+// nothing, and returns how often it was added before.
+func (w *inotify) change(id int32, path string, by int) (before int) {
+	paths := w.paths[id]
+	i := slices.IndexFunc(paths, func(a added) bool { return a.path == path })
+	if i < 0 {
+		i, paths = len(paths), append(paths, added{path: path})
 	}
-	w.keep(id, kept)
-	return dropped
+	before = paths[i].times
+	if paths[i].times += by; by == 0 || paths[i].times <= 0 {
+		paths = slices.Delete(paths, i, i+1)
+	}
+	w.keep(id, paths)
+	return before
 }
 
 // keep ends a watch that nobody wants.
-func (w *inotify) keep(id int32, paths []string) {
+func (w *inotify) keep(id int32, paths []added) {
 	w.paths[id] = paths
 	if len(paths) == 0 {
 		delete(w.paths, id)
@@ -84,18 +102,9 @@ func (w *inotify) keep(id int32, paths []string) {
 }
 
 func (w *inotify) remove(path string) {
-	id, ok := w.watch[path]
-	if !ok {
-		return
-	}
-	paths := w.paths[id]
-	if i := slices.Index(paths, path); i >= 0 {
-		paths = slices.Delete(paths, i, i+1)
-	}
-	if !slices.Contains(paths, path) {
+	if id, ok := w.watch[path]; ok && w.change(id, path, -1) <= 1 {
 		delete(w.watch, path)
 	}
-	w.keep(id, paths)
 }
 
 func (w *inotify) next(wait time.Duration) ([]event, error) {
@@ -131,8 +140,8 @@ func (w *inotify) append(out []event, id int32, mask uint32, name string) []even
 	}
 	if mask&unix.IN_IGNORED != 0 {
 		// The folder itself is gone. Another may have got its inode since.
-		for _, dir := range w.paths[id] {
-			out = append(out, event{dir, lapsed})
+		for _, a := range w.paths[id] {
+			out = append(out, event{a.path, lapsed})
 		}
 		return out
 	}
@@ -140,12 +149,23 @@ func (w *inotify) append(out []event, id int32, mask uint32, name string) []even
 	if !ok || name == "" {
 		return out
 	}
-	for _, dir := range w.paths[id] {
-		if e := (event{filepath.Join(dir, name), kind}); !slices.Contains(out[max(0, len(out)-4):], e) {
+	for _, a := range w.paths[id] {
+		if e := (event{filepath.Join(a.path, name), kind}); !isRepeated(out, e) {
 			out = append(out, e)
 		}
 	}
 	return out
+}
+
+// isRepeated tells whether the last event of a path was the same, as far as the
+// last few say.
+func isRepeated(before []event, e event) bool {
+	for i := len(before) - 1; i >= max(0, len(before)-4); i-- {
+		if before[i].path == e.path {
+			return before[i].kind == e.kind
+		}
+	}
+	return false
 }
 
 func kindOf(mask uint32) (eventKind, bool) {
@@ -158,6 +178,8 @@ func kindOf(mask uint32) (eventKind, bool) {
 		return created, true
 	case mask&(unix.IN_DELETE|unix.IN_MOVED_FROM) != 0:
 		return removed, true
+	case mask&unix.IN_MODIFY != 0:
+		return modified, true
 	case mask&unix.IN_ATTRIB != 0:
 		return touched, true
 	default:

@@ -28,7 +28,7 @@ func newWatcher() (watcher, error) {
 	return &portable{w, map[string]int{}}, nil
 }
 
-func (w *portable) add(path string) error {
+func (w *portable) add(path string, _ interest) error {
 	if err := w.Add(path); err != nil {
 		return err //nolint:wrapcheck // the caller names the path
 	}
@@ -108,6 +108,12 @@ type identity struct{}
 func identityOf(fs.FileInfo) identity { return identity{} }
 
 // stamp differs when what a file says may differ.
-type stamp struct{ size, modified int64 }
+type stamp struct {
+	identity
 
-func stampOf(info fs.FileInfo) stamp { return stamp{info.Size(), info.ModTime().UnixNano()} }
+	size, modified int64
+}
+
+func stampOf(info fs.FileInfo) stamp {
+	return stamp{size: info.Size(), modified: info.ModTime().UnixNano()}
+}

@@ -41,8 +41,8 @@ type counted struct {
 	asked chan<- struct{}
 }
 
-func (w counted) add(path string) error {
-	err := w.watcher.add(path)
+func (w counted) add(path string, what interest) error {
+	err := w.watcher.add(path, what)
 	if err == nil {
 		w.change(path, 1)
 	}
