@@ -42,7 +42,12 @@ func (t *tree) again(s *scan) {
 	if t.missing != "" {
 		return
 	}
-	t.compare(slices.Sorted(maps.Keys(t.links)), s)
+	t.compare(maps.Keys(t.links), s)
+	for rel := range t.unread {
+		if _, open := t.open[rel]; !open && !t.writing[rel] {
+			s.reads(rel)
+		}
+	}
 	for _, rel := range slices.Sorted(maps.Keys(t.troubles)) {
 		t.retry(rel, s) // also when another has freed the watches that it needs
 	}

@@ -14,7 +14,8 @@
 // because events were lost and is not as it was; if it is empty, what it said
 // holds for 10 s. A file that cannot be parsed, and a file or
 // folder that cannot be read, keep the objects they gave last. What cannot be
-// read is tried again when its attributes change, a folder once a second, too.
+// read is tried again when its attributes change, and once a second. No more than
+// 64 MiB are read of a file.
 // What a vanished file alone stated goes when nothing has happened in the folder
 // for a moment and git is not at work there, 0.1 s later at most: others remove
 // a file before they write what takes its place. A folder that is replaced,

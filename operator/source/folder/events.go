@@ -70,7 +70,7 @@ func (t *tree) event(rel string, kind eventKind, s *scan) {
 	if regular || isManifest(name) && gone {
 		return
 	}
-	t.doubtLinks(parent, filepath.Dir(rel), name, s)
+	parent.doubtLinks(filepath.Dir(rel), name, s)
 }
 
 // hasParent fails as the look at the folder of an entry does.

@@ -1,19 +1,13 @@
 package folder
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -78,6 +72,8 @@ type folder struct {
 	decoder *manifest.Decoder
 	tree    *tree
 	store   *store
+	// contents of a file; tests have others.
+	contents func(path string) ([]byte, stamp, error)
 	// pending are events that came while files were read.
 	pending []event
 }
@@ -88,6 +84,9 @@ func (f *folder) open() error {
 		return fmt.Errorf("folder %s: %w", f.root, err)
 	}
 	f.store = newStore(f.decoder)
+	if f.contents == nil {
+		f.contents = contents
+	}
 	return nil
 }
 
@@ -191,81 +190,6 @@ func (f *folder) look(s *scan) []reading {
 		}
 	}
 	return append(out, f.readAll(slices.Sorted(maps.Keys(s.read)))...)
-}
-
-// reading is what one look at a file gave.
-type reading struct {
-	path string
-	// same is set when the file is as it was; gone, when it is not there.
-	same, gone bool
-	// stamp is of the file when reading began; zero if it could not be read.
-	stamp  stamp
-	digest [sha256.Size]byte
-	file   manifest.File
-}
-
-// readAll reads files, on all processors when they are many.
-func (f *folder) readAll(paths []string) []reading {
-	out := make([]reading, len(paths))
-	next := make(chan int)
-	var workers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(paths)-1) {
-		workers.Go(func() {
-			for i := range next {
-				out[i] = f.read(paths[i])
-			}
-		})
-	}
-	for i, path := range paths {
-		select {
-		case next <- i:
-		default:
-			out[i] = f.read(path)
-		}
-	}
-	close(next)
-	workers.Wait()
-	return out
-}
-
-func (f *folder) read(path string) reading {
-	text, stamp, err := contents(filepath.Join(f.root, path))
-	if err == nil {
-		r := f.parse(path, text)
-		r.stamp = stamp
-		return r
-	}
-	if errors.Is(err, fs.ErrNotExist) && f.tree != nil && !f.tree.isLink(path) {
-		return reading{path: path, gone: true}
-	}
-	problem := source.Problem{Message: "cannot be read: " + reason(err), Severity: source.Error}
-	return reading{path: path, file: manifest.File{Broken: true, Problems: []source.Problem{problem}}}
-}
-
-// contents are those of a file, and what it was before they were read.
-func contents(path string) ([]byte, stamp, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, stamp{}, err //nolint:wrapcheck // it names the path
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, stamp{}, err //nolint:wrapcheck // it names the path
-	}
-	text := bytes.NewBuffer(make([]byte, 0, info.Size()+bytes.MinRead))
-	if _, err := text.ReadFrom(file); err != nil {
-		return nil, stamp{}, err //nolint:wrapcheck // it names the path
-	}
-	return text.Bytes(), stampOf(info), nil
-}
-
-func (f *folder) parse(path string, text []byte) reading {
-	digest := sha256.Sum256(text)
-	if f.store.has(path, digest) {
-		return reading{path: path, same: true}
-	}
-	return reading{path: path, digest: digest, file: f.decoder.Parse(text)}
 }
 
 func (f *folder) take(readings []reading, now time.Time) {

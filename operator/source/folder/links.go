@@ -3,6 +3,7 @@ package folder
 import (
 	"fmt"
 	"io/fs"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -23,8 +24,6 @@ type link struct {
 	self, folder identity
 	// lost is set while it leads to nothing that can be seen.
 	lost bool
-	// through are the names in its text.
-	through []string
 }
 
 // follow watches the folder of what a symbolic link leads to, and tells whether
@@ -40,14 +39,14 @@ func (t *tree) follow(rel string) (elsewhere bool) {
 		t.links[rel] = l
 	}
 	if text, err := os.Readlink(t.path(rel)); err == nil {
-		l.through = strings.Split(text, string(filepath.Separator))
+		t.dirs[filepath.Dir(rel)].links[filepath.Base(rel)] = strings.Split(text, string(filepath.Separator))
 	}
 	target, info, folder, err := t.resolve(rel)
 	if l.lost = err != nil; l.lost {
 		return false // reading it says what is wrong
 	}
 	elsewhere = l.target != target
-	next := link{target: target, self: identityOf(info), folder: folder, through: l.through}
+	next := link{target: target, self: identityOf(info), folder: folder}
 	switch err := t.watch.add(filepath.Dir(target), everything); {
 	case err == nil:
 		next.watched = true
@@ -112,29 +111,34 @@ func (t *tree) names(path string) []string {
 
 // lapse notes that the kernel watches a folder no more: links may lead into it.
 func (t *tree) lapse(folder string, s *scan) {
-	for _, rel := range slices.Sorted(maps.Keys(t.links)) {
-		if l := t.links[rel]; l != nil && l.watched && filepath.Dir(l.target) == folder {
+	for rel, l := range t.links {
+		if l.watched && filepath.Dir(l.target) == folder {
 			l.lapsed = true
 			s.doubts(rel)
 		}
 	}
 }
 
-// revisit looks at links that events say may lead elsewhere now, if they do.
+// revisit looks at links that events say may lead elsewhere now.
 func (t *tree) revisit(s *scan) {
 	if len(s.doubted) > 0 {
-		t.compare(slices.Sorted(maps.Keys(s.doubted)), s)
+		t.compare(maps.Keys(s.doubted), s)
 		clear(s.doubted)
 	}
 }
 
 // compare visits those of some links that lead elsewhere than they did.
-func (t *tree) compare(links []string, s *scan) {
+func (t *tree) compare(links iter.Seq[string], s *scan) {
+	var stale []string
 	folders := map[string]identity{}
-	for _, rel := range links {
+	for rel := range links {
 		if l := t.links[rel]; l != nil && t.isStale(rel, l, folders) {
-			t.unprompted(s, func() { t.visit(rel, s) })
+			stale = append(stale, rel)
 		}
+	}
+	slices.Sort(stale)
+	for _, rel := range stale {
+		t.unprompted(s, func() { t.visit(rel, s) })
 	}
 }
 
@@ -164,11 +168,10 @@ func (t *tree) isStale(rel string, l *link, folders map[string]identity) bool {
 
 // doubtLinks has the links of a folder looked at that lead through another
 // entry of it, which has changed.
-func (t *tree) doubtLinks(d *dir, rel, entry string, s *scan) {
-	for name := range d.links {
-		link := filepath.Join(rel, name)
-		if l := t.links[link]; l != nil && slices.Contains(l.through, entry) {
-			s.doubts(link)
+func (d *dir) doubtLinks(rel, entry string, s *scan) {
+	for name, through := range d.links {
+		if name != entry && slices.Contains(through, entry) {
+			s.doubts(filepath.Join(rel, name))
 		}
 	}
 }

@@ -126,3 +126,22 @@ func TestReadOthers(t *testing.T) {
 		t.Errorf("a missing folder: got %v, want fs.ErrNotExist", err)
 	}
 }
+
+func TestReadTooLarge(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"a.yaml": configMap("a", "x"), "b.json": ""})
+	if err := os.Truncate(filepath.Join(dir, "b.json"), 64<<20+1); err != nil {
+		t.Fatal(err)
+	}
+	b, err := folder.Read(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"b.json: cannot be read: it has 67108865 bytes, and at most 67108864 (64 MiB) are read: split it"}
+	if diff := cmp.Diff(want, problems(b)); diff != "" {
+		t.Errorf("problems (-want, +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"ConfigMap default/a"}, names(b)); diff != "" {
+		t.Errorf("objects (-want, +got):\n%s", diff)
+	}
+}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,6 +64,15 @@ type script struct {
 	dir   string
 	start time.Time
 	log   []string
+	// broken is set while no file can be read.
+	broken atomic.Bool
+}
+
+func (s *script) contents(path string) ([]byte, stamp, error) {
+	if s.broken.Load() {
+		return nil, stamp{}, syscall.EMFILE
+	}
+	return contents(path)
 }
 
 func (s *script) Apply(b source.Batch) {
@@ -119,7 +130,7 @@ func run(t *testing.T, play func(s *script)) []string {
 		}}
 		s.write("a.yaml", states("a", "1"))
 		s.write("b.yaml", states("b", "1"))
-		f := &folder{root: dir, watcher: func() (watcher, error) { return s.scripted, nil }}
+		f := &folder{root: dir, contents: s.contents, watcher: func() (watcher, error) { return s.scripted, nil }}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- f.Run(ctx, s) }()

@@ -25,6 +25,8 @@ type tree struct {
 	pointing map[string]map[string]bool
 	// stamps are the files that were read, as they were then.
 	stamps map[string]stamp
+	// unread are the files that could not be, though they are there.
+	unread map[string]bool
 	// self is the root as it was entered; parent, whether its parent is watched.
 	self   fs.FileInfo
 	parent bool
@@ -48,17 +50,18 @@ type dir struct {
 	resolved string
 	// self is the folder that is there.
 	self identity
-	// files and folders in it, with whether each is a symbolic link; links are
-	// those that are, so that an event need not look at all of them.
+	// files and folders in it, with whether each is a symbolic link.
 	files, folders map[string]bool
-	links          map[string]bool
+	// links are those that are, with the names in their texts, so that an event
+	// need not look at all of them.
+	links map[string][]string
 }
 
 func (d *dir) add(entries map[string]bool, name string, link bool) {
 	entries[name] = link
 	delete(d.links, name)
 	if link {
-		d.links[name] = true
+		d.links[name] = nil
 	}
 }
 
@@ -100,7 +103,8 @@ func newTree(root string, w watcher) (*tree, error) {
 	return &tree{
 		root: root, absolute: absolute, watch: w, dirs: map[string]*dir{},
 		links: map[string]*link{}, pointing: map[string]map[string]bool{}, stamps: map[string]stamp{},
-		open: map[string]unclosed{}, writing: map[string]bool{}, troubles: map[string]source.Problem{},
+		unread: map[string]bool{},
+		open:   map[string]unclosed{}, writing: map[string]bool{}, troubles: map[string]source.Problem{},
 	}, nil
 }
 
@@ -134,7 +138,7 @@ func (t *tree) enter(rel, resolved string, self identity, s *scan) error {
 	}
 	d := t.dirs[rel]
 	if d == nil {
-		d = &dir{files: map[string]bool{}, folders: map[string]bool{}, links: map[string]bool{}}
+		d = &dir{files: map[string]bool{}, folders: map[string]bool{}, links: map[string][]string{}}
 		t.dirs[rel] = d
 	} else {
 		t.unwatch(rel) // list has counted it once more
@@ -297,11 +301,14 @@ func (t *tree) file(rel string, parent *dir, link bool, info fs.FileInfo, s *sca
 
 // took notes what a file was when it was read.
 func (t *tree) took(r *reading) {
-	if t.watch == nil || r.gone || r.stamp == (stamp{}) {
-		return
-	}
-	if t.isFile(r.path) {
+	delete(t.unread, r.path)
+	l := t.links[r.path]
+	switch {
+	case t.watch == nil || r.gone || !t.isFile(r.path):
+	case r.stamp != stamp{}:
 		t.stamps[r.path] = r.stamp
+	case l == nil || !l.lost:
+		t.unread[r.path] = true
 	}
 }
 
@@ -334,6 +341,7 @@ func (t *tree) leave(rel string, s *scan) {
 	delete(parent.links, name)
 	delete(t.stamps, rel)
 	delete(t.writing, rel)
+	delete(t.unread, rel)
 }
 
 // vacate forgets all below a path.

@@ -182,6 +182,17 @@ func TestUnprompted(t *testing.T) {
 			},
 			want: []string{"0s: c"},
 		},
+		"a file cannot be read for a moment": {
+			reason: "too many files are open, say; no event tells when they are not",
+			play: func(s *script) {
+				s.broken.Store(true)
+				s.write("a.yaml", states("a", "2"))
+				s.tell(written, "a.yaml")
+				s.pass(500 * time.Millisecond)
+				s.broken.Store(false)
+			},
+			want: []string{"1s: a"},
+		},
 		"a folder that is not mounted any more": {
 			reason: "its watch has ended, and nothing tells what was below the mount",
 			play: func(s *script) {
