@@ -148,7 +148,7 @@ func TestInotifyForgets(t *testing.T) {
 	w.remove(dir)
 	told(of(link)...)
 	w.remove(link)
-	if in := w.(*inotify); len(in.paths) != 0 || len(in.watch) != 0 {
-		t.Errorf("%v and %v are left", in.paths, in.watch)
+	if in, ok := w.(*inotify); !ok || len(in.paths) != 0 || len(in.watch) != 0 {
+		t.Errorf("%v is left", w)
 	}
 }

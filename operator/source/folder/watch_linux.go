@@ -208,7 +208,7 @@ type identity struct{ device, inode uint64 }
 
 func identityOf(info fs.FileInfo) identity {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-		return identity{uint64(stat.Dev), stat.Ino} //nolint:unconvert // its width differs by platform
+		return identity{stat.Dev, stat.Ino}
 	}
 	return identity{}
 }
