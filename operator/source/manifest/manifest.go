@@ -97,6 +97,7 @@ func (d *Decoder) Parse(text []byte) File {
 		if err := d.document(&f, doc); err != nil {
 			return File{Broken: true, Problems: doc.broken(err)}
 		}
+		doc.forget() // objects that are kept keep the document
 	}
 	return f
 }
