@@ -52,9 +52,15 @@ func (b batches) Run(ctx context.Context, sink source.Sink) error {
 // run starts a pipeline inside a synctest bubble.
 func run(t *testing.T, committed func(*graph.Revision)) (*Pipeline, batches) {
 	t.Helper()
+	return runAt(t, nil, committed)
+}
+
+// runAt is run with a clock.
+func runAt(t *testing.T, now func() time.Time, committed func(*graph.Revision)) (*Pipeline, batches) {
+	t.Helper()
 	in := make(batches)
 	p := New(Options{
-		Source: in, Fleet: base(), Log: testr.New(t), Committed: committed,
+		Source: in, Fleet: base(), Log: testr.New(t), Committed: committed, Now: now,
 		XDS: xds.New(xds.Options{Identity: func(*url.URL) (ir.Name, error) { return local, nil }}),
 	})
 	ctx, cancel := context.WithCancel(t.Context())

@@ -41,7 +41,7 @@ func clientFolder(root string) string {
 
 // clients issues client certificates; issuer.Issuer does.
 type clients interface {
-	Client(secret ir.Name, r certificate.ClientRequest) (issuer.Client, error)
+	Client(ctx context.Context, secret ir.Name, r certificate.ClientRequest) (issuer.Client, error)
 }
 
 // issuing is a source with one Secret more than another source: the client
@@ -61,6 +61,8 @@ type issuing struct {
 	// what is to be issued.
 	read, ours []source.Problem
 	complete   bool
+	// abandon ends the renewal that is under way; nil for none.
+	abandon context.CancelFunc
 
 	mu   sync.Mutex // guards what renewal reads
 	of   ir.Name
@@ -86,6 +88,8 @@ func (s *issuing) renewal(fleet ir.Name) time.Time {
 
 // Run implements source.Source.
 func (s *issuing) Run(ctx context.Context, sink source.Sink) error {
+	var renewals sync.WaitGroup
+	defer renewals.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	batches, ended := make(chan source.Batch), make(chan error, 1)
@@ -97,20 +101,77 @@ func (s *issuing) Run(ctx context.Context, sink source.Sink) error {
 			}
 		}))
 	}()
+	// What is not issued because the end has come is not delivered as a problem.
+	apply := func(b source.Batch) {
+		if ctx.Err() == nil {
+			sink.Apply(b)
+		}
+	}
 	timer := s.clock.NewTimer(lookAgain)
 	defer timer.Stop()
+	renewed := make(chan answer)
 	for {
 		select {
 		case err := <-ended:
 			return err
 		case b := <-batches:
-			sink.Apply(s.extend(b))
+			apply(s.extend(ctx, b))
 		case <-timer.C():
-			if b, changed := s.look(); changed {
-				sink.Apply(b)
+			if !s.renew(ctx, &renewals, renewed) {
+				timer.Reset(s.pause())
+			}
+		case a := <-renewed:
+			if b, changed := s.renewedAs(a); changed {
+				apply(b)
 			}
 			timer.Reset(s.pause())
 		}
+	}
+}
+
+// answer is what an issuer said to a renewal.
+type answer struct {
+	fleet, secret ir.Name
+	client        issuer.Client
+	err           error
+	// abandoned says that something has changed since it was asked.
+	abandoned func() bool
+}
+
+// renew asks for the certificate that is valid now, so that batches do not wait
+// for it: what is there serves on. It returns false if there is nothing to ask for.
+func (s *issuing) renew(ctx context.Context, running *sync.WaitGroup, to chan<- answer) bool {
+	fleet, wanted := s.wanted()
+	if wanted == (ir.Name{}) || s.theirs[wanted] {
+		return false
+	}
+	request := certificate.Requested(fleet, issuedBy(s.fleets[fleet]))
+	asking, cancel := context.WithCancel(ctx)
+	s.abandon = cancel
+	running.Go(func() {
+		c, err := s.issuer.Client(asking, wanted, request)
+		select {
+		case to <- answer{fleet, wanted, c, err, func() bool { return asking.Err() != nil }}:
+		case <-ctx.Done():
+		}
+	})
+	return true
+}
+
+// renewedAs takes a renewal, unless something else was decided meanwhile.
+func (s *issuing) renewedAs(a answer) (source.Batch, bool) {
+	if a.abandoned() {
+		return source.Batch{}, false
+	}
+	s.stopRenewal()
+	return s.present(a.fleet, a.secret, a.client, a.err)
+}
+
+// stopRenewal lets go of the lock that a renewal holds.
+func (s *issuing) stopRenewal() {
+	if s.abandon != nil {
+		s.abandon()
+		s.abandon = nil
 	}
 }
 
@@ -127,7 +188,7 @@ func (s *issuing) pause() time.Duration {
 }
 
 // extend adds to a batch what follows from it.
-func (s *issuing) extend(b source.Batch) source.Batch {
+func (s *issuing) extend(ctx context.Context, b source.Batch) source.Batch {
 	s.complete = s.complete || b.Complete
 	if b.Problems != nil {
 		s.read = b.Problems
@@ -136,22 +197,24 @@ func (s *issuing) extend(b source.Batch) source.Batch {
 	if !s.note(b) {
 		return b
 	}
-	if more, changed := s.look(); changed {
+	// The fleet is not to be without what it begins to ask for, so this is waited for.
+	if more, changed := s.look(ctx); changed {
 		return join(b, more)
 	}
 	return b
 }
 
-// note remembers what look reads, and says whether there was any.
+// note remembers what look reads, and says whether it may decide otherwise now.
 func (s *issuing) note(b source.Batch) bool {
 	found := false
+	secrets := map[ir.Name]bool{}
 	for _, o := range b.Changed {
 		n := ir.Name{Namespace: o.GetNamespace(), Name: o.GetName()}
 		switch o := o.(type) {
 		case *v1alpha1.EnvoyFleet:
 			s.fleets[n], found = o, true
 		case *corev1.Secret:
-			s.theirs[n], found = true, true
+			s.theirs[n], secrets[n] = true, true
 		}
 	}
 	for _, k := range b.Deleted {
@@ -162,10 +225,11 @@ func (s *issuing) note(b source.Batch) bool {
 			found = true
 		case "Secret":
 			delete(s.theirs, n)
-			found = true
+			secrets[n] = true
 		}
 	}
-	return found
+	_, wanted := s.wanted()
+	return found || secrets[wanted] || s.given != nil && secrets[nameOf(s.given)]
 }
 
 // join lays a later batch over an earlier one: no object is in both lists.
@@ -188,24 +252,31 @@ func join(b, more source.Batch) source.Batch {
 
 // look decides which Secret there is to be, and returns what differs from what
 // was given.
-func (s *issuing) look() (source.Batch, bool) {
+func (s *issuing) look(ctx context.Context) (source.Batch, bool) {
+	s.stopRenewal()
 	fleet, wanted := s.wanted()
-	var (
-		secret *corev1.Secret
-		when   time.Time
-		ours   []source.Problem
-		err    error
-	)
 	switch {
 	case wanted == (ir.Name{}):
+		return s.settle(fleet, nil, time.Time{}, nil)
 	case s.theirs[wanted]:
-		ours = problem(fleet, "secretName", "Secret "+wanted.String()+
-			" is among the manifests and not Signet's, so it is presented as it is: name another Secret, or remove this one")
-	default:
-		if secret, when, err = s.issue(fleet, wanted); err != nil {
-			ours = problem(fleet, "", err.Error())
-		}
+		return s.settle(fleet, nil, time.Time{}, problem(fleet, "secretName", "Secret "+wanted.String()+
+			" is among the manifests and not Signet's, so it is presented as it is: name another Secret, or remove this one"))
 	}
+	c, err := s.issuer.Client(ctx, wanted, certificate.Requested(fleet, issuedBy(s.fleets[fleet])))
+	return s.present(fleet, wanted, c, err)
+}
+
+// present settles what the issuer said.
+func (s *issuing) present(fleet, wanted ir.Name, c issuer.Client, err error) (source.Batch, bool) {
+	var ours []source.Problem
+	secret, when, err := s.secretOf(wanted, c, err)
+	if err != nil {
+		ours = problem(fleet, "", err.Error())
+	}
+	return s.settle(fleet, secret, when, ours)
+}
+
+func (s *issuing) settle(fleet ir.Name, secret *corev1.Secret, when time.Time, ours []source.Problem) (source.Batch, bool) {
 	s.mu.Lock()
 	s.of, s.when = fleet, when
 	s.mu.Unlock()
@@ -254,14 +325,13 @@ func issuedBy(o *v1alpha1.EnvoyFleet) *v1alpha1.IssuedCertificate {
 	return o.Spec.UpstreamTLS.ClientCertificate.Issued
 }
 
-// issue returns the Secret with the certificate that is valid now. With an error
-// it is the stored one, or the one before, which serves on, if there is one.
-func (s *issuing) issue(fleet, secret ir.Name) (*corev1.Secret, time.Time, error) {
+// secretOf is the Secret with a certificate. With an error it is the stored one, or
+// the one before, which serves on, if there is one.
+func (s *issuing) secretOf(secret ir.Name, c issuer.Client, err error) (*corev1.Secret, time.Time, error) {
 	before := s.given
 	if before != nil && nameOf(before) != secret {
 		before = nil
 	}
-	c, err := s.issuer.Client(secret, certificate.Requested(fleet, issuedBy(s.fleets[fleet])))
 	if err != nil {
 		return before, time.Time{}, err
 	}

@@ -43,7 +43,7 @@ func newOffice(t *testing.T) *office {
 }
 
 // Client implements clients.
-func (o *office) Client(n ir.Name, r certificate.ClientRequest) (issuer.Client, error) {
+func (o *office) Client(_ context.Context, n ir.Name, r certificate.ClientRequest) (issuer.Client, error) {
 	o.asked.Add(1)
 	if o.fail != nil {
 		return issuer.Client{}, o.fail
@@ -102,7 +102,7 @@ func TestIssuedSecretFollows(t *testing.T) {
 	s := newIssuing(nil, o)
 	step := func(what string, b source.Batch, want told) {
 		t.Helper()
-		if diff := cmp.Diff(want, tell(s.extend(b))); diff != "" {
+		if diff := cmp.Diff(want, tell(s.extend(t.Context(), b))); diff != "" {
 			t.Errorf("%s (-want, +got):\n%s", what, diff)
 		}
 	}
@@ -148,7 +148,7 @@ func TestIssuedSecretFollows(t *testing.T) {
 func TestStoredCertificateIsGivenWithItsProblem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOffice(t)
-		newIssuing(nil, o).extend(source.Batch{Changed: []client.Object{asking("edge", "")}})
+		newIssuing(nil, o).extend(t.Context(), source.Batch{Changed: []client.Object{asking("edge", "")}})
 		time.Sleep(50 * time.Minute) //nolint:forbidigo // the time of the bubble
 		o.late = errors.New("disk full")
 		o.asked.Store(0)
@@ -184,8 +184,8 @@ func TestProblemsAreJoined(t *testing.T) {
 	o := newOffice(t)
 	o.fail = errors.New("disk full")
 	s := newIssuing(nil, o)
-	s.extend(source.Batch{Changed: []client.Object{asking("edge", "")}})
-	b := s.extend(source.Batch{Problems: []source.Problem{{Object: "Service default/web"}}})
+	s.extend(t.Context(), source.Batch{Changed: []client.Object{asking("edge", "")}})
+	b := s.extend(t.Context(), source.Batch{Problems: []source.Problem{{Object: "Service default/web"}}})
 	if diff := cmp.Diff([]string{
 		"Service default/web ", "EnvoyFleet default/edge spec.upstreamTLS.clientCertificate.issued",
 	}, tell(b).Problems); diff != "" {

@@ -6,7 +6,8 @@
 // a cluster. The package promises that what was issued is stored before anyone
 // uses it, that a file is replaced as a whole, that private keys are in files of
 // mode 0600 in a folder of mode 0700, and that several processes may share the
-// folder.
+// folder. It waits neither for one of them that hangs nor, when its context ends,
+// for a key.
 //
 // A folder that cannot be written is read all the same: what was issued serves
 // until its end, and what is wrong is told beside it.

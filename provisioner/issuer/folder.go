@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,7 +35,7 @@ type putter func(folder, name string, content []byte, mode fs.FileMode) error
 
 // open locks a folder and makes it private. One in which that cannot be done, as on
 // a disk that is read-only, can be read all the same: files are replaced as a whole.
-func open(path string, put putter) (*folder, error) {
+func open(ctx context.Context, path string, put putter) (*folder, error) {
 	if path == "" {
 		return nil, fmt.Errorf("%w: no folder is given", ErrFolder)
 	}
@@ -52,7 +53,7 @@ func open(path string, put putter) (*folder, error) {
 		f.problem = fmt.Errorf("%w: %w", ErrFolder, err)
 		return f, nil
 	}
-	if err := lock(f.lock); err != nil {
+	if err := lock(ctx, f.lock); err != nil {
 		f.problem = fmt.Errorf("%w: %w", ErrFolder, err)
 	}
 	return f, nil

@@ -2,6 +2,7 @@ package issuer
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -70,8 +71,9 @@ func (i *Issuer) Authorities() string { return filepath.Join(i.cfg.Folder, Autho
 // issued now because that is due. It does what is due for the authority too, so
 // it is to be asked now and again, at [Client.Renewal] at the latest. If what is
 // due cannot be done, a stored one that is good goes on: see [Client.Problem].
-func (i *Issuer) Client(secret ir.Name, r certificate.ClientRequest) (out Client, err error) {
-	f, err := open(i.cfg.Folder, i.put)
+// When ctx ends it waits for nothing but the disk.
+func (i *Issuer) Client(ctx context.Context, secret ir.Name, r certificate.ClientRequest) (out Client, err error) {
+	f, err := open(ctx, i.cfg.Folder, i.put)
 	if err != nil {
 		return Client{}, err
 	}
@@ -80,7 +82,7 @@ func (i *Issuer) Client(secret ir.Name, r certificate.ClientRequest) (out Client
 	if err != nil {
 		return Client{}, err
 	}
-	pair, late, err := i.pair(f, secret, r, &s)
+	pair, late, err := i.pair(ctx, f, secret, r, &s)
 	if err != nil {
 		return Client{}, first(problem, err)
 	}
@@ -158,7 +160,7 @@ func (i *Issuer) publish(f *folder, authorities []byte) error {
 
 // pair returns the stored key pair, or a new one. What cannot be read is no loss:
 // nothing else was signed by it. With a problem it is the stored one, which is due.
-func (i *Issuer) pair(f *folder, secret ir.Name, r certificate.ClientRequest, s *certificate.State,
+func (i *Issuer) pair(ctx context.Context, f *folder, secret ir.Name, r certificate.ClientRequest, s *certificate.State,
 ) (pair *certificate.KeyPair, problem, err error) {
 	// A namespace has no dot.
 	name := "client." + secret.Namespace + "." + secret.Name + ".json"
@@ -175,7 +177,7 @@ func (i *Issuer) pair(f *folder, secret ir.Name, r certificate.ClientRequest, s 
 	if why == "" {
 		return stored, nil, nil
 	}
-	pair, err = i.issue(f, name, r, s)
+	pair, err = i.issue(ctx, f, name, r, s)
 	switch {
 	case err != nil && certificate.ClientServes(stored, r, *s, now, i.cfg.Policy):
 		return stored, err, nil
@@ -188,12 +190,13 @@ func (i *Issuer) pair(f *folder, secret ir.Name, r certificate.ClientRequest, s 
 }
 
 // issue makes a key pair and stores it.
-func (i *Issuer) issue(f *folder, name string, r certificate.ClientRequest, s *certificate.State) (*certificate.KeyPair, error) {
+func (i *Issuer) issue(ctx context.Context, f *folder, name string, r certificate.ClientRequest, s *certificate.State,
+) (*certificate.KeyPair, error) {
 	now := i.cfg.Now()
 	if c := s.Signing.Certificate(); now.Before(c.NotBefore) || !now.Before(c.NotAfter) {
 		return nil, fmt.Errorf("issue: %s is not valid now", s.Signing)
 	}
-	pair, err := s.Signing.Client(r, now, i.cfg.Policy)
+	pair, err := interruptible(ctx, func() (*certificate.KeyPair, error) { return s.Signing.Client(r, now, i.cfg.Policy) })
 	if err != nil {
 		return nil, fmt.Errorf("issue: %w", err)
 	}
@@ -202,4 +205,27 @@ func (i *Issuer) issue(f *folder, name string, r certificate.ClientRequest, s *c
 		return nil, fmt.Errorf("issue: %w", err)
 	}
 	return pair, f.write(name, map[string][]byte{corev1.TLSCertKey: pair.CertificatePEM(), corev1.TLSPrivateKeyKey: key})
+}
+
+// interruptible leaves sign behind when ctx ends: a long RSA key takes seconds, and
+// what is left behind is but work of a processor.
+func interruptible(ctx context.Context, sign func() (*certificate.KeyPair, error)) (*certificate.KeyPair, error) {
+	type result struct {
+		pair *certificate.KeyPair
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		pair, err := sign()
+		done <- result{pair, err}
+	}()
+	var r result
+	select {
+	case <-ctx.Done():
+	case r = <-done:
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return r.pair, r.err
 }

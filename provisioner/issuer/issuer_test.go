@@ -44,7 +44,7 @@ func open(t *testing.T, folder string) *desk {
 
 func (d *desk) client(r certificate.ClientRequest) issuer.Client {
 	d.t.Helper()
-	c, err := d.Client(secret, r)
+	c, err := d.Client(d.t.Context(), secret, r)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func TestBrokenAuthorityStays(t *testing.T) {
 			if err := os.WriteFile(file, []byte(tc.content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			_, err := d.Client(secret, request())
+			_, err := d.Client(d.t.Context(), secret, request())
 			if !errors.Is(err, issuer.ErrFolder) || !strings.Contains(err.Error(), file) {
 				t.Errorf("%s: %v", tc.reason, err)
 			} else if strings.Contains(err.Error(), "PRIVATE") {
@@ -222,7 +222,7 @@ func TestAuthorityOutlivesAClockThatIsBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.now = start.Add(-24 * time.Hour)
-	_, err = d.Client(secret, request())
+	_, err = d.Client(d.t.Context(), secret, request())
 	if !errors.Is(err, certificate.ErrNotValidYet) || !strings.Contains(err.Error(), file) {
 		t.Errorf("error %v, want %v that names %s", err, certificate.ErrNotValidYet, file)
 	}
@@ -262,7 +262,7 @@ func TestFolderIsShared(t *testing.T) {
 	)
 	for range 8 {
 		wg.Go(func() {
-			c, err := open(t, folder).Client(secret, request())
+			c, err := open(t, folder).Client(t.Context(), secret, request())
 			if err != nil {
 				t.Error(err)
 				return
@@ -284,7 +284,7 @@ func TestFolderCannotBeMade(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, folder := range map[string]string{"a file is in the way": filepath.Join(file, "clients"), "none is given": ""} {
-		if _, err := open(t, folder).Client(secret, request()); !errors.Is(err, issuer.ErrFolder) {
+		if _, err := open(t, folder).Client(t.Context(), secret, request()); !errors.Is(err, issuer.ErrFolder) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -2,7 +2,10 @@
 
 package issuer
 
-import "os"
+import (
+	"context"
+	"os"
+)
 
 // lock does nothing: there is no standalone where there is no Envoy.
-func lock(*os.File) error { return nil }
+func lock(context.Context, *os.File) error { return nil }

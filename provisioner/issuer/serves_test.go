@@ -77,7 +77,7 @@ func TestStoredCertificateServesOnAFullDisk(t *testing.T) {
 			if c.change != nil {
 				c.change(&asked)
 			}
-			got, err := d.Client(secret, asked)
+			got, err := d.Client(d.t.Context(), secret, asked)
 			if !c.kept {
 				if !errors.Is(err, errDiskFull) {
 					t.Errorf("error %v, want %v: %s", err, errDiskFull, c.reason)
@@ -150,7 +150,7 @@ func TestFolderThatCannotBeLockedIsRead(t *testing.T) {
 				t.Fatal(err)
 			}
 			files := names(t, folder)
-			got, err := full(t, folder, c.at).Client(secret, request())
+			got, err := full(t, folder, c.at).Client(t.Context(), secret, request())
 			switch {
 			case !c.stored && !errors.Is(err, issuer.ErrFolder):
 				t.Errorf("error %v, want %v: %s", err, issuer.ErrFolder, c.reason)

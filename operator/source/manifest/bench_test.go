@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -50,6 +51,58 @@ func BenchmarkParse(b *testing.B) {
 				if f := d.Parse([]byte(text)); len(f.Objects) != 1 || f.Objects[0].Value == nil {
 					b.Fatal(f.Objects, f.Problems)
 				}
+			}
+		})
+	}
+}
+
+// list is what kubectl get -o yaml prints of so many objects.
+func list(text string, items int) []byte {
+	var b strings.Builder
+	b.WriteString("apiVersion: v1\nkind: List\nitems:\n")
+	for i := range items {
+		item := strings.ReplaceAll(strings.TrimSpace(text), "%d", fmt.Sprint(i))
+		b.WriteString("- " + strings.ReplaceAll(item, "\n", "\n  ") + "\n")
+	}
+	return []byte(b.String())
+}
+
+// BenchmarkParseList is the cost of an item: it is the same in a long list.
+func BenchmarkParseList(b *testing.B) {
+	d := decoder(b)
+	for _, items := range []int{100, 1000} {
+		b.Run(fmt.Sprint(items), func(b *testing.B) {
+			text := list(proxyText, items)
+			for b.Loop() {
+				if f := d.Parse(text); len(f.Objects) != items || f.Objects[items-1].Value == nil {
+					b.Fatal(len(f.Objects), f.Problems)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*items), "ns/item")
+		})
+	}
+}
+
+// A list was parsed once more for each of its items, and for each thing that was
+// wrong with them: a thousand objects as kubectl prints them took minutes.
+func TestLongListIsParsedOnce(t *testing.T) {
+	d := decoder(t)
+	for name, text := range map[string]string{
+		"accepted":   serviceText,
+		"refused":    strings.ReplaceAll(serviceText, "targetPort", "targetPrt"),
+		"not served": strings.ReplaceAll(serviceText, "kind: Service", "kind: Ingress"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			perItem := func(items int) float64 {
+				text := list(text, items)
+				return testing.AllocsPerRun(1, func() {
+					if f := d.Parse(text); len(f.Objects)+len(f.Problems) != items {
+						t.Fatalf("%d objects and %d problems of %d items", len(f.Objects), len(f.Problems), items)
+					}
+				}) / float64(items)
+			}
+			if few, many := perItem(10), perItem(80); many > 1.5*few {
+				t.Errorf("an item of 80 costs %.0f allocations, one of 10 costs %.0f", many, few)
 			}
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
+	"sync"
 
 	yamlnode "go.yaml.in/yaml/v3"
 )
@@ -16,7 +17,30 @@ type document struct {
 	first, line int
 	// path of the object within it, for those of a list.
 	path string
+	// nodes are shared by the copies.
+	nodes *nodes
 }
+
+// nodes are the parts of a text with their lines. They are parsed when somebody
+// asks for a line, and once: a list has thousands of items, each with a line.
+type nodes struct {
+	once sync.Once
+	root *yamlnode.Node // nil if it cannot be parsed
+}
+
+// root returns the document's content; nil if it cannot be parsed.
+func (doc document) root() *yamlnode.Node {
+	doc.nodes.once.Do(func() {
+		var n yamlnode.Node
+		if yamlnode.Unmarshal(doc.text, &n) == nil && len(n.Content) > 0 {
+			doc.nodes.root = n.Content[0]
+		}
+	})
+	return doc.nodes.root
+}
+
+// forget gives the memory back. The copies may ask again.
+func (doc document) forget() { *doc.nodes = nodes{} }
 
 // split divides a text at the lines that begin with --- or ... and leaves out
 // documents without content. Directives stay with the document that follows.
@@ -27,7 +51,7 @@ func split(text []byte) []document {
 	directives := false
 	end := func(to int) {
 		if line > 0 {
-			out = append(out, document{text: text[begin:to], first: first, line: line})
+			out = append(out, document{text: text[begin:to], first: first, line: line, nodes: &nodes{}})
 		}
 		line = 0
 	}
@@ -75,11 +99,10 @@ func markerOf(line []byte) (content bool, marker string) {
 // lineOf returns the line of a field of the document's object: of the deepest
 // part of the path that is there.
 func (doc document) lineOf(path string) int {
-	var root yamlnode.Node
-	if yamlnode.Unmarshal(doc.text, &root) != nil || len(root.Content) == 0 {
-		return doc.line
+	node, line := doc.root(), doc.line
+	if node == nil {
+		return line
 	}
-	node, line := root.Content[0], doc.line
 	for _, step := range append(steps(doc.path), steps(path)...) {
 		key, value := child(node, step)
 		if value == nil {

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -15,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	sigsjson "sigs.k8s.io/json"
-	"sigs.k8s.io/yaml"
 
 	"github.com/signetproxy/signet/operator/api/crds"
 	"github.com/signetproxy/signet/operator/source"
@@ -97,6 +94,7 @@ func (d *Decoder) Parse(text []byte) File {
 		if err := d.document(&f, doc); err != nil {
 			return File{Broken: true, Problems: doc.broken(err)}
 		}
+		doc.forget() // objects that are kept keep the document
 	}
 	return f
 }
@@ -109,8 +107,11 @@ func (d *Decoder) document(f *File, doc document) error {
 	}
 	var v any
 	strict, err := sigsjson.UnmarshalStrict(raw, &v)
-	if err := errors.Join(append(strict, err)...); err != nil {
+	if err != nil {
 		return err
+	}
+	if len(strict) > 0 {
+		return duplicates(strict)
 	}
 	switch v := v.(type) {
 	case nil:
@@ -118,7 +119,7 @@ func (d *Decoder) document(f *File, doc document) error {
 	case map[string]any:
 		return d.object(f, doc, "", v, raw)
 	default:
-		return errors.New("a document must be an object with apiVersion, kind and metadata.name")
+		return at("", errors.New("a document must be an object with apiVersion, kind and metadata.name"))
 	}
 }
 
@@ -186,7 +187,7 @@ func (d *Decoder) items(f *File, doc document, path string, items []any) error {
 		}
 		raw, err := json.Marshal(content)
 		if err != nil {
-			return at(here, err)
+			return at(here, errors.New("an item cannot be written as JSON"))
 		}
 		if err := d.object(f, doc, here, content, raw); err != nil {
 			return err
@@ -278,17 +279,6 @@ func (o *Object) problems(findings []finding) []source.Problem {
 	return out
 }
 
-// identityError says that a document does not name an object.
-type identityError struct {
-	path string
-	err  error
-}
-
-func (e *identityError) Error() string { return e.err.Error() }
-func (e *identityError) Unwrap() error { return e.err }
-
-func at(path string, err error) error { return &identityError{path, err} }
-
 func kindOf(content map[string]any) (schema.GroupVersionKind, error) {
 	version, _ := content["apiVersion"].(string)
 	name, _ := content["kind"].(string)
@@ -297,7 +287,7 @@ func kindOf(content map[string]any) (schema.GroupVersionKind, error) {
 	}
 	gv, err := schema.ParseGroupVersion(version)
 	if err != nil {
-		return schema.GroupVersionKind{}, fmt.Errorf("apiVersion: %w", err)
+		return schema.GroupVersionKind{}, errors.New("apiVersion: must be a version, or a group and a version: group/version")
 	}
 	return gv.WithKind(name), nil
 }
@@ -319,38 +309,4 @@ func keyOf(k kind, content map[string]any) (source.Key, error) {
 		namespace = ""
 	}
 	return source.Key{GroupVersionKind: k.gvk, Namespace: namespace, Name: name}, nil
-}
-
-var yamlLine = regexp.MustCompile(`^(?:yaml: )?line (\d+): `)
-
-// broken turns an error about a whole document into problems.
-func (doc document) broken(err error) []source.Problem {
-	line := doc.line
-	if id := (*identityError)(nil); errors.As(err, &id) {
-		line = doc.lineOf(id.path)
-	}
-	var out []source.Problem
-	for text := range strings.SplitSeq(yamlErrors(err), "\n") {
-		p := source.Problem{Line: line, Message: strings.TrimSpace(text), Severity: source.Error}
-		if m := yamlLine.FindStringSubmatch(p.Message); m != nil {
-			n, _ := strconv.Atoi(m[1])
-			p.Line, p.Message = doc.first+n-1, p.Message[len(m[0]):]
-		}
-		out = append(out, p)
-	}
-	return out
-}
-
-// yamlErrors returns the parser's errors, one a line, without its headings.
-func yamlErrors(err error) string {
-	text := strings.TrimPrefix(err.Error(), "error converting YAML to JSON: ")
-	return strings.TrimPrefix(strings.TrimPrefix(text, "yaml: unmarshal errors:\n"), "yaml: ")
-}
-
-// json returns the document as JSON.
-func (doc document) json() ([]byte, error) {
-	if trimmed := strings.TrimSpace(string(doc.text)); strings.HasPrefix(trimmed, "{") && json.Valid([]byte(trimmed)) {
-		return []byte(trimmed), nil
-	}
-	return yaml.YAMLToJSONStrict(doc.text) //nolint:wrapcheck // the caller says where
 }
