@@ -107,7 +107,8 @@ func (d *ruleReader) redirect() {
 		d.fault("a RequestRedirect and a URLRewrite filter cannot stand together")
 	}
 	if len(d.filters.mirrors) > 0 {
-		d.fault("a RequestRedirect and a RequestMirror filter cannot stand together: Envoy copies what it forwards, and a redirect forwards nothing")
+		d.fault("a RequestRedirect and a RequestMirror filter cannot stand together: " +
+			"Envoy copies what it forwards, and a redirect forwards nothing")
 	}
 	out, listenerPort, why := redirect(d.filters.redirect, d.out.Matches)
 	d.fault(why)
@@ -316,7 +317,10 @@ func (d *ruleReader) retry(try *time.Duration) *ir.Retry {
 	if attempts <= 0 {
 		return nil
 	}
-	out := &ir.Retry{On: []string{"connect-failure", "refused-stream", "reset-before-request"}, Count: uint32(attempts)} //nolint:gosec // above 0
+	out := &ir.Retry{
+		On:    []string{"connect-failure", "refused-stream", "reset-before-request"},
+		Count: uint32(attempts), //nolint:gosec // above 0
+	}
 	for _, c := range in.Codes {
 		out.StatusCodes = append(out.StatusCodes, uint32(c)) //nolint:gosec // 400 to 599, by the CRD
 	}
