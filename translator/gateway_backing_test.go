@@ -88,6 +88,12 @@ func TestStatusOfWhatFleetsCannotBring(t *testing.T) {
 				r.Spec.Rules[0].BackendRefs[0].Name = "other"
 			}, reason.InvalidBackendTLSPolicy, `spec.rules[0]: mirror to Service "a/web"`, reason.Accepted,
 		},
+		"section of a missing Service": {
+			"whoever wrote the policy must learn of it", func(_ *FleetSpec, _ *gatewayv1.Gateway, r *gatewayv1.HTTPRoute, p *gatewayv1.BackendTLSPolicy) {
+				p.Spec.TargetRefs[0].Name, p.Spec.TargetRefs[0].SectionName = "nope", new(gatewayv1.SectionName("https"))
+				r.Spec.Rules[0].BackendRefs[0].Name = "nope"
+			}, reason.BackendNotFound, "nope", reason.TargetNotFound,
+		},
 		"fleet": {
 			"what it asks for is not known", func(f *FleetSpec, _ *gatewayv1.Gateway, _ *gatewayv1.HTTPRoute, _ *gatewayv1.BackendTLSPolicy) {
 				f.Upstream.Curves = []string{"P-1"}

@@ -22,7 +22,9 @@ func jsonOf(v any) string {
 
 // gatewayStep changes an object of the Gateway API.
 func (h *history) gatewayStep(t *Translator, c *graph.Changes) {
-	switch h.rand.IntN(15) {
+	switch h.rand.IntN(17) {
+	case 15, 16:
+		h.trustStep(t, c)
 	case 11, 12:
 		n := h.name("t1", "t2", "t3")
 		like := h.httpRoute(n)
@@ -66,7 +68,7 @@ func (h *history) gatewayStep(t *Translator, c *graph.Changes) {
 		put(h, t, c, edit[*gatewayv1.ListenerSet]{func(t *Translator) *graph.Input[ir.Name, *gatewayv1.ListenerSet] { return t.ListenerSets }, n, s})
 	case 0:
 		n := ir.Name{Name: "signet"}
-		put(h, t, c, edit[*gatewayv1.GatewayClass]{func(t *Translator) *graph.Input[ir.Name, *gatewayv1.GatewayClass] { return t.GatewayClasses }, n, classOfOurs()})
+		put(h, t, c, edit[*gatewayv1.GatewayClass]{func(t *Translator) *graph.Input[ir.Name, *gatewayv1.GatewayClass] { return t.GatewayClasses }, n, h.class()})
 	case 1, 2:
 		n := h.name("g1", "g2")
 		put(h, t, c, edit[*gatewayv1.Gateway]{func(t *Translator) *graph.Input[ir.Name, *gatewayv1.Gateway] { return t.Gateways }, n, h.gateway(n)})
@@ -115,6 +117,7 @@ func (h *history) gateway(n ir.Name) *gatewayv1.Gateway {
 				l.TLS.CertificateRefs[0].Namespace = &ns
 			}
 		}
+		h.listenerExtras(&l)
 		from := pick(h, gatewayv1.NamespacesFromAll, gatewayv1.NamespacesFromSame, gatewayv1.NamespacesFromSelector)
 		l.AllowedRoutes = &gatewayv1.AllowedRoutes{Namespaces: &gatewayv1.RouteNamespaces{
 			From: &from, Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "x"}},
@@ -128,6 +131,7 @@ func (h *history) gateway(n ir.Name) *gatewayv1.Gateway {
 	if h.maybe(25) {
 		g.Spec.TLS = &gatewayv1.GatewayTLSConfig{Backend: &gatewayv1.GatewayBackendTLS{ClientCertificateRef: &gatewayv1.SecretObjectReference{Name: "cert"}}}
 	}
+	h.gatewayExtras(g)
 	return g
 }
 
@@ -164,11 +168,7 @@ func (h *history) httpRoute(n ir.Name) *gatewayv1.HTTPRoute {
 			}
 			rule.BackendRefs = append(rule.BackendRefs, b)
 		}
-		if h.maybe(20) {
-			rule.Filters = []gatewayv1.HTTPRouteFilter{{Type: gatewayv1.HTTPRouteFilterRequestMirror, RequestMirror: &gatewayv1.HTTPRequestMirrorFilter{
-				BackendRef: gatewayv1.BackendObjectReference{Name: "s1", Port: new(gatewayv1.PortNumber(443))},
-			}}}
-		}
+		h.ruleExtras(&rule)
 		r.Spec.Rules = append(r.Spec.Rules, rule)
 	}
 	return r
@@ -193,6 +193,6 @@ func (h *history) policy(n ir.Name) *gatewayv1.BackendTLSPolicy {
 	p := policyOf(asked{names: []string{"x.example"}, sni: pick(h, "x.example", "y.example")}, pick(h, "", "web", "secure", "none"))
 	p.Namespace, p.Name, p.Generation, p.CreationTimestamp = n.Namespace, n.Name, int64(h.rand.IntN(3)), h.age()
 	p.Spec.TargetRefs[0].Name = gatewayv1.ObjectName(pick(h, "s1", "s2"))
-	p.Spec.Validation.CACertificateRefs = []gatewayv1.LocalObjectReference{{Kind: gatewayv1.Kind(pick(h, "Secret", "Secret", "Widget")), Name: "ca"}}
+	h.policyExtras(p)
 	return p
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/signetproxy/signet/translator/gatewayapi/route"
 	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/ir"
+	"github.com/signetproxy/signet/translator/reason"
 )
 
 // gatewayStatuses are the statuses of the Gateway API's kinds: what translation
@@ -190,15 +191,15 @@ func (t *Translator) computeRouteStatus(r *graph.Reader, ref ir.ObjectRef) (gate
 func (t *Translator) computePolicyStatus(r *graph.Reader, n ir.Name) (gatewayv1.PolicyStatus, error) {
 	p, _ := t.policies.Get(r, n)
 	uses := map[ir.Name][]policy.Target{} // by Gateway
-	for _, target := range p.Targets {
+	for i, target := range p.Targets {
 		note := func(gateways []ir.Name) {
 			for _, g := range gateways {
 				uses[g] = append(uses[g], target)
 			}
 		}
 		used := target
-		if slices.Contains(p.Strays, target) {
-			used.Section = "" // it closes whichever port has no policy
+		if f := p.Faults[i]; f != nil && f.Reason == reason.TargetNotFound {
+			used.Section = "" // it closes whichever port has no policy, or there is no Service
 		}
 		for _, ref := range t.routesFor.Keys(r, target.Service) {
 			d, ok := t.routes.Get(r, ref)

@@ -113,7 +113,8 @@ func TestFilters(t *testing.T) {
 				rule("/any", `{type: CORS, cors: {allowOrigins: ["*"], allowMethods: ["*"], allowHeaders: ["*"], allowCredentials: true}}`, toOne)),
 			httpRoute("timeouts", "{name: gw}", []string{"t.test"},
 				`{matches: [{path: {value: /request}}], timeouts: {request: 300ms}, backendRefs: [{name: slow, port: 80}]}`,
-				`{matches: [{path: {value: /backend}}], timeouts: {backendRequest: 300ms}, backendRefs: [{name: slow, port: 80}]}`),
+				`{matches: [{path: {value: /backend}}], timeouts: {backendRequest: 300ms}, backendRefs: [{name: slow, port: 80}]}`,
+				`{matches: [{path: {value: /again}}], timeouts: {backendRequest: 300ms}, retry: {codes: [504], attempts: 2}, backendRefs: [{name: slow, port: 80}]}`),
 			httpRoute("weights", "{name: gw}", []string{"w.test"},
 				`{matches: [{path: {value: /half}}], backendRefs: [{name: one, port: 80, weight: 1}, {name: nowhere, port: 80, weight: 1}]}`,
 				`{matches: [{path: {value: /none}}], backendRefs: [{name: one, port: 80, weight: 0}]}`,
@@ -150,8 +151,10 @@ func TestFilters(t *testing.T) {
 	for deadline := time.Now().Add(world.Patience); len(mirror.Requests()) == 0 && time.Now().Before(deadline); {
 		ask("f.test", "/mirror", nil, 200)
 	}
-	if len(mirror.Requests()) == 0 {
+	if copies := mirror.Requests(); len(copies) == 0 {
 		t.Error("the mirror saw no request")
+	} else if copies[0].Host != "f.test" {
+		t.Errorf("the copy has the host %q", copies[0].Host)
 	}
 	preflight := func(origin string) *world.Answer {
 		t.Helper()
@@ -185,6 +188,16 @@ func TestFilters(t *testing.T) {
 	}
 	ask("t.test", "/request", nil, 504)
 	ask("t.test", "/backend", nil, 504)
+	ask("t.test", "/again", nil, 504)
+	tries := 0
+	for _, r := range slow.Requests() {
+		if r.Path == "/again" {
+			tries++
+		}
+	}
+	if tries != 3 {
+		t.Errorf("a request that ran out of its time was tried %d times, want 3", tries)
+	}
 	codes := map[int]int{}
 	for range 100 {
 		a, err := w.Do(world.Request{Host: "w.test", Path: "/half", Port: port})

@@ -19,7 +19,6 @@ import (
 
 const (
 	connectionIdle = 60 * time.Second
-	streamIdle     = 5 * time.Minute
 	delayedClose   = time.Second
 )
 
@@ -89,7 +88,7 @@ func httpManager(scope string, sni bool, filters []*hcmv3.HttpFilter, log *ir.Ac
 		},
 		// HTTP/1.0 with a Host header is still about, in health checks.
 		HttpProtocolOptions:       &corev3.Http1ProtocolOptions{AcceptHttp_10: true},
-		StreamIdleTimeout:         durationpb.New(streamIdle),
+		StreamIdleTimeout:         durationpb.New(ir.StreamIdle),
 		RequestTimeout:            durationpb.New(0),
 		DelayedCloseTimeout:       durationpb.New(delayedClose),
 		UseRemoteAddress:          wrapperspb.Bool(true),

@@ -321,7 +321,7 @@ func mirror(m *ir.Mirror) (*routev3.RouteAction_RequestMirrorPolicy, error) {
 	}
 	return &routev3.RouteAction_RequestMirrorPolicy{
 		Cluster: m.Upstream.Name(), RuntimeFraction: &corev3.RuntimeFractionalPercent{DefaultValue: share},
-		RequestHeadersMutations: changes, HostRewriteLiteral: m.HostRewrite,
+		RequestHeadersMutations: changes, HostRewriteLiteral: m.HostRewrite, DisableShadowHostSuffixAppend: m.KeepHost,
 	}, nil
 }
 

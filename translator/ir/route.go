@@ -131,6 +131,10 @@ type ValueMatch struct {
 	MissingMatches bool
 }
 
+// StreamIdle is how long a request may be silent where its route says nothing of
+// it.
+const StreamIdle = 5 * time.Minute
+
 // Forward sends the request to upstreams.
 type Forward struct {
 	// Backends share the traffic by weight; at least one.
@@ -144,7 +148,7 @@ type Forward struct {
 	// Timeout of the whole response; nil is Envoy's default of 15 s, a pointer
 	// to 0 switches it off.
 	Timeout *time.Duration
-	// IdleTimeout of the stream; nil is Envoy's default, 0 switches it off.
+	// IdleTimeout of the stream; nil is StreamIdle, 0 switches it off.
 	IdleTimeout *time.Duration
 	Retry       *Retry
 	Rewrite     *PathRewrite
@@ -174,6 +178,9 @@ type Mirror struct {
 	Upstream *Upstream
 	// Numerator over Denominator is the share that is mirrored.
 	Numerator, Denominator uint32
+	// KeepHost leaves the host of the copies as it is (Gateway API); else
+	// "-shadow" is appended unless HostRewrite is set (HTTPProxy).
+	KeepHost bool
 	// HostRewrite and RequestHeaders change the copies alone.
 	HostRewrite    string
 	RequestHeaders HeaderPolicy

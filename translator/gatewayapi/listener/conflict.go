@@ -9,7 +9,9 @@ import (
 )
 
 // conflicts finds the sections that cannot share a port. Those of earlier
-// objects keep it; what is left of one object and clashes is refused together.
+// objects keep it, also where they are refused themselves, so that no ListenerSet
+// answers for what its Gateway names; what is left of one object and clashes is
+// refused together.
 func (g *Gateway) conflicts() {
 	for first := 0; first < len(g.Sections); {
 		next := first
@@ -24,12 +26,19 @@ func (g *Gateway) conflicts() {
 // conflictsOf judges the sections of one object, from first to before next.
 func (g *Gateway) conflictsOf(first, next int) {
 	for i := first; i < next; i++ {
-		g.Sections[i].Conflict = g.clashing(i, 0, first)
+		s := &g.Sections[i]
+		lost := g.clashing(i, 0, first, (*Section).claims)
+		if s.Fault == nil {
+			s.Conflict = lost
+		}
+		s.Claims = lost == nil && (s.Fault == nil || s.Fault.Reason == reason.UnsupportedValue)
 	}
 	// All are judged by what was left before any of them is refused.
 	found := make([]*gatewayapi.Fault, next-first)
 	for i := first; i < next; i++ {
-		found[i-first] = g.clashing(i, first, next)
+		if g.Sections[i].Served() {
+			found[i-first] = g.clashing(i, first, next, (*Section).Served)
+		}
 	}
 	for i, f := range found {
 		if f != nil {
@@ -38,16 +47,13 @@ func (g *Gateway) conflictsOf(first, next int) {
 	}
 }
 
-// clashing is why a section cannot be served beside those from first to before
-// next that can be; nil when it can, or cannot be served anyway.
-func (g *Gateway) clashing(i, first, next int) *gatewayapi.Fault {
+// clashing is why a section cannot be served beside those that count from first
+// to before next; nil when it can.
+func (g *Gateway) clashing(i, first, next int, counts func(*Section) bool) *gatewayapi.Fault {
 	s := &g.Sections[i]
-	if !s.Served() {
-		return nil
-	}
 	for j := first; j < next; j++ {
 		o := &g.Sections[j]
-		if i == j || !o.Served() {
+		if i == j || !counts(o) {
 			continue
 		}
 		if why := clash(s, o); why != "" {
@@ -148,7 +154,7 @@ func (g *Gateway) Place(taken func(Bind) string) *Gateway {
 		}
 		out.Sections[i] = s
 	}
-	if some, _ := out.accepted(); !some && out.Fault == nil && len(out.Sets) == 0 {
+	if some, _ := out.accepted(nil); !some && out.Fault == nil && len(out.Sets) == 0 {
 		out.Fault = unaccepted()
 	}
 	return &out

@@ -64,8 +64,9 @@ func Merge(f Facts, c Class, g *gatewayv1.Gateway, sets []*gatewayv1.ListenerSet
 		out.Sections = append(out.Sections, section(own, &g.Spec.Listeners[i]))
 	}
 	out.addSets(f, g, sets)
+	out.nameSections()
 	out.conflicts()
-	if some, _ := out.accepted(); !some && out.Fault == nil && len(out.Sets) == 0 {
+	if some, _ := out.accepted(nil); !some && out.Fault == nil && len(out.Sets) == 0 {
 		out.Fault = unaccepted()
 	}
 	return out
@@ -82,8 +83,8 @@ func (g *Gateway) place(f Facts) {
 	g.Fleet, g.Address, g.Offset, g.Assigned, g.Reserved = fleet, h.Address, h.Offset, h.Assigned, h.Reserved
 }
 
-// addresses takes the first address that is asked for. A fleet on a machine of
-// its user binds loopback addresses beside its own.
+// addresses takes the address that is asked for: it binds one. A fleet on a
+// machine of its user binds loopback addresses beside its own.
 func (g *Gateway) addresses(asked []gatewayv1.GatewaySpecAddress) {
 	hosting, _ := netip.ParseAddr(g.Address)
 	taken := false
@@ -105,9 +106,13 @@ func (g *Gateway) addresses(asked []gatewayv1.GatewaySpecAddress) {
 				Message: fmt.Sprintf("spec.addresses: %q cannot be bound: only loopback addresses and %s can", a.Value, g.Address)}
 			continue
 		}
-		if !taken {
-			taken, g.Address = true, addr.String()
+		if taken && g.Address != addr.String() {
+			g.Unusable = &gatewayapi.Fault{Reason: reason.AddressNotUsable, Message: fmt.Sprintf(
+				"spec.addresses: %q cannot be bound beside %s: a Gateway has one address here; give %q a Gateway of its own",
+				a.Value, g.Address, a.Value)}
+			continue
 		}
+		taken, g.Address = true, addr.String()
 	}
 }
 

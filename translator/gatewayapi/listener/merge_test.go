@@ -129,13 +129,13 @@ func TestMerge(t *testing.T) {
 			want: "gw/x served, s1/x HostnameConflict, s1/w served, s2/w HostnameConflict",
 		},
 		"sets whose own listeners clash": {
-			reason:  "what has lost to the Gateway takes nothing from its own set",
+			reason:  "what has lost to the Gateway takes nothing from its own set; what clashes there is no later set's",
 			gateway: `{listeners: [{name: x, port: 80, protocol: HTTP, hostname: a.test}], ` + all + `}`,
 			sets: map[string]string{
 				"s1": `{parentRef: {name: gw}, listeners: [{name: x, port: 80, protocol: HTTP, hostname: b.test}, {name: w, port: 80, protocol: TCP}, {name: v, port: 81, protocol: TCP}, {name: u, port: 81, protocol: HTTP}]}`,
 				"s2": `{parentRef: {name: gw}, listeners: [{name: x, port: 80, protocol: HTTP, hostname: c.test}, {name: v, port: 81, protocol: TCP}]}`,
 			},
-			want: "gw/x served, s1/x served, s1/w ProtocolConflict, s1/v ProtocolConflict, s1/u ProtocolConflict, s2/x served, s2/v served",
+			want: "gw/x served, s1/x served, s1/w ProtocolConflict, s1/v ProtocolConflict, s1/u ProtocolConflict, s2/x served, s2/v ProtocolConflict",
 		},
 		"sets not allowed": {
 			reason:  "no listener of theirs",
@@ -287,5 +287,23 @@ func TestExposure(t *testing.T) {
 	none := Merge(facts{}, Class{Ours: true}, gateway(t, `{listeners: [{name: bad, port: 81, protocol: WHAT}]}`), nil)
 	if e := none.Exposure(); e.Fault == nil || len(e.Ports) != 0 {
 		t.Errorf("exposure without a listener: %+v, want a fault", e)
+	}
+}
+
+// Hosts beyond the limit are not listed; those inside of a wildcard all are.
+func TestElsewhereBeyondTheLimit(t *testing.T) {
+	listeners := []string{"{name: exact, port: 443, protocol: HTTPS, hostname: a.x.test}", "{name: wild, port: 443, protocol: HTTPS, hostname: '*.y.test'}"}
+	var inside []string
+	for i := range maxElsewhere + 2 {
+		host := fmt.Sprintf("h%d.y.test", i)
+		inside = append(inside, host)
+		listeners = append(listeners, fmt.Sprintf("{name: h%d, port: 443, protocol: HTTPS, hostname: %s}", i, host),
+			fmt.Sprintf("{name: o%d, port: 443, protocol: HTTPS, hostname: o%d.test}", i, i))
+	}
+	g := Merge(facts{}, Class{Ours: true}, gateway(t, "{listeners: ["+strings.Join(listeners, ", ")+"]}"), nil)
+	for i, want := range [][]string{{"*"}, append(inside, "*")} {
+		if diff := cmp.Diff(want, g.Elsewhere(&g.Sections[i])); diff != "" {
+			t.Errorf("%s: -want, +got:\n%s", g.Sections[i].Name, diff)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/signetproxy/signet/translator/ir"
 )
@@ -94,6 +95,77 @@ func TestRefusedSectionKeepsItsName(t *testing.T) {
 			}
 			if diff := cmp.Diff([]string{"a/gw/443"}, g.Ports()); diff != "" {
 				t.Errorf("%s: ports: -want, +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// What a Gateway names and refuses does not go to a ListenerSet, which may be of
+// another namespace; what a ListenerSet has lost is nobody's loss.
+func TestListenerSetGetsNoRefusedName(t *testing.T) {
+	const filters = "filters: {requests: [{type: ExternalAuth}]}"
+	cases := map[string]struct {
+		reason, listeners, first, second string
+		want                             string
+		// owner of a.test by port 443, of what is served.
+		owner string
+	}{
+		"two protocols": {
+			"neither wins, nor a third",
+			"{name: any, port: 443, protocol: HTTPS}, {name: x, port: 443, protocol: HTTPS, hostname: a.test}, {name: w, port: 443, protocol: TLS, hostname: a.test, tls: {mode: Passthrough}}",
+			"{name: m, port: 443, protocol: HTTPS, hostname: a.test}, {name: o, port: 443, protocol: HTTPS, hostname: b.test}", "",
+			"gw/any served, gw/x ProtocolConflict, gw/w ProtocolConflict, s1/m HostnameConflict, s1/o served", "",
+		},
+		"a whole port": {
+			"the Gateway asks for two things that cannot be",
+			"{name: x, port: 80, protocol: HTTP}, {name: w, port: 80, protocol: TCP}, {name: v, port: 443, protocol: HTTPS}",
+			"{name: m, port: 80, protocol: HTTP}, {name: o, port: 80, protocol: HTTP, hostname: a.test}", "",
+			"gw/x ProtocolConflict, gw/w ProtocolConflict, gw/v served, s1/m HostnameConflict, s1/o ProtocolConflict", "v",
+		},
+		"filters": {
+			"what they were to do nobody does",
+			"{name: any, port: 443, protocol: HTTPS}, {name: x, port: 443, protocol: HTTPS, hostname: a.test, " + filters + "}",
+			"{name: m, port: 443, protocol: HTTPS, hostname: a.test}, {name: o, port: 443, protocol: HTTPS, hostname: b.test}", "",
+			"gw/any served, gw/x UnsupportedValue, s1/m HostnameConflict, s1/o served", "",
+		},
+		"unknown protocol": {
+			"it names nothing", "{name: any, port: 443, protocol: HTTPS}, {name: x, port: 443, protocol: example.com/odd, hostname: a.test}",
+			"{name: m, port: 443, protocol: HTTPS, hostname: a.test}", "",
+			"gw/any served, gw/x UnsupportedProtocol, s1/m served", "m",
+		},
+		"of another set": {
+			"the older one names it", "{name: any, port: 443, protocol: HTTPS}",
+			"{name: m, port: 443, protocol: HTTPS, hostname: a.test}, {name: o, port: 443, protocol: TLS, hostname: a.test}",
+			"{name: m, port: 443, protocol: HTTPS, hostname: a.test}",
+			"gw/any served, s1/m ProtocolConflict, s1/o ProtocolConflict, s2/m HostnameConflict", "",
+		},
+		"lost": {
+			"what a set lost to the Gateway is no claim", "{name: x, port: 443, protocol: HTTPS}",
+			"{name: m, port: 443, protocol: TCP}, {name: o, port: 443, protocol: TCP, " + filters + "}", "{name: m, port: 443, protocol: HTTPS, hostname: a.test}",
+			"gw/x served, s1/m ProtocolConflict, s1/o UnsupportedValue, s2/m served", "m",
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			sets := []*gatewayv1.ListenerSet{set(t, "s1", "{parentRef: {name: gw}, listeners: ["+tc.first+"]}")}
+			if tc.second != "" {
+				sets = append(sets, set(t, "s2", "{parentRef: {name: gw}, listeners: ["+tc.second+"]}"))
+			}
+			for _, s := range sets {
+				s.Namespace = "b"
+			}
+			g := Merge(facts{}, Class{Ours: true}, gateway(t, "{allowedListeners: {namespaces: {from: All}}, listeners: ["+tc.listeners+"]}"), sets)
+			if diff := cmp.Diff(tc.want, verdicts(g)); diff != "" {
+				t.Errorf("%s: -want, +got:\n%s", tc.reason, diff)
+			}
+			owner := ""
+			for i := range g.Sections {
+				if s := &g.Sections[i]; s.Served() && s.Port == 443 && g.Owns(s, "a.test") {
+					owner += s.Name
+				}
+			}
+			if owner != tc.owner {
+				t.Errorf("%s: a.test belongs to %q, want %q", tc.reason, owner, tc.owner)
 			}
 		})
 	}

@@ -3,6 +3,7 @@ package listener
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -69,7 +70,14 @@ type Section struct {
 	Fault *gatewayapi.Fault
 	// Conflict is why another section goes before it, nil when none does.
 	Conflict *gatewayapi.Fault
+	// Claims says that no later object gets what the section has on its port,
+	// be it served or refused.
+	Claims bool
+	// port and scope are PortName and Scope.
+	port, scope string
 }
+
+func (s *Section) claims() bool { return s.Claims }
 
 // Served says that the section takes part in what its port serves.
 func (s *Section) Served() bool { return s.Fault == nil && s.Conflict == nil }
@@ -92,23 +100,27 @@ func (s *Section) UDP() bool { return s.Protocol == gatewayv1.UDPProtocolType }
 
 // PortName is the name of the listener that a section is part of. No host can
 // make a scope's name one of these.
-func (g *Gateway) PortName(s *Section) string {
-	port := strconv.Itoa(int(s.Port))
-	if s.UDP() {
-		port = "udp/" + port
-	}
-	return g.Name.String() + "/" + port
-}
+func (*Gateway) PortName(s *Section) string { return s.port }
 
 // Scope is the name of the table that a section's hosts are looked up in: one
 // for each HTTPS section, one for all others of a port. Where requests are not
 // routed it is the chains of the port, by server name.
-func (g *Gateway) Scope(s *Section) string {
-	name := g.PortName(s)
-	if s.Protocol == gatewayv1.HTTPSProtocolType {
-		name += "/" + s.Host
+func (*Gateway) Scope(s *Section) string { return s.scope }
+
+// nameSections names the tables of the sections once: each site looks for its
+// section by them.
+func (g *Gateway) nameSections() {
+	for i := range g.Sections {
+		s := &g.Sections[i]
+		s.port = g.Name.String() + "/"
+		if s.UDP() {
+			s.port += "udp/"
+		}
+		s.port += strconv.Itoa(int(s.Port))
+		if s.scope = s.port; s.Protocol == gatewayv1.HTTPSProtocolType {
+			s.scope += "/" + s.Host
+		}
 	}
-	return name
 }
 
 // Bound is the port that the fleet binds for a port.
@@ -127,16 +139,18 @@ func (g *Gateway) holds(s *Section) bool {
 	if s.Served() {
 		return true
 	}
-	beside := false
+	beside, earlier := false, true
 	for i := range g.Sections {
 		o := &g.Sections[i]
-		if !o.Served() || o.Port != s.Port || o.UDP() != s.UDP() {
+		earlier = earlier && o.Parent != s.Parent
+		counts := o.Served() || (earlier && o.Claims)
+		if !counts || o.Port != s.Port || o.UDP() != s.UDP() {
 			continue
 		}
 		if clash(s, o) != "" {
 			return false
 		}
-		beside = true
+		beside = beside || o.Served()
 	}
 	return beside
 }
@@ -169,14 +183,20 @@ func (g *Gateway) Elsewhere(s *Section) []string {
 		return nil
 	}
 	var inside, outside []string
+	wide := strings.HasPrefix(s.Host, "*")
 	for i := range g.Sections {
 		o := &g.Sections[i]
+		full := len(outside) > maxElsewhere
+		if full && !wide {
+			break // nothing is inside of an exact host
+		}
 		if o.Port != s.Port || o.Protocol != s.Protocol || o.Host == s.Host || !g.holds(o) {
 			continue
 		}
-		if gatewayapi.Covers(s.Host, o.Host) {
+		switch {
+		case gatewayapi.Covers(s.Host, o.Host):
 			inside = append(inside, o.Host)
-		} else {
+		case !full:
 			outside = append(outside, o.Host)
 		}
 	}
@@ -189,7 +209,7 @@ func (g *Gateway) Elsewhere(s *Section) []string {
 // Find returns the section that a host of a scope belongs to, nil for none.
 func (g *Gateway) Find(scope, host string) *Section {
 	for i := range g.Sections {
-		if s := &g.Sections[i]; s.HTTP() && g.Scope(s) == scope && g.holds(s) && g.Owns(s, host) {
+		if s := &g.Sections[i]; s.HTTP() && s.scope == scope && g.holds(s) && g.Owns(s, host) {
 			return s
 		}
 	}
@@ -200,7 +220,7 @@ func (g *Gateway) Find(scope, host string) *Section {
 // name are forwarded as they are, by the listener's name; nil for none.
 func (g *Gateway) Stream(port, host string) *Section {
 	for i := range g.Sections {
-		if s := &g.Sections[i]; !s.HTTP() && g.PortName(s) == port && g.holds(s) && g.Owns(s, host) {
+		if s := &g.Sections[i]; !s.HTTP() && s.port == port && g.holds(s) && g.Owns(s, host) {
 			return s
 		}
 	}
@@ -236,14 +256,16 @@ func admits(n Namespaces, from gatewayv1.FromNamespaces, selector *metav1.LabelS
 	return false
 }
 
-// accepted says that some section is served, ListenerSets' too, and that all of
-// the Gateway's own are.
-func (g *Gateway) accepted() (some, all bool) {
+// accepted says that some section is, ListenerSets' too, and that all of the
+// Gateway's own are. One that lacks what its clients are judged by is not; while
+// nothing is known of references, refs is nil.
+func (g *Gateway) accepted(refs *References) (some, all bool) {
 	all = true
 	for i := range g.Sections {
 		s := &g.Sections[i]
-		some = some || s.Served()
-		all = all && (s.Served() || s.Parent.Kind != gatewayapi.KindGateway)
+		is := s.Served() && (refs == nil || !refs.Sections[i].Untrusted)
+		some = some || is
+		all = all && (is || s.Parent.Kind != gatewayapi.KindGateway)
 	}
 	return some, all
 }

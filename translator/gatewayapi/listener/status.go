@@ -57,7 +57,7 @@ func Status(g *Gateway, refs *References, attached func(*Section) int32, trouble
 
 func gatewayConditions(g *Gateway, refs *References, resolved bool, refused []string) []metav1.Condition {
 	c := gatewayapi.Conditions{Generation: g.Generation}
-	some, all := g.accepted()
+	some, all := g.accepted(refs)
 	switch {
 	case g.Fault != nil:
 		c.False(reason.ConditionAccepted, g.Fault.Reason, g.Fault.Message)

@@ -46,6 +46,8 @@ type reader struct {
 	objects Objects
 	doc     *Document
 	speech  speech
+	// incompatible counts the rules whose filters cannot stand together.
+	incompatible int
 }
 
 // backend decides how a backend is reached; a fault says why it cannot be.

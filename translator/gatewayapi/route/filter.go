@@ -222,13 +222,25 @@ func crossOrigin(in *gatewayv1.HTTPCORSFilter) (*ir.CORS, string) {
 		if u, err := url.Parse(strings.ReplaceAll(origin, "*", "x")); origin != "*" && (err != nil || u.Scheme == "" || u.Host == "") {
 			return nil, fmt.Sprintf("cors.allowOrigins: %q is no origin", clip(origin))
 		}
-		out.Origins = append(out.Origins, origin)
+		out.Origins = append(out.Origins, canonicalOrigin(origin))
 	}
 	out.Methods, out.Headers, out.Expose = texts(in.AllowMethods), texts(in.AllowHeaders), texts(in.ExposeHeaders)
 	if out.Credentials && slices.Contains(out.Expose, "*") {
 		return nil, `cors.exposeHeaders: "*" has no meaning beside allowCredentials: name the headers`
 	}
 	return out, ""
+}
+
+// canonicalOrigin is an origin as browsers write it (RFC 6454, 6.2): lower case,
+// without the port that its scheme has anyway. Envoy compares bytes.
+func canonicalOrigin(origin string) string {
+	origin = strings.ToLower(origin)
+	for scheme, port := range map[string]string{"http://": ":80", "https://": ":443"} {
+		if strings.HasPrefix(origin, scheme) {
+			origin = strings.TrimSuffix(origin, port)
+		}
+	}
+	return origin
 }
 
 func texts[S ~string](in []S) []string {

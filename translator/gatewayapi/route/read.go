@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -35,7 +36,11 @@ func newReader(o Objects, common *Route, s speech) *reader {
 // settle files the rules that are not served: as a whole, or one by one.
 func (r *reader) settle(rules int) {
 	if n := len(r.doc.Dropped); n > 0 && n == rules {
-		r.doc.Fault = &gatewayapi.Fault{Reason: reason.UnsupportedValue, Message: strings.Join(r.doc.Dropped, "; ")}
+		why := reason.UnsupportedValue
+		if r.incompatible == rules {
+			why = reason.IncompatibleFilters
+		}
+		r.doc.Fault = &gatewayapi.Fault{Reason: why, Message: strings.Join(r.doc.Dropped, "; ")}
 		r.doc.Dropped = nil
 	}
 }
@@ -95,8 +100,15 @@ func (d *ruleReader) fault(why string) {
 }
 
 func (d *ruleReader) redirect() {
+	if d.filters.rewrite != nil || len(d.filters.mirrors) > 0 {
+		d.incompatible++
+	}
 	if d.filters.rewrite != nil {
 		d.fault("a RequestRedirect and a URLRewrite filter cannot stand together")
+	}
+	if len(d.filters.mirrors) > 0 {
+		d.fault("a RequestRedirect and a RequestMirror filter cannot stand together: " +
+			"Envoy copies what it forwards, and a redirect forwards nothing")
 	}
 	out, listenerPort, why := redirect(d.filters.redirect, d.out.Matches)
 	d.fault(why)
@@ -163,7 +175,7 @@ func (d *ruleReader) mirror(where string, m *gatewayv1.HTTPRequestMirrorFilter) 
 		d.failRef(where, f)
 		return
 	}
-	out := ir.Mirror{Upstream: u, Numerator: 100, Denominator: 100}
+	out := ir.Mirror{Upstream: u, Numerator: 100, Denominator: 100, KeepHost: true}
 	switch {
 	case m.Percent != nil:
 		out.Numerator = uint32(max(0, min(*m.Percent, 100)))
@@ -252,7 +264,7 @@ func (d *ruleReader) limits() {
 		request, try = d.duration("timeouts.request", t.Request), d.duration("timeouts.backendRequest", t.BackendRequest)
 	}
 	d.forward.Timeout = request
-	retry := d.retry()
+	retry := d.retry(try)
 	switch {
 	case retry == nil && try != nil && *try > 0:
 		// One try: the shorter of the two bounds it.
@@ -268,6 +280,16 @@ func (d *ruleReader) limits() {
 		d.forward.Timeout = new(time.Duration) // 0 switches it off
 	}
 	d.forward.Retry = retry
+	d.forward.IdleTimeout = silence(d.forward.Timeout)
+}
+
+// silence is how long neither side needs to say anything: as long as the whole
+// may take, where that is longer than what every request has. Nil leaves it.
+func silence(timeout *time.Duration) *time.Duration {
+	if timeout == nil || (*timeout > 0 && *timeout <= ir.StreamIdle) {
+		return nil
+	}
+	return new(*timeout)
 }
 
 func (d *ruleReader) duration(field string, in *gatewayv1.Duration) *time.Duration {
@@ -282,9 +304,11 @@ func (d *ruleReader) duration(field string, in *gatewayv1.Duration) *time.Durati
 	return &out
 }
 
-// retry reads the retries. A connection that could not be made is tried again
-// whatever the codes; one that was reset after the request was sent is not.
-func (d *ruleReader) retry() *ir.Retry {
+// retry reads the retries. What no backend has begun to process is tried again
+// whatever the codes; a connection that was reset after the request was sent is
+// not. To Envoy a try that runs out of its time is such a reset, so 504 beside a
+// limit for each try asks for both.
+func (d *ruleReader) retry(try *time.Duration) *ir.Retry {
 	in := d.in.Retry
 	if in == nil {
 		return nil
@@ -293,12 +317,18 @@ func (d *ruleReader) retry() *ir.Retry {
 	if attempts <= 0 {
 		return nil
 	}
-	out := &ir.Retry{On: []string{"connect-failure", "refused-stream"}, Count: uint32(attempts)} //nolint:gosec // above 0
+	out := &ir.Retry{
+		On:    []string{"connect-failure", "refused-stream", "reset-before-request"},
+		Count: uint32(attempts), //nolint:gosec // above 0
+	}
 	for _, c := range in.Codes {
 		out.StatusCodes = append(out.StatusCodes, uint32(c)) //nolint:gosec // 400 to 599, by the CRD
 	}
 	if len(out.StatusCodes) > 0 {
 		out.On = append(out.On, "retriable-status-codes")
+	}
+	if try != nil && *try > 0 && slices.Contains(out.StatusCodes, http.StatusGatewayTimeout) {
+		out.On = append(out.On, "reset")
 	}
 	if b := d.duration("retry.backoff", in.Backoff); b != nil {
 		out.Backoff = *b
