@@ -55,13 +55,10 @@ func (t *tree) event(rel string, kind eventKind, s *scan) {
 	case kind == touched:
 		t.touch(rel, s)
 		return
-	case gone && !t.isHere():
-		t.all(s) // not the entry has gone, but what leads to it
-		return
-	case gone && isGone(t.hasParent(rel)):
-		return // its folder has gone with it, and what becomes of that is told by itself
 	case gone:
-		t.leave(rel, s)
+		if !t.vanishes(rel, s) {
+			return
+		}
 	case regular && (kind == removed || t.waits(rel, kind, info, s)):
 		return // another event follows
 	default:
@@ -73,10 +70,18 @@ func (t *tree) event(rel string, kind eventKind, s *scan) {
 	parent.doubtLinks(filepath.Dir(rel), name, s)
 }
 
-// hasParent fails as the look at the folder of an entry does.
-func (t *tree) hasParent(rel string) error {
-	_, err := os.Stat(t.path(filepath.Dir(rel)))
-	return err //nolint:wrapcheck // it is only told apart
+// vanishes forgets an entry that has gone, unless what leads to it has: of that,
+// something else tells.
+func (t *tree) vanishes(rel string, s *scan) bool {
+	if !t.isHere() {
+		t.all(s)
+		return false
+	}
+	if _, err := os.Stat(t.path(filepath.Dir(rel))); isGone(err) {
+		return false
+	}
+	t.leave(rel, s)
+	return true
 }
 
 // touch looks at what new attributes may have made readable.

@@ -124,7 +124,7 @@ func (f *folder) step(sink source.Sink) error {
 	if f.pending = nil; len(events) == 0 {
 		var err error
 		if events, err = f.tree.watch.next(f.patience(time.Now())); err != nil {
-			return err //nolint:wrapcheck // the caller names the folder
+			return err
 		}
 	}
 	s := newScan(time.Now())
@@ -135,7 +135,7 @@ func (f *folder) step(sink source.Sink) error {
 		// A file that a writer has opened since was read empty, perhaps.
 		var err error
 		if f.pending, err = f.tree.watch.next(0); err != nil {
-			return err //nolint:wrapcheck // the caller names the folder
+			return err
 		}
 		readings = f.tree.whole(readings, f.pending)
 	}

@@ -2,7 +2,6 @@ package folder
 
 import (
 	"fmt"
-	"io/fs"
 	"iter"
 	"maps"
 	"os"
@@ -41,12 +40,12 @@ func (t *tree) follow(rel string) (elsewhere bool) {
 	if text, err := os.Readlink(t.path(rel)); err == nil {
 		t.dirs[filepath.Dir(rel)].links[filepath.Base(rel)] = strings.Split(text, string(filepath.Separator))
 	}
-	target, info, folder, err := t.resolve(rel)
+	next, err := t.resolve(rel)
 	if l.lost = err != nil; l.lost {
 		return false // reading it says what is wrong
 	}
+	target := next.target
 	elsewhere = l.target != target
-	next := link{target: target, self: identityOf(info), folder: folder}
 	switch err := t.watch.add(filepath.Dir(target), everything); {
 	case err == nil:
 		next.watched = true
@@ -66,20 +65,20 @@ func (t *tree) follow(rel string) (elsewhere bool) {
 
 // resolve says where a link leads, what is there, and in which folder. What is
 // replaced before the folder is watched is seen as another at the next look.
-func (t *tree) resolve(rel string) (string, fs.FileInfo, identity, error) {
+func (t *tree) resolve(rel string) (link, error) {
 	target, err := filepath.EvalSymlinks(t.path(rel))
 	if err != nil {
-		return "", nil, identity{}, err //nolint:wrapcheck // only whether there is one matters
+		return link{}, err //nolint:wrapcheck // only whether there is one matters
 	}
 	info, err := os.Stat(target)
 	if err != nil {
-		return "", nil, identity{}, err //nolint:wrapcheck // see above
+		return link{}, err //nolint:wrapcheck // see above
 	}
 	folder, err := os.Stat(filepath.Dir(target))
 	if err != nil {
-		return "", nil, identity{}, err //nolint:wrapcheck // see above
+		return link{}, err //nolint:wrapcheck // see above
 	}
-	return target, info, identityOf(folder), nil
+	return link{target: target, self: identityOf(info), folder: identityOf(folder)}, nil
 }
 
 // unfollow forgets a symbolic link.

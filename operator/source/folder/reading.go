@@ -76,7 +76,7 @@ func contents(path string) ([]byte, stamp, error) {
 	if err != nil {
 		return nil, stamp{}, err //nolint:wrapcheck // it names the path
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // nothing was written
 	info, err := file.Stat()
 	if err != nil {
 		return nil, stamp{}, err //nolint:wrapcheck // it names the path
