@@ -56,7 +56,7 @@ func (c *contents) asks(fence source.Key) map[source.Key]client.Object {
 	service.Name, _, _ = strings.Cut(fence.Name, "/")
 	out := map[source.Key]client.Object{}
 	add := func(key source.Key) {
-		if o := c.fences.delivered[key].object; o != nil {
+		if o := c.now(key); o != nil {
 			out[key] = o
 		}
 	}
@@ -115,9 +115,9 @@ func (s *Source) differing(ctx context.Context, asked map[source.Key]client.Obje
 
 // isSame says that an object asks for the same as when it was delivered: a status that
 // is written does not change its generation.
-func isSame(was client.Object, is *metav1.PartialObjectMetadata) bool {
-	return was.GetResourceVersion() == is.ResourceVersion ||
-		was.GetUID() == is.UID && is.Generation > 0 && was.GetGeneration() == is.Generation
+func isSame(was, is metav1.Object) bool {
+	return was.GetResourceVersion() == is.GetResourceVersion() ||
+		was.GetUID() == is.GetUID() && is.GetGeneration() > 0 && was.GetGeneration() == is.GetGeneration()
 }
 
 // noteListed notes what objects of a namespace are now.

@@ -84,6 +84,8 @@ type content struct {
 	// missing are the objects that a fence waits for, with the oldest version that will
 	// do.
 	missing map[source.Key]string
+	// asked are the objects that the end of a policy has asked for, as they were.
+	asked map[source.Key]client.Object
 	// cancel ends a read that is under way.
 	cancel context.CancelFunc
 }
@@ -222,7 +224,7 @@ func (c *contents) release(keys []source.Key) {
 			continue
 		}
 		delete(c.known, key)
-		delete(c.fences.open, key)
+		c.fences.shut(key, x)
 		x.cancel()
 		c.admit(key)
 		if x.version != "" {

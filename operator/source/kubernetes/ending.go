@@ -145,8 +145,9 @@ func (c *contents) gate(at, key source.Key, ends bool) (source.Key, bool) {
 	}
 	c.fences.last++
 	g := source.Key{GroupVersionKind: gateFence, Namespace: at.Namespace, Name: at.Name + "/" + strconv.Itoa(c.fences.last)}
-	x := &content{missing: missing, cancel: func() {}}
-	c.known[g], c.fences.open[g] = x, x
+	x := &content{cancel: func() {}}
+	c.known[g] = x
+	c.fences.miss(g, x, missing)
 	if ends {
 		c.fences.gates[at] = g
 	}
