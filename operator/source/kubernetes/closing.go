@@ -21,11 +21,12 @@ import (
 // A route may have been deleted, or sent elsewhere, before the policy of its Service
 // goes, or the Service may: delivered late, it would lead there in cleartext. The end
 // of a policy, and a version that drops a Service, waits until what it was about is
-// delivered as it is now, if routes send there and no other policy is about it. Routes
-// and Service are asked for at once, beside each other, as nothing is asked for
-// otherwise: mostly they are as they were delivered, and the policy goes on.
+// delivered as it is now, if routes send there and no other policy is about it: the
+// Service, the routes, and what lets them through. These are asked for at once, beside
+// each other, as nothing is asked for otherwise: mostly they are as they were
+// delivered, and the policy goes on.
 
-// endFence stands for the routes to a Service, and itself, at a time.
+// endFence stands for a Service, and what leads there, at a time.
 var endFence = policyKind.GroupVersion().WithKind("End")
 
 var serviceKind = corev1.SchemeGroupVersion.WithKind("Service")
@@ -50,21 +51,18 @@ func (c *contents) closing(policy, service source.Key) (source.Key, bool) {
 	return f, true
 }
 
-// asks are the objects, as they are delivered, that the end of a policy asks for.
+// asks are the objects, as they are delivered, that the end of a policy asks for; a
+// first version that still waits is one of them, as it is to be delivered.
 func (c *contents) asks(fence source.Key) map[source.Key]client.Object {
 	service := cause(serviceKind, fence)
 	service.Name, _, _ = strings.Cut(fence.Name, "/")
-	out := map[source.Key]client.Object{}
-	add := func(key source.Key) {
-		if o := c.now(key); o != nil {
-			out[key] = o
-		}
-	}
-	add(service)
+	w := ways{contents: c, asked: map[source.Key]client.Object{}}
+	w.add(service)
 	for route := range c.fences.senders[service] {
-		add(route)
+		w.addParents(route.Namespace, w.add(route))
 	}
-	return out
+	w.addGrants(service)
+	return w.asked
 }
 
 // differing returns the versions of those objects that are not as they were, empty

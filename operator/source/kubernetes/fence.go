@@ -72,8 +72,10 @@ type fences struct {
 	// are delivered; senders are the routes that send to a Service.
 	uses, routes map[source.Key][]source.Key
 	senders      map[source.Key]map[source.Key]struct{}
-	// opened is what those said that were delivered and let routes through.
+	// opened is what those said that were delivered and let routes through, and grants
+	// the ReferenceGrants of a namespace that have come.
 	opened map[source.Key]string
+	grants map[string]map[source.Key]struct{}
 	// open are the fences that wait for objects, missing those by object, and waiting,
 	// by cause, the objects that wait at a fence.
 	open             map[source.Key]*content
@@ -100,7 +102,7 @@ func newFences() fences {
 	return fences{
 		joined: map[source.Key]joinable{}, delivered: map[source.Key]awaited{}, about: map[source.Key]int{},
 		uses: map[source.Key][]source.Key{}, routes: map[source.Key][]source.Key{}, senders: map[source.Key]map[source.Key]struct{}{},
-		opened: map[source.Key]string{}, open: map[source.Key]*content{},
+		opened: map[source.Key]string{}, grants: map[string]map[source.Key]struct{}{}, open: map[source.Key]*content{},
 		missing: map[source.Key]map[source.Key]struct{}{}, waiting: map[source.Key]map[source.Key]struct{}{},
 		placed: map[source.Key]map[source.Key]struct{}{}, gates: map[source.Key]source.Key{},
 	}
@@ -124,7 +126,10 @@ func (c *contents) fence(h *holder, key source.Key, o client.Object) map[source.
 		return ends
 	}
 	uses := c.source.options.Uses(o)
-	if isRoute(key) {
+	switch {
+	case key.GroupVersionKind == grantKind:
+		enter(c.fences.grants, key.Namespace, key)
+	case isRoute(key):
 		c.fences.send(key, uses, c.usesOfDelivered(key))
 	}
 	var out map[source.Key]source.Key
@@ -280,6 +285,7 @@ func (f *fences) send(route source.Key, services ...[]source.Key) {
 func (c *contents) left(key source.Key) {
 	delete(c.fences.uses, key)
 	delete(c.fences.opened, key)
+	leave(c.fences.grants, key.Namespace, key)
 	if isRoute(key) {
 		c.fences.send(key)
 	}
