@@ -71,6 +71,8 @@ func (c *contents) isAwaited(fence source.Key, x *content, key source.Key, versi
 	switch fence.GroupVersionKind {
 	case gateFence:
 		return false
+	case useFence:
+		return !isUsed(key) && c.isEnding(key)
 	case endFence:
 		return c.isBehind(x, key, version)
 	default:
@@ -117,7 +119,7 @@ func older(o client.Object, version string) bool {
 
 func isFence(key source.Key) bool {
 	switch key.GroupVersionKind {
-	case policyFence, sliceFence, gateFence, endFence:
+	case policyFence, sliceFence, gateFence, useFence, endFence:
 		return true
 	}
 	return false
