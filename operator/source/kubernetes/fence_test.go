@@ -52,9 +52,9 @@ func slicedOptions() Options {
 }
 
 // fenced are contents that read nothing: lists come from the test.
-func fenced(t testing.TB, o Options) *contents {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+func fenced(tb testing.TB, o Options) *contents {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(tb.Context())
 	cancel()
 	c := newContents(ctx, &Source{options: o})
 	c.complete = true

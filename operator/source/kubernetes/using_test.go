@@ -203,7 +203,8 @@ func TestEndOfAServiceInACircleOfWaitsComesThrough(t *testing.T) {
 			c.serves("db")
 			c.arrives(policyKind, "p", "1", "web")
 			c.arrives(routeKind, "r", "2", "web")
-			c.delivers(t, "all is there", "BackendTLSPolicy p", "EndpointSlice db-1", "EndpointSlice web-1", "HTTPRoute r", "Service db", "Service web")
+			c.delivers(t, "all is there",
+				"BackendTLSPolicy p", "EndpointSlice db-1", "EndpointSlice web-1", "HTTPRoute r", "Service db", "Service web")
 			c.arrives(routeKind, "r", "3", "db")
 			if !again {
 				c.lists(policyKind, map[string]string{"p": "4"})

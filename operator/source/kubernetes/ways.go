@@ -41,14 +41,16 @@ func (w ways) add(key source.Key) client.Object {
 // addParents adds what a route, or a ListenerSet, is attached to.
 func (w ways) addParents(namespace string, o client.Object) {
 	for _, p := range parents(o) {
-		key := gatewayKind
-		switch {
-		case gatewayapi.Or(p.Group, gatewayv1.GroupName) != gatewayv1.GroupName:
+		if gatewayapi.Or(p.Group, gatewayv1.GroupName) != gatewayv1.GroupName {
 			continue
-		case gatewayapi.Or(p.Kind, gatewayapi.KindGateway) == gatewayv1.Kind(listenerSetKind.Kind):
-			key = listenerSetKind
 		}
-		at := source.Key{GroupVersionKind: key, Namespace: string(gatewayapi.Or(p.Namespace, gatewayv1.Namespace(namespace))), Name: string(p.Name)}
+		at := source.Key{GroupVersionKind: gatewayKind, Namespace: namespace, Name: string(p.Name)}
+		if gatewayapi.Or(p.Kind, gatewayapi.KindGateway) == gatewayv1.Kind(listenerSetKind.Kind) {
+			at.GroupVersionKind = listenerSetKind
+		}
+		if p.Namespace != nil {
+			at.Namespace = string(*p.Namespace)
+		}
 		parent := w.add(at)
 		if selects(parent) {
 			w.add(source.Key{GroupVersionKind: namespaceKind, Name: namespace})

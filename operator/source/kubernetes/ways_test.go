@@ -80,7 +80,8 @@ func selecting() *gatewayv1.Gateway {
 // was ahead of that of grants, or Gateways, and the route that was permitted still led
 // there in cleartext.
 func TestEndOfAPolicyWaitsUntilTheWayIsClosed(t *testing.T) {
-	grant, gateway, set := gatewayKeyOf("ReferenceGrant", "b", "grant"), gatewayKeyOf("Gateway", "a", "g"), gatewayKeyOf("ListenerSet", "a", "set")
+	grant, set := gatewayKeyOf("ReferenceGrant", "b", "grant"), gatewayKeyOf("ListenerSet", "a", "set")
+	gateway := gatewayKeyOf("Gateway", "a", "g")
 	space := source.Key{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Namespace"), Name: "a"}
 	of := gatewayv1.ParentReference{Name: "g"}
 	ofSet := gatewayv1.ParentReference{Kind: new(gatewayv1.Kind("ListenerSet")), Name: "set"}
