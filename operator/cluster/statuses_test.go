@@ -25,6 +25,7 @@ import (
 	"github.com/signetproxy/signet/operator/controller"
 	"github.com/signetproxy/signet/operator/pipeline"
 	"github.com/signetproxy/signet/operator/source"
+	"github.com/signetproxy/signet/operator/status"
 	"github.com/signetproxy/signet/operator/xds"
 	"github.com/signetproxy/signet/provisioner/kubernetes"
 	"github.com/signetproxy/signet/translator/ir"
@@ -144,6 +145,7 @@ func TestATermWritesNothingThatIsRight(t *testing.T) {
 // What a term has not seen of a fleet is looked at when it is seen, though it may
 // be that there is nothing.
 func TestProxiesAreLookedAtOnceTheFleetIsSeen(t *testing.T) {
+	fleet, end := ir.Name{Namespace: "default", Name: "a"}, ir.Name{Name: "end"}
 	cases := map[string]struct {
 		reason   string
 		outcomes []*controller.Outcome
@@ -154,18 +156,38 @@ func TestProxiesAreLookedAtOnceTheFleetIsSeen(t *testing.T) {
 			{Err: errors.New("a")}, {Err: errors.New("b")}, {Seen: true},
 		}, []bool{false, false, true}},
 		"gone": {"a fleet that is gone without having been seen", []*controller.Outcome{nil, nil}, []bool{true, false}},
+		"address": {"another address is news, and none that a look has missed", []*controller.Outcome{
+			seen(balancerAt("192.0.2.7")), seen(balancerAt("192.0.2.8")), {Err: errors.New("a")}, seen(balancerAt("192.0.2.8")),
+		}, []bool{true, true, false, false}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			known := false
-			var before *controller.Outcome
+			s := statusesOf(t, helloProxy(), edge(fleet, 1))
+			looks := make(chan ir.Name, 100)
+			s.options.HTTPProxy = func(n ir.Name) (contourv1.HTTPProxyStatus, bool) {
+				looks <- n
+				return contourv1.HTTPProxyStatus{}, false
+			}
+			s.options.Workers = 1 // which looks in the order of the touches
+			w := status.New(s.options)
+			s.writer.Store(w)
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- w.Run(ctx) }()
 			for i, o := range tc.outcomes {
-				_, knew := balancer(before, known)
-				_, knows := balancer(o, true)
-				if got := knew != knows; got != tc.want[i] {
-					t.Errorf("%s: outcome %d: looked at: %t", tc.reason, i, got)
+				s.settled(fleet, o)
+				s.touch(status.HTTPProxy, end)
+				looked := false
+				for n := <-looks; n != end; n = <-looks {
+					looked = true
 				}
-				before, known = o, true
+				if looked != tc.want[i] {
+					t.Errorf("%s: outcome %d: looked at: %t", tc.reason, i, looked)
+				}
+			}
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
 			}
 		})
 	}

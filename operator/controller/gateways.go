@@ -20,6 +20,10 @@ import (
 	"github.com/signetproxy/signet/translator/ir"
 )
 
+// unseenAgain is the time between two looks at a Gateway that translation has not
+// seen, as before the first revision.
+const unseenAgain = 10 * time.Second
+
 // Gateways reconciles the Gateways of Signet's classes: the fleet of each.
 type Gateways struct {
 	Provisioner
@@ -55,8 +59,8 @@ func (r *Gateways) Reconcile(ctx context.Context, request reconcile.Request) (re
 	}
 	exposure, seen := r.Exposure(name)
 	if !seen {
-		// The revision that has it looks at it again.
-		return reconcile.Result{}, nil
+		// A revision that serves it looks at it again, but it may have left us.
+		return reconcile.Result{RequeueAfter: unseenAgain}, nil
 	}
 	if exposure == nil {
 		r.Settled(name, nil)

@@ -21,18 +21,22 @@ import (
 // A route may have been deleted, or sent elsewhere, before the policy of its Service
 // goes, or the Service may: delivered late, it would lead there in cleartext. The end
 // of a policy, and a version that drops a Service, waits until what it was about is
-// delivered as it is now, if routes send there and no other policy is about it. Routes
-// and Service are asked for at once, beside each other, as nothing is asked for
-// otherwise: mostly they are as they were delivered, and the policy goes on.
+// delivered as it is now, if routes send there and no other policy is about it: the
+// Service, the routes, and what lets them through. These are asked for at once, beside
+// each other, as nothing is asked for otherwise: mostly they are as they were
+// delivered, and the policy goes on.
 
-// endFence stands for the routes to a Service, and itself, at a time.
+// endFence stands for a Service, and what leads there, at a time.
 var endFence = policyKind.GroupVersion().WithKind("End")
 
 var serviceKind = corev1.SchemeGroupVersion.WithKind("Service")
 
-// listFrom is the number of routes of one kind and namespace from which they are
-// listed and not asked for one by one.
-const listFrom = 16
+// listFrom is the number of objects of one kind and namespace from which they are
+// listed and not asked for one by one. That is high, as a list waits until the API
+// server's memory of the kind is as new as its storage, which takes up to 100 ms while
+// nothing of it is written; a get asks the storage, and fetchers of them at a time take
+// a millisecond or so.
+const listFrom = 256
 
 // closing returns a fence for the Service of which a policy says nothing any more;
 // false where there is nothing to wait for.
@@ -50,21 +54,18 @@ func (c *contents) closing(policy, service source.Key) (source.Key, bool) {
 	return f, true
 }
 
-// asks are the objects, as they are delivered, that the end of a policy asks for.
+// asks are the objects, as they are delivered, that the end of a policy asks for; a
+// first version that still waits is one of them, as it is to be delivered.
 func (c *contents) asks(fence source.Key) map[source.Key]client.Object {
 	service := cause(serviceKind, fence)
 	service.Name, _, _ = strings.Cut(fence.Name, "/")
-	out := map[source.Key]client.Object{}
-	add := func(key source.Key) {
-		if o := c.fences.delivered[key].object; o != nil {
-			out[key] = o
-		}
-	}
-	add(service)
+	w := ways{contents: c, asked: map[source.Key]client.Object{}}
+	w.add(service)
 	for route := range c.fences.senders[service] {
-		add(route)
+		w.addParents(route.Namespace, w.add(route))
 	}
-	return out
+	w.addGrants(service)
+	return w.asked
 }
 
 // differing returns the versions of those objects that are not as they were, empty
@@ -103,6 +104,9 @@ func (s *Source) differing(ctx context.Context, asked map[source.Key]client.Obje
 		for _, key := range keys {
 			all.Go(func() error {
 				is, err := s.metadata(ctx, key)
+				if apierrors.IsForbidden(err) {
+					return nil // the rest is waited for
+				}
 				if err == nil {
 					note(key, is)
 				}
@@ -115,9 +119,9 @@ func (s *Source) differing(ctx context.Context, asked map[source.Key]client.Obje
 
 // isSame says that an object asks for the same as when it was delivered: a status that
 // is written does not change its generation.
-func isSame(was client.Object, is *metav1.PartialObjectMetadata) bool {
-	return was.GetResourceVersion() == is.ResourceVersion ||
-		was.GetUID() == is.UID && is.Generation > 0 && was.GetGeneration() == is.Generation
+func isSame(was, is metav1.Object) bool {
+	return was.GetResourceVersion() == is.GetResourceVersion() ||
+		was.GetUID() == is.GetUID() && is.GetGeneration() > 0 && was.GetGeneration() == is.GetGeneration()
 }
 
 // noteListed notes what objects of a namespace are now.

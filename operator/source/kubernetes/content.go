@@ -37,8 +37,10 @@ type contents struct {
 	complete bool
 	// waiting counts the objects that wait for a content.
 	waiting int
-	// out is the next batch: nil is a deletion.
+	// out is the next batch: nil is a deletion. vacant are the contents that are gone,
+	// and delivered as long as what waits is served with them.
 	out      map[source.Key]client.Object
+	vacant   map[source.Key]struct{}
 	refused  map[source.Key]string
 	problems bool // refused or unlisted has changed
 	// unlisted says which kinds are not watched for want of a right.
@@ -55,6 +57,8 @@ type holder struct {
 	pending client.Object
 	wants   []source.Key
 	fences  map[source.Key]source.Key
+	// places are where it waits.
+	places []source.Key
 }
 
 // waitsFor are the contents that a version waits for.
@@ -84,6 +88,8 @@ type content struct {
 	// missing are the objects that a fence waits for, with the oldest version that will
 	// do.
 	missing map[source.Key]string
+	// asked are the objects that the end of a policy has asked for, as they were.
+	asked map[source.Key]client.Object
 	// cancel ends a read that is under way.
 	cancel context.CancelFunc
 }
@@ -103,7 +109,7 @@ func newContents(ctx context.Context, s *Source) *contents {
 		source: s, ctx: ctx, objects: map[schema.GroupVersionKind]*kind{},
 		slots: make(chan struct{}, fetchers), fetched: make(chan fetch, fetchers),
 		holders: map[source.Key]*holder{}, known: map[source.Key]*content{},
-		out: map[source.Key]client.Object{}, refused: map[source.Key]string{}, fences: newFences(),
+		out: map[source.Key]client.Object{}, vacant: map[source.Key]struct{}{}, refused: map[source.Key]string{}, fences: newFences(),
 	}
 	for _, k := range s.kinds {
 		if k.onDemand {
@@ -143,8 +149,8 @@ func (c *contents) hold(key source.Key, h *holder, o client.Object, wants []sour
 	}
 	c.release(was)
 	c.waiting++
-	if o != nil && c.isHeld(h) {
-		c.place(key, o)
+	if c.isHeld(h) {
+		c.place(key, h, o)
 	}
 	c.deliver(key, h)
 }
@@ -194,9 +200,7 @@ func (c *contents) deliver(key source.Key, h *holder) {
 func (c *contents) passes(key source.Key, h *holder) {
 	c.waiting--
 	c.fences.pass(key, h.fences)
-	if h.pending != nil {
-		c.unplace(key, h.pending)
-	}
+	c.unplace(key, h)
 }
 
 func (c *contents) acquire(key source.Key) *content {
@@ -222,7 +226,8 @@ func (c *contents) release(keys []source.Key) {
 			continue
 		}
 		delete(c.known, key)
-		delete(c.fences.open, key)
+		delete(c.vacant, key)
+		c.fences.shut(key, x)
 		x.cancel()
 		c.admit(key)
 		if x.version != "" {
@@ -234,7 +239,8 @@ func (c *contents) release(keys []source.Key) {
 // changed takes the version that a content has now; empty when it is gone.
 func (c *contents) changed(key source.Key, version string) {
 	x, ok := c.known[key]
-	if !ok || version == x.version && x.settled && !x.fetching {
+	_, vacant := c.vacant[key]
+	if !ok || version == x.version && x.settled && !x.fetching && !vacant {
 		return
 	}
 	x.told = version
@@ -262,11 +268,11 @@ func (c *contents) settle(f fetch) {
 	case f.object == nil:
 		c.admit(f.key)
 		if x.version != "" {
-			c.out[f.key] = nil
+			c.vacant[f.key] = struct{}{}
 		}
-		x.version = ""
 	default:
 		c.admit(f.key)
+		delete(c.vacant, f.key)
 		if version := f.object.GetResourceVersion(); x.version != version {
 			x.version = version
 			c.out[f.key] = f.object
@@ -330,6 +336,7 @@ func (c *contents) refresh() {
 
 // batch returns what is ready since the last one.
 func (c *contents) batch() source.Batch {
+	c.vacate()
 	var b source.Batch
 	for key, o := range c.out {
 		if o == nil {

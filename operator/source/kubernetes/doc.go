@@ -25,7 +25,11 @@
 //     ([Options.Backends]).
 //   - What an object was is delivered until what came before its end, and shares a
 //     Service or a parent with it, is: what replaces it. Nor does a BackendTLSPolicy
-//     go before the routes to its Service that went, or were changed, before it.
+//     go before the routes to its Service, and the Gateways, ListenerSets and
+//     ReferenceGrants of these, that went, or were changed, before it.
+//   - What is delivered and waits to be replaced keeps what it alone uses: the end of
+//     its Service, endpoints, Secret or ConfigMap is delivered no sooner, if that
+//     comes while it waits.
 //   - An API server that was away costs seconds: requests are repeated within
 //     [maxPause], not with client-go's back-off of up to a minute. One that has
 //     forgotten what a watch has seen last (410) is asked for all again after

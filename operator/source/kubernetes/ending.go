@@ -21,7 +21,8 @@ import (
 // drops a Service, for other policies of that.
 //
 // Such a wait is a fence too, a gate: nothing is listed for it, and it ends when all
-// are delivered or gone. Waits for one another are not begun.
+// are delivered or gone. Waits for one another are not begun. What an object uses
+// waits likewise, as using.go says.
 
 // gateFence stands for those that waited somewhere at a time.
 var gateFence = policyKind.GroupVersion().WithKind("Gate")
@@ -144,9 +145,14 @@ func (c *contents) gate(at, key source.Key, ends bool) (source.Key, bool) {
 		return source.Key{}, false
 	}
 	c.fences.last++
-	g := source.Key{GroupVersionKind: gateFence, Namespace: at.Namespace, Name: at.Name + "/" + strconv.Itoa(c.fences.last)}
-	x := &content{missing: missing, cancel: func() {}}
-	c.known[g], c.fences.open[g] = x, x
+	kind := gateFence
+	if isUsed(at) {
+		kind = useFence
+	}
+	g := source.Key{GroupVersionKind: kind, Namespace: at.Namespace, Name: at.Name + "/" + strconv.Itoa(c.fences.last)}
+	x := &content{cancel: func() {}}
+	c.known[g] = x
+	c.fences.miss(g, x, missing)
 	if ends {
 		c.fences.gates[at] = g
 	}
@@ -168,27 +174,6 @@ func (c *contents) reaches(from, to source.Key, seen map[source.Key]bool) bool {
 		}
 	}
 	return false
-}
-
-// place notes where an object waits, and unplace that it waits there no more.
-func (c *contents) place(key source.Key, o client.Object) {
-	for _, at := range c.places(key, o) {
-		if c.fences.placed[at] == nil {
-			c.fences.placed[at] = map[source.Key]struct{}{}
-		}
-		c.fences.placed[at][key] = struct{}{}
-		delete(c.fences.gates, at)
-	}
-}
-
-func (c *contents) unplace(key source.Key, o client.Object) {
-	for _, at := range c.places(key, o) {
-		delete(c.fences.placed[at], key)
-		if len(c.fences.placed[at]) == 0 {
-			delete(c.fences.placed, at)
-			delete(c.fences.gates, at)
-		}
-	}
 }
 
 // depart takes the end of an object. What was delivered of it serves on while the

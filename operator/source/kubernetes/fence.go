@@ -9,7 +9,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -73,12 +72,14 @@ type fences struct {
 	// are delivered; senders are the routes that send to a Service.
 	uses, routes map[source.Key][]source.Key
 	senders      map[source.Key]map[source.Key]struct{}
-	// opened is what those said that were delivered and let routes through.
+	// opened is what those said that were delivered and let routes through, and grants
+	// the ReferenceGrants of a namespace that have come.
 	opened map[source.Key]string
-	// open are the fences that wait for objects, and waiting, by cause, the objects
-	// that wait at a fence.
-	open    map[source.Key]*content
-	waiting map[source.Key]map[source.Key]struct{}
+	grants map[string]map[source.Key]struct{}
+	// open are the fences that wait for objects, missing those by object, and waiting,
+	// by cause, the objects that wait at a fence.
+	open             map[source.Key]*content
+	missing, waiting map[source.Key]map[source.Key]struct{}
 	// placed are the versions that wait, by place, and gates those that ends may still
 	// share.
 	placed map[source.Key]map[source.Key]struct{}
@@ -101,7 +102,8 @@ func newFences() fences {
 	return fences{
 		joined: map[source.Key]joinable{}, delivered: map[source.Key]awaited{}, about: map[source.Key]int{},
 		uses: map[source.Key][]source.Key{}, routes: map[source.Key][]source.Key{}, senders: map[source.Key]map[source.Key]struct{}{},
-		opened: map[source.Key]string{}, open: map[source.Key]*content{}, waiting: map[source.Key]map[source.Key]struct{}{},
+		opened: map[source.Key]string{}, grants: map[string]map[source.Key]struct{}{}, open: map[source.Key]*content{},
+		missing: map[source.Key]map[source.Key]struct{}{}, waiting: map[source.Key]map[source.Key]struct{}{},
 		placed: map[source.Key]map[source.Key]struct{}{}, gates: map[source.Key]source.Key{},
 	}
 }
@@ -124,7 +126,10 @@ func (c *contents) fence(h *holder, key source.Key, o client.Object) map[source.
 		return ends
 	}
 	uses := c.source.options.Uses(o)
-	if isRoute(key) {
+	switch {
+	case key.GroupVersionKind == grantKind:
+		enter(c.fences.grants, key.Namespace, key)
+	case isRoute(key):
 		c.fences.send(key, uses, c.usesOfDelivered(key))
 	}
 	var out map[source.Key]source.Key
@@ -188,20 +193,14 @@ func (f *fences) join(listed source.Key, now time.Time) source.Key {
 // wait notes for what causes an object waits.
 func (f *fences) wait(key source.Key, fences map[source.Key]source.Key) {
 	for why := range fences {
-		if f.waiting[why] == nil {
-			f.waiting[why] = map[source.Key]struct{}{}
-		}
-		f.waiting[why][key] = struct{}{}
+		enter(f.waiting, why, key)
 	}
 }
 
 // pass notes that an object waits no more.
 func (f *fences) pass(key source.Key, fences map[source.Key]source.Key) {
 	for why := range fences {
-		delete(f.waiting[why], key)
-		if len(f.waiting[why]) == 0 {
-			delete(f.waiting, why)
-		}
+		leave(f.waiting, why, key)
 	}
 }
 
@@ -269,10 +268,7 @@ func (c *contents) usesOfDelivered(route source.Key) []source.Key {
 // send notes which Services a route sends to.
 func (f *fences) send(route source.Key, services ...[]source.Key) {
 	for _, s := range f.routes[route] {
-		delete(f.senders[s], route)
-		if len(f.senders[s]) == 0 {
-			delete(f.senders, s)
-		}
+		leave(f.senders, s, route)
 	}
 	delete(f.routes, route)
 	all := slices.Concat(services...)
@@ -281,10 +277,7 @@ func (f *fences) send(route source.Key, services ...[]source.Key) {
 	}
 	f.routes[route] = all
 	for _, s := range all {
-		if f.senders[s] == nil {
-			f.senders[s] = map[source.Key]struct{}{}
-		}
-		f.senders[s][route] = struct{}{}
+		enter(f.senders, s, route)
 	}
 }
 
@@ -292,6 +285,7 @@ func (f *fences) send(route source.Key, services ...[]source.Key) {
 func (c *contents) left(key source.Key) {
 	delete(c.fences.uses, key)
 	delete(c.fences.opened, key)
+	leave(c.fences.grants, key.Namespace, key)
 	if isRoute(key) {
 		c.fences.send(key)
 	}
@@ -314,83 +308,4 @@ func (c *contents) uncount(key source.Key) {
 	}
 	x.causes = nil
 	c.fences.delivered[key] = x
-}
-
-// unfence settles the fences that waited for an object and for no other: for one of
-// its versions that came, or for any when its end has come.
-func (c *contents) unfence(key source.Key, ends bool) {
-	for f, x := range c.fences.open {
-		version, waits := x.missing[key]
-		if !waits {
-			continue
-		}
-		switch f.GroupVersionKind {
-		case gateFence:
-		case endFence:
-			if c.isOlder(key, version) {
-				continue // also when its end has come and waits
-			}
-		default:
-			if !ends && c.isOlder(key, version) {
-				continue
-			}
-		}
-		delete(x.missing, key)
-		if len(x.missing) == 0 {
-			delete(c.fences.open, f)
-			c.settled(x)
-		}
-	}
-}
-
-// isOlder says that an object was delivered in a version before the given one; one
-// that is gone is not.
-func (c *contents) isOlder(key source.Key, version string) bool {
-	x, ok := c.fences.delivered[key]
-	if !ok {
-		return false
-	}
-	order, err := resourceversion.CompareResourceVersion(x.object.GetResourceVersion(), version)
-	return err != nil || order < 0
-}
-
-func isFence(key source.Key) bool {
-	switch key.GroupVersionKind {
-	case policyFence, sliceFence, gateFence, endFence:
-		return true
-	}
-	return false
-}
-
-// settleFence takes a list. Whoever may not list policies watches nothing of the
-// Gateway API either: then there is none.
-func (c *contents) settleFence(f *fetch) {
-	x := f.of
-	if x.settled {
-		return
-	}
-	x.missing = map[source.Key]string{}
-	for key, version := range f.versions {
-		if c.lacks(f.key, x, key, version) {
-			x.missing[key] = version
-		}
-	}
-	if len(x.missing) == 0 {
-		delete(c.fences.open, f.key)
-		c.settled(x)
-		return
-	}
-	c.fences.open[f.key] = x
-	c.readAfter(fenceAgain, f.key, x)
-}
-
-// lacks says that a fence waits for an object. What waits for the end of an object may
-// be waited for by it, through others, and then does not wait.
-func (c *contents) lacks(fence source.Key, x *content, key source.Key, version string) bool {
-	if fence.GroupVersionKind == endFence {
-		waitsFor := func(end source.Key) bool { return c.reaches(key, end, map[source.Key]bool{}) }
-		return c.isOlder(key, version) && !slices.ContainsFunc(x.waiters, waitsFor)
-	}
-	_, ok := c.fences.delivered[key]
-	return !ok || c.isOlder(key, version)
 }

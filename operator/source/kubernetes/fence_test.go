@@ -52,9 +52,9 @@ func slicedOptions() Options {
 }
 
 // fenced are contents that read nothing: lists come from the test.
-func fenced(t *testing.T, o Options) *contents {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+func fenced(tb testing.TB, o Options) *contents {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(tb.Context())
 	cancel()
 	c := newContents(ctx, &Source{options: o})
 	c.complete = true
@@ -132,8 +132,9 @@ func (c *contents) delivers(t *testing.T, why string, want ...string) {
 
 func (c *contents) isClean(t *testing.T) {
 	t.Helper()
-	if n := len(c.fences.waiting) + len(c.fences.open) + c.waiting; n > 0 {
-		t.Errorf("nothing should wait: %v, %v, %d objects", c.fences.waiting, c.fences.open, c.waiting)
+	if n := len(c.fences.waiting) + len(c.fences.open) + len(c.fences.missing) + len(c.fences.placed) + c.waiting; n > 0 {
+		t.Errorf("nothing should wait: %v, %v, %v, %v, %d objects",
+			c.fences.waiting, c.fences.open, c.fences.missing, c.fences.placed, c.waiting)
 	}
 	for key := range c.known {
 		t.Errorf("%s is still known", key)

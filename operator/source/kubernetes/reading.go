@@ -25,10 +25,10 @@ func (c *contents) readAfter(pause time.Duration, key source.Key, x *content) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	x.cancel = cancel
 	told := x.told
-	var asked map[source.Key]client.Object
 	if key.GroupVersionKind == endFence {
-		asked = c.asks(key)
+		x.asked = c.asks(key)
 	}
+	asked := x.asked
 	go func() {
 		defer cancel()
 		f := fetch{key: key, of: x}

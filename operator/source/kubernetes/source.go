@@ -227,10 +227,11 @@ func (r *run) probed(ctx context.Context, p *probed) error {
 			if w.missing.IsZero() {
 				w.missing = now
 			}
-			if len(w.present) > 0 && now.Sub(w.missing) < letGoAfter {
+			objects := len(w.known())
+			if objects > 0 && now.Sub(w.missing) < letGoAfter {
 				continue
 			}
-			r.source.log.Info("kind is let go: its CRD is gone", "kind", k.gvk.String(), "objects", len(w.present))
+			r.source.log.Info("kind is let go: its CRD is gone", "kind", k.gvk.String(), "objects", objects)
 			if err := r.end(ctx, w); err != nil {
 				return err
 			}
@@ -252,7 +253,7 @@ func (r *run) replace(ctx context.Context, w *watching, version schema.GroupVers
 	if err != nil {
 		return err
 	}
-	next.former = w.present
+	next.former = w.known()
 	r.watches[w.kind] = next
 	return nil
 }
@@ -261,34 +262,33 @@ func (r *run) end(ctx context.Context, w *watching) error {
 	if err := r.source.cache.RemoveInformer(ctx, w.kind.watched(w.version)); err != nil {
 		return fmt.Errorf("let go %s: %w", w.kind.gvk.Kind, err)
 	}
-	for key := range w.present {
-		r.contents.depart(key)
-	}
-	for key := range w.former {
+	for key := range w.known() {
 		r.contents.depart(key)
 	}
 	delete(r.watches, w.kind)
 	return nil
 }
 
-// step takes what has come and delivers what is ready.
+// step takes what has come and delivers what is ready. What goes may have to wait for
+// what comes, of any kind: that is taken first. Of what goes, routes are taken before
+// what they use, in the reverse order of the kinds.
 func (r *run) step() {
 	synced := r.known
+	var ends []source.Key
 	for _, k := range r.source.kinds {
 		w, ok := r.watches[k]
 		if !ok {
 			continue
 		}
-		synced = synced && w.isSynced()
-		r.takeAll(w)
-		if w.former != nil && w.isSynced() {
-			for key := range w.former {
-				if _, ok := w.present[key]; !ok {
-					r.contents.depart(key)
-				}
-			}
-			w.former = nil
+		// Asked once: what comes in between would be taken for gone.
+		isSynced := w.isSynced()
+		synced = synced && isSynced
+		if isSynced {
+			ends = append(ends, r.takeAll(w)...)
 		}
+	}
+	for _, key := range slices.Backward(ends) {
+		r.contents.depart(key)
 	}
 	b := r.contents.batch()
 	if !r.complete && synced && r.contents.waiting == 0 {
@@ -301,38 +301,33 @@ func (r *run) step() {
 	r.sink.Apply(b)
 }
 
-// takeAll takes what has come of a kind. What goes may have to wait for what comes:
-// that is taken first.
-func (r *run) takeAll(w *watching) {
-	events := w.take()
-	for key, o := range events {
-		if o != nil {
-			r.take(w, key, o)
+// takeAll takes what has come of a kind whose first list is whole, and returns what has
+// gone.
+func (r *run) takeAll(w *watching) []source.Key {
+	var ends []source.Key
+	for key, o := range w.take() {
+		switch {
+		case w.kind.onDemand && o == nil:
+			r.contents.changed(key, "")
+		case w.kind.onDemand:
+			r.contents.changed(key, o.GetResourceVersion())
+		case o == nil:
+			delete(w.present, key)
+			ends = append(ends, key)
+		default:
+			if !w.kind.always() {
+				w.present[key] = struct{}{}
+			}
+			r.contents.arrive(key, o)
 		}
 	}
-	for key, o := range events {
-		if o == nil {
-			r.take(w, key, o)
+	for key := range w.former {
+		if _, ok := w.present[key]; !ok {
+			ends = append(ends, key)
 		}
 	}
-}
-
-func (r *run) take(w *watching, key source.Key, o client.Object) {
-	switch {
-	case w.kind.onDemand && o == nil:
-		r.contents.changed(key, "")
-		return
-	case w.kind.onDemand:
-		r.contents.changed(key, o.GetResourceVersion())
-		return
-	case o == nil:
-		delete(w.present, key)
-		r.contents.depart(key)
-		return
-	case !w.kind.always():
-		w.present[key] = struct{}{}
-	}
-	r.contents.arrive(key, o)
+	w.former = nil
+	return ends
 }
 
 // sortProblems sorts by object.

@@ -88,6 +88,9 @@ func (w *world) Apply(b source.Batch) {
 		w.problems = b.Problems
 	}
 	for k, o := range w.objects {
+		if k.Kind == "Gateway" && strings.HasPrefix(k.Name, policed) && !w.hasPolicy(k.Name) {
+			w.breach = k.String() + " is delivered without the BackendTLSPolicy of its name, which went after it"
+		}
 		if w.opens(k) && w.objects[gatewayKey("BackendTLSPolicy", k.Namespace, k.Name)] == nil {
 			w.breach = k.String() + " is delivered without the BackendTLSPolicy of its name, which was there before it"
 		}
@@ -107,6 +110,16 @@ func (w *world) Apply(b source.Batch) {
 // policed begins the names of routes, of ReferenceGrants, and of Services that the
 // route to-<name> sends to, that must not be seen without the policy of their name.
 const policed = "policed-"
+
+// hasPolicy says that there is a policy of a name.
+func (w *world) hasPolicy(name string) bool {
+	for k := range w.objects {
+		if k.Kind == "BackendTLSPolicy" && k.Name == name {
+			return true
+		}
+	}
+	return false
+}
 
 // kept begins the names of Services that no route must be seen to send to without a
 // policy about them.

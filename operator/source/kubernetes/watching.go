@@ -3,6 +3,7 @@ package kubernetes
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -29,8 +30,18 @@ type watching struct {
 	// since when discovery does not know it.
 	present map[source.Key]struct{}
 	missing time.Time
-	// former is what another version of the kind has delivered.
+	// former is what other versions of the kind have delivered, until this one is synced.
 	former map[source.Key]struct{}
+}
+
+// known is what is delivered of the kind, in whatever version.
+func (w *watching) known() map[source.Key]struct{} {
+	if len(w.former) == 0 {
+		return w.present
+	}
+	out := maps.Clone(w.former)
+	maps.Copy(out, w.present)
+	return out
 }
 
 // watch starts to watch a kind in one of its versions.
