@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,9 +14,16 @@ import (
 
 // wrong is a clock that may be wrong. The bubble's is right, and is what timers
 // and monotonic readings go by.
-type wrong struct{ by time.Duration }
+type wrong struct{ by atomic.Int64 }
 
-func (c *wrong) now() time.Time { return time.Now().Add(c.by) }
+func newWrong(by time.Duration) *wrong {
+	c := &wrong{}
+	c.set(by)
+	return c
+}
+
+func (c *wrong) set(by time.Duration) { c.by.Store(int64(by)) }
+func (c *wrong) now() time.Time       { return time.Now().Add(time.Duration(c.by.Load())) }
 
 // sleep lets time pass, and what it causes happen.
 func sleep(d time.Duration) {
@@ -34,14 +42,15 @@ func TestClockThatIsSetIsFollowed(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				clock, revisions := &wrong{by: by}, 0
-				p, in := runAt(t, clock.now, func(*graph.Revision) { revisions++ })
+				var revisions atomic.Int32
+				clock := newWrong(by)
+				p, in := runAt(t, clock.now, func(*graph.Revision) { revisions.Add(1) })
 				in <- source.Batch{Changed: append(validated(), secret("ca", map[string][]byte{"ca.crt": ca.PEM()})), Complete: true}
 				sleep(10 * time.Minute)
-				if got := statusOf(p, "p"); got != "invalid" || revisions != 1 {
-					t.Fatalf("by the wrong clock: %s in %d revisions, want invalid in 1", got, revisions)
+				if got := statusOf(p, "p"); got != "invalid" || revisions.Load() != 1 {
+					t.Fatalf("by the wrong clock: %s in %d revisions, want invalid in 1", got, revisions.Load())
 				}
-				clock.by = 0
+				clock.set(0)
 				sleep(lookAtClock)
 				at, _ := p.Translator().Clock.Get(p.Translator().Current().Reader(), translator.ClockKey)
 				if off := time.Since(at.Round(0)); off < 0 || off > lookAtClock {
@@ -53,8 +62,8 @@ func TestClockThatIsSetIsFollowed(t *testing.T) {
 					t.Errorf("a minute after the clock was set: %s, want valid", got)
 				}
 				sleep(time.Hour)
-				if revisions != 2 {
-					t.Errorf("%d revisions, want one more than before", revisions)
+				if revisions.Load() != 2 {
+					t.Errorf("%d revisions, want one more than before", revisions.Load())
 				}
 			})
 		})
@@ -68,14 +77,14 @@ func TestAppointmentIsKeptByTheWallClock(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		clock := &wrong{}
+		clock := newWrong(0)
 		p, in := runAt(t, clock.now, nil)
 		in <- source.Batch{Changed: append(validated(), secret("ca", map[string][]byte{"ca.crt": ca.PEM()})), Complete: true}
 		sleep(time.Hour)
 		if got := statusOf(p, "p"); got != "valid" {
 			t.Fatalf("before: %s, want valid", got)
 		}
-		clock.by = 7*time.Hour + time.Second
+		clock.set(7*time.Hour + time.Second)
 		sleep(lookAtClock)
 		if got := statusOf(p, "p"); got != "invalid" {
 			t.Errorf("a minute after the machine woke: %s, want invalid", got)
@@ -91,15 +100,16 @@ func TestIdlePipelineCommitsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		// A clock that is slewed is wrong by less than a second a minute.
-		clock, revisions := &wrong{}, 0
-		p, in := runAt(t, clock.now, func(*graph.Revision) { revisions++ })
+		var revisions atomic.Int32
+		clock := newWrong(0)
+		p, in := runAt(t, clock.now, func(*graph.Revision) { revisions.Add(1) })
 		in <- source.Batch{Changed: append(validated(), secret("ca", map[string][]byte{"ca.crt": ca.PEM()})), Complete: true}
-		for range 24 {
+		for i := range 24 {
 			sleep(time.Hour)
-			clock.by += 500 * time.Millisecond
+			clock.set(time.Duration(i) * 500 * time.Millisecond)
 		}
-		if got := p.Translator().Current().Number(); revisions != 1 || got != 1 {
-			t.Errorf("%d revisions, the last is %d, after an idle day: want 1", revisions, got)
+		if got := p.Translator().Current().Number(); revisions.Load() != 1 || got != 1 {
+			t.Errorf("%d revisions, the last is %d, after an idle day: want 1", revisions.Load(), got)
 		}
 	})
 }
@@ -108,15 +118,16 @@ func TestIdlePipelineCommitsNothing(t *testing.T) {
 // is followed as soon as it is.
 func TestClockIsSetBeforeTheFirstList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clock, revisions := &wrong{by: -time.Hour}, 0
-		p, in := runAt(t, clock.now, func(*graph.Revision) { revisions++ })
+		var revisions atomic.Int32
+		clock := newWrong(-time.Hour)
+		p, in := runAt(t, clock.now, func(*graph.Revision) { revisions.Add(1) })
 		objects := validated()
 		in <- source.Batch{Changed: objects[:1]}
 		synctest.Wait()
-		clock.by = 0
+		clock.set(0)
 		sleep(5 * time.Minute)
-		if revisions != 0 {
-			t.Errorf("%d revisions before the list is complete, want none", revisions)
+		if revisions.Load() != 0 {
+			t.Errorf("%d revisions before the list is complete, want none", revisions.Load())
 		}
 		in <- source.Batch{Changed: objects[1:], Complete: true}
 		sleep(lookAtClock)
