@@ -17,7 +17,9 @@
 //   - What one Envoy has acknowledged is not taken from it because another
 //     refuses it.
 //   - The routes of a cluster that no Envoy gets warm take their fail-closed form
-//     while that lasts, and their objects say what it waits for.
+//     while that lasts, and their objects say what it waits for. Those of a cluster
+//     that some Envoy serves, be it with earlier bytes, or that may only stand
+//     beside one that is stuck, stay.
 //   - What Envoys of another replica refuse is learned from it, and told by the
 //     objects here too; it changes nothing of what is sent.
 //   - Memory follows what is held back now, but for two numbers of each fleet.

@@ -240,6 +240,13 @@ func (s *stream) prepare(k kind, had map[string]string, rows []*row) []*row {
 	if k == listeners {
 		s.decorate(rows, func(r *row) bool { return had[r.Name] == "" })
 	}
+	if k == clusters {
+		for _, r := range rows {
+			if _, has := had[r.Name]; has {
+				r.published().line.held.Store(true)
+			}
+		}
+	}
 	if k == scopes && had != nil {
 		return anew(rows) // the stream before may have ended behind a refusal
 	}
