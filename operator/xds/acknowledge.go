@@ -25,6 +25,8 @@ type expectation struct {
 	asked []*row
 	done  bool
 	sent  time.Time
+	// again says that it is sent a second time, for the revision of the first.
+	again bool
 }
 
 // rejection is a version of a resource that Envoy refused.
@@ -37,10 +39,21 @@ type rejection struct {
 	since uint64
 }
 
-func (u *subscription) expect(r *response, warming bool) {
+func (u *subscription) expect(r *response, warming, again bool) {
 	u.queue = append(u.queue, &expectation{
-		response: r, optional: !u.active(), asked: u.asked(r.rows), warming: warming, sent: time.Now(),
+		response: r, optional: !u.active(), asked: u.asked(r.rows), warming: warming, sent: time.Now(), again: again,
 	})
+	if again {
+		u.again++
+	}
+}
+
+// finish notes that an expectation is over.
+func (u *subscription) finish(e *expectation) {
+	e.done = true
+	if e.again {
+		u.again--
+	}
 }
 
 // asked returns the rows that Envoy subscribes to.
@@ -65,7 +78,14 @@ func (u *subscription) asked(rows []*row) []*row {
 func (u *subscription) unsettled() uint64 {
 	lowest := uint64(math.MaxUint64)
 	if e := u.oldest(); e != nil {
-		lowest = e.revision // the queue is in order
+		lowest = e.revision // the queue is in order, but for what is sent again
+	}
+	if u.again > 0 {
+		for _, e := range u.queue {
+			if !e.done && !e.optional {
+				lowest = min(lowest, e.revision)
+			}
+		}
 	}
 	for _, r := range u.rejected {
 		lowest = min(lowest, r.since)
@@ -109,12 +129,12 @@ func (u *subscription) take(nonce string) (*expectation, int) {
 		return nil, 0
 	}
 	e := u.queue[i]
-	e.done = true
+	u.finish(e)
 	freed := 1
 	for _, before := range u.queue[:i] {
 		// Envoy answers in order: it will not answer these any more.
 		if before.optional && !before.done {
-			before.done = true
+			u.finish(before)
 			freed++
 		}
 	}
@@ -183,7 +203,10 @@ func (s *stream) nacked(e *expectation, message string) error {
 	s.status.Nacks++
 	s.server.counters.byType[k].nacks.Add(1)
 	if k == secrets && strings.HasPrefix(message, misdirected) {
-		return s.sendEach(k, s.standing(suspects{k, e.rows}), nil)
+		return s.again(e, s.standing(suspects{k, e.rows}), nil)
+	}
+	if rows := s.early(e); len(rows) > 0 {
+		return s.again(e, rows, nil)
 	}
 	nack := Nack{
 		Fleet: s.fleet.name, Node: s.status.Node, Type: types[k], Revision: e.revision,

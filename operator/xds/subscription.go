@@ -34,6 +34,7 @@ type subscription struct {
 	unproven map[string]string
 
 	queue    []*expectation // oldest first, so sorted by nonce
+	again    int            // how many of them are sent a second time, and not done
 	rejected map[string]rejection
 }
 
