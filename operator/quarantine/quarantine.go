@@ -2,6 +2,7 @@ package quarantine
 
 import (
 	"context"
+	"maps"
 	"sync"
 
 	"github.com/go-logr/logr"
@@ -165,6 +166,7 @@ func (q *Quarantine) step(t *translator.Translator) {
 		return now != nil && now.Version == x.Version
 	}
 	changes := q.book.settle(rev.Number(), inEffect)
+	q.forget()
 	q.tell(t, rev)
 	changes = append(changes, q.probed(probes)...)
 	changes = append(changes, q.refused(nacks, inEffect, serves)...)
@@ -176,6 +178,13 @@ func (q *Quarantine) step(t *translator.Translator) {
 		changes = append(changes, q.book.acknowledged(fleet, taken)...)
 	}
 	q.submit(t, changes)
+}
+
+// forget drops what is known of fleets that are no more.
+func (q *Quarantine) forget() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	maps.DeleteFunc(q.book.mended, func(fleet ir.Name, _ uint64) bool { return q.seen.fleets[fleet] == nil })
 }
 
 // heard is what Envoys have said since it was asked last.
@@ -210,6 +219,7 @@ func (q *Quarantine) refused(
 		x := &refused{
 			key:      translator.RefusalKey{Fleet: n.Fleet, Type: n.Type, Name: n.Resources[0].Name},
 			resource: n.Resources[0], message: n.Message,
+			doubtful: n.Type == envoy.ClusterType && n.Revision < q.book.mended[n.Fleet],
 		}
 		if len(n.LastGood) == 1 {
 			x.lastGood = n.LastGood[0]
