@@ -58,6 +58,11 @@ func (s *stream) isolate(e *expectation) error {
 	rows := s.standing(suspects{e.kind, e.rows})
 	half := len(rows) / 2
 	s.suspected = append(s.suspected, suspects{e.kind, rows[half:]}, suspects{e.kind, rows[:half]})
+	// An Envoy that refuses everything has each resource in one part at most.
+	if most := 2*s.server.opts.MaxUnacknowledged + s.cursor.size(); len(s.suspected) > most {
+		s.log.Info("Ending a stream that refuses the same again and again", "waiting", len(s.suspected))
+		return s.endUnacknowledged("%d parts of refused responses wait to be acknowledged", len(s.suspected))
+	}
 	return s.sendSuspected()
 }
 

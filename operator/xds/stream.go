@@ -325,9 +325,8 @@ func (s *stream) ignore(counter *atomic.Uint64, why string) {
 // does not read.
 func (s *stream) send(k kind, rows []*row, removed []string) error {
 	if s.outstanding >= 2*s.server.opts.MaxUnacknowledged+s.names+requestBuffer {
-		s.server.counters.ended.unacknowledged.Add(1)
 		s.log.Info("Ending a stream that asks and does not answer", "unacknowledged", s.outstanding)
-		return status.Errorf(codes.ResourceExhausted, "%d responses are not acknowledged", s.outstanding)
+		return s.endUnacknowledged("%d responses are not acknowledged", s.outstanding)
 	}
 	s.nonce++
 	r := &response{kind: k, nonce: s.nonce, revision: cmp.Or(s.since, s.cursor.revision), rows: rows, removed: removed}
@@ -348,6 +347,12 @@ func (s *stream) send(k kind, rows []*row, removed []string) error {
 	err := s.conn.SendMsg(buffers)
 	s.blocked.Store(0)
 	return err
+}
+
+// endUnacknowledged is how a stream ends whose client does not acknowledge.
+func (s *stream) endUnacknowledged(format string, n int) error {
+	s.server.counters.ended.unacknowledged.Add(1)
+	return status.Errorf(codes.ResourceExhausted, format, n)
 }
 
 // sendEach sends rows, each secret in a response of its own: Envoy does not say
