@@ -20,11 +20,11 @@ type expectation struct {
 	optional bool
 	// warming says that it may be what clusters wait for.
 	warming bool
-	// asked are those of its rows that Envoy subscribed to: it acknowledges the
-	// others too, and throws them away.
-	asked []*row
-	done  bool
-	sent  time.Time
+	// unasked says of each row whether Envoy did not subscribe to it: it acknowledges
+	// it too, and throws it away. Nil when it did to all.
+	unasked []bool
+	done    bool
+	sent    time.Time
 	// again says that it is sent a second time, for the revision of the first.
 	again bool
 }
@@ -41,7 +41,7 @@ type rejection struct {
 
 func (u *subscription) expect(r *response, warming, again bool) {
 	u.queue = append(u.queue, &expectation{
-		response: r, optional: !u.active(), asked: u.asked(r.rows), warming: warming, sent: time.Now(), again: again,
+		response: r, optional: !u.active(), unasked: u.unasked(r.rows), warming: warming, sent: time.Now(), again: again,
 	})
 	if again {
 		u.again++
@@ -56,22 +56,23 @@ func (u *subscription) finish(e *expectation) {
 	}
 }
 
-// asked returns the rows that Envoy subscribes to.
-func (u *subscription) asked(rows []*row) []*row {
+// unasked says which of the rows Envoy does not subscribe to.
+func (u *subscription) unasked(rows []*row) []bool {
+	var out []bool
 	for i, r := range rows {
 		if u.wants(r.Name) {
 			continue
 		}
-		out := slices.Clone(rows[:i])
-		for _, r := range rows[i+1:] {
-			if u.wants(r.Name) {
-				out = append(out, r)
-			}
+		if out == nil {
+			out = make([]bool, len(rows))
 		}
-		return out
+		out[i] = true
 	}
-	return rows
+	return out
 }
+
+// isAsked says whether Envoy subscribed to a row.
+func (e *expectation) isAsked(i int) bool { return e.unasked == nil || !e.unasked[i] }
 
 // unsettled returns the lowest revision that the type is not through with:
 // not answered, or rejected. It is the maximum when there is none.
@@ -165,9 +166,13 @@ func (s *stream) answered(k kind, req *discoveryv3.DeltaDiscoveryRequest) error 
 	}
 	s.status.Acks++
 	s.server.counters.byType[k].acks.Add(1)
-	for _, r := range e.asked {
+	gone := setOf(req.GetResourceNamesUnsubscribe())
+	for i, r := range e.rows {
+		if !e.isAsked(i) {
+			continue
+		}
 		// What Envoy has unsubscribed from meanwhile it has thrown away.
-		if sub.wants(r.Name) && !slices.Contains(req.GetResourceNamesUnsubscribe(), r.Name) && sub.proves(r) {
+		if _, dropped := gone[r.Name]; !dropped && sub.wants(r.Name) && sub.proves(r) {
 			r.accept()
 		}
 		if r.published().Probe {
@@ -185,6 +190,18 @@ func (s *stream) answered(k kind, req *discoveryv3.DeltaDiscoveryRequest) error 
 		delete(sub.rejected, name)
 	}
 	return nil
+}
+
+// setOf returns nil for no names.
+func setOf(names []string) map[string]struct{} {
+	if len(names) == 0 {
+		return nil
+	}
+	out := make(map[string]struct{}, len(names))
+	for _, name := range names {
+		out[name] = struct{}{}
+	}
+	return out
 }
 
 func (u *subscription) reject(r *row, revision uint64, message string) {
