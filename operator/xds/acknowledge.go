@@ -72,7 +72,7 @@ func (u *subscription) unasked(rows []*row) []bool {
 }
 
 // isAsked says whether Envoy subscribed to a row.
-func (e *expectation) isAsked(i int) bool { return e.unasked == nil || !e.unasked[i] }
+func (e *expectation) isAsked(i int) bool { return len(e.unasked) == 0 || !e.unasked[i] }
 
 // unsettled returns the lowest revision that the type is not through with:
 // not answered, or rejected. It is the maximum when there is none.
