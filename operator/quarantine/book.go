@@ -24,6 +24,8 @@ type refused struct {
 	// lastGood is nil where no Envoy has taken a version.
 	lastGood *envoy.Resource
 	message  string
+	// doubtful says that it may have been refused for a secret that is mended now.
+	doubtful bool
 }
 
 // book is what is held back, and the searches for what is to blame. It is
@@ -32,6 +34,11 @@ type book struct {
 	rows     map[translator.RefusalKey]*translator.Refusal
 	searches map[translator.RefusalKey]*search
 	trials   map[translator.RefusalKey]*trial
+	// mended are the fleets that had a refused secret mended, and the newest
+	// revision by which it was; doubted are clusters that were refused before, and
+	// are tried once more.
+	mended  map[ir.Name]uint64
+	doubted map[translator.RefusalKey]bool
 }
 
 // search looks for the parts of one resource that Envoy refuses. It begins with
@@ -52,6 +59,8 @@ func newBook() *book {
 		rows:     map[translator.RefusalKey]*translator.Refusal{},
 		searches: map[translator.RefusalKey]*search{},
 		trials:   map[translator.RefusalKey]*trial{},
+		mended:   map[ir.Name]uint64{},
+		doubted:  map[translator.RefusalKey]bool{},
 	}
 }
 
@@ -60,6 +69,9 @@ func newBook() *book {
 func (b *book) refuse(x *refused, inEffect func(translator.RefusalKey) bool) ([]change, error) {
 	if x.lastGood != nil && x.lastGood.Version == x.resource.Version {
 		return nil, nil // another Envoy has taken it: there is no better version
+	}
+	if x.doubtful {
+		b.doubted[x.key] = true
 	}
 	if b.rows[x.key] != nil && inEffect(x.key) {
 		return b.whole(x, inEffect), nil // it is what was sent instead
@@ -247,15 +259,16 @@ func (b *book) advance(key translator.RefusalKey, s *search) []change {
 func (b *book) settle(revision uint64, inEffect func(translator.RefusalKey) bool) []change {
 	var out []change
 	mended := map[ir.Name]bool{}
-	for key, row := range b.rows {
-		if inEffect(key) {
+	for key := range b.rows {
+		if inEffect(key) && !b.doubted[key] {
 			continue
 		}
 		out = append(out, b.put(key, nil))
-		if key.Type == envoy.SecretType && row != nil {
-			mended[key.Fleet] = true
+		if key.Type == envoy.SecretType {
+			mended[key.Fleet], b.mended[key.Fleet] = true, revision
 		}
 	}
+	clear(b.doubted)
 	// A refused secret spoils its name in Envoy: clusters that use it are
 	// refused too, and have no other bytes to be tried with.
 	for key := range b.rows {

@@ -14,13 +14,17 @@
 //     innocent part is closed while the culprit is looked for.
 //   - Other bytes are tried by themselves. A row goes when translation no
 //     longer computes what was refused.
+//   - A cluster that was refused while Envoy had a bad secret is tried once more
+//     when the secret is mended, whichever is heard of first.
 //   - What one Envoy has acknowledged is not taken from it because another
 //     refuses it.
 //   - The routes of a cluster that no Envoy gets warm take their fail-closed form
-//     while that lasts, and their objects say what it waits for.
+//     while that lasts, and their objects say what it waits for. Those of a cluster
+//     that some Envoy serves, be it with earlier bytes, or that may only stand
+//     beside one that is stuck, stay.
 //   - What Envoys of another replica refuse is learned from it, and told by the
 //     objects here too; it changes nothing of what is sent.
-//   - Memory follows what is held back now, but for two numbers of each fleet.
+//   - Memory follows what is held back now, but for three numbers of each fleet.
 //
 // It never changes a resource itself, never delays a stream or a commit, and
 // remembers nothing across a restart: refused bytes are then tried once more,

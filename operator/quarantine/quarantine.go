@@ -2,6 +2,7 @@ package quarantine
 
 import (
 	"context"
+	"maps"
 	"sync"
 
 	"github.com/go-logr/logr"
@@ -31,11 +32,6 @@ type Event struct {
 	Message string
 }
 
-// maxRefusals bounds what Envoys have said and nobody has looked at yet. More
-// than that at once are lost, which is logged; refusals are also named in the
-// state of their streams.
-const maxRefusals = 4096
-
 // Quarantine listens to Envoys (xds.Observer) and writes the translator's
 // Quarantine input.
 type Quarantine struct {
@@ -43,9 +39,8 @@ type Quarantine struct {
 	wake chan struct{}
 
 	mu      sync.Mutex
-	nacks   []xds.Nack
+	heard   heard
 	seen    progress
-	probes  []xds.Probed
 	counted map[label]*count
 	warming warming
 	told    []Told // by Run, for others
@@ -95,13 +90,10 @@ func (q *Quarantine) OnNack(n xds.Nack) {
 		return
 	}
 	q.mu.Lock()
-	lost := len(q.nacks) >= maxRefusals
-	if !lost {
-		q.nacks = append(q.nacks, n)
-	}
+	kept := q.heard.nack(&n)
 	q.count(n.Fleet, n.Type).refusals++
 	q.mu.Unlock()
-	if lost {
+	if !kept {
 		q.opts.Log.Info("too many refusals at once: one is not held back", "fleet", n.Fleet, "type", n.Type, "name", n.Resources[0].Name)
 	}
 	q.look()
@@ -110,12 +102,9 @@ func (q *Quarantine) OnNack(n xds.Nack) {
 // OnProbed implements xds.ProbeObserver.
 func (q *Quarantine) OnProbed(p xds.Probed) {
 	q.mu.Lock()
-	lost := len(q.probes) >= maxRefusals
-	if !lost {
-		q.probes = append(q.probes, p)
-	}
+	kept := q.heard.probe(&p)
 	q.mu.Unlock()
-	if lost {
+	if !kept {
 		q.opts.Log.Info("too many answers at once: one to a probe is lost", "fleet", p.Fleet, "name", p.Resource.Name)
 	}
 	q.look()
@@ -156,7 +145,7 @@ func (q *Quarantine) step(t *translator.Translator) {
 		return // the commit of what was submitted wakes it again
 	}
 	q.pending = writes{}
-	nacks, probes := q.heard()
+	what := q.listen()
 	// Read after them: it holds all that was refused, which nobody says twice.
 	rev := t.Current()
 	inEffect := func(k translator.RefusalKey) bool { return t.InEffect(rev, k) }
@@ -165,9 +154,10 @@ func (q *Quarantine) step(t *translator.Translator) {
 		return now != nil && now.Version == x.Version
 	}
 	changes := q.book.settle(rev.Number(), inEffect)
+	q.forget()
 	q.tell(t, rev)
-	changes = append(changes, q.probed(probes)...)
-	changes = append(changes, q.refused(nacks, inEffect, serves)...)
+	changes = append(changes, q.probed(what.probes)...)
+	changes = append(changes, q.refused(what.nacks, inEffect, serves)...)
 	changes = append(changes, q.book.abandon(serves)...)
 	for fleet := range q.book.waiting() {
 		q.mu.Lock()
@@ -178,13 +168,20 @@ func (q *Quarantine) step(t *translator.Translator) {
 	q.submit(t, changes)
 }
 
-// heard is what Envoys have said since it was asked last.
-func (q *Quarantine) heard() ([]xds.Nack, []xds.Probed) {
+// forget drops what is known of fleets that are no more.
+func (q *Quarantine) forget() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	nacks, probes := q.nacks, q.probes
-	q.nacks, q.probes = nil, nil
-	return nacks, probes
+	maps.DeleteFunc(q.book.mended, func(fleet ir.Name, _ uint64) bool { return q.seen.fleets[fleet] == nil })
+}
+
+// listen returns what Envoys have said since it was asked last.
+func (q *Quarantine) listen() heard {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	what := q.heard
+	q.heard = heard{}
+	return what
 }
 
 func (q *Quarantine) probed(probes []xds.Probed) []change {
@@ -210,6 +207,7 @@ func (q *Quarantine) refused(
 		x := &refused{
 			key:      translator.RefusalKey{Fleet: n.Fleet, Type: n.Type, Name: n.Resources[0].Name},
 			resource: n.Resources[0], message: n.Message,
+			doubtful: n.Type == envoy.ClusterType && n.Revision < q.book.mended[n.Fleet],
 		}
 		if len(n.LastGood) == 1 {
 			x.lastGood = n.LastGood[0]

@@ -1,6 +1,7 @@
 package quarantine
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -179,24 +180,50 @@ func TestSearchGoesOn(t *testing.T) {
 	}
 }
 
-// What is lost because too much was said at once is logged.
+// What is lost because too much was said at once is logged; what all Envoys of a
+// fleet say of the same bytes is not too much.
 func TestTooMuchAtOnce(t *testing.T) {
-	x := envoy.NewResource(envoy.ScopeType, "x", nil)
-	cases := map[string]func(*Quarantine){
-		"refusals":          func(q *Quarantine) { q.OnNack(xds.Nack{Fleet: fleet, Type: x.Type, Resources: []*envoy.Resource{x}}) },
-		"answers to probes": func(q *Quarantine) { q.OnProbed(xds.Probed{Fleet: fleet, Resource: x}) },
+	cases := map[string]func(*Quarantine, *envoy.Resource){
+		"refusals": func(q *Quarantine, x *envoy.Resource) {
+			q.OnNack(xds.Nack{Fleet: fleet, Type: x.Type, Resources: []*envoy.Resource{x}})
+		},
+		"answers to probes": func(q *Quarantine, x *envoy.Resource) { q.OnProbed(xds.Probed{Fleet: fleet, Resource: x}) },
 	}
 	for name, say := range cases {
 		t.Run(name, func(t *testing.T) {
 			logged := 0
 			q := New(Options{Log: funcr.New(func(string, string) { logged++ }, funcr.Options{})})
-			for range maxRefusals + 1 {
-				say(q)
+			for range 500 { // Envoys
+				for i := range 10 {
+					say(q, envoy.NewResource(envoy.ScopeType, fmt.Sprint(i), nil))
+				}
+			}
+			if logged != 0 {
+				t.Errorf("%d of 10 things that 500 Envoys say are lost", logged)
+			}
+			for i := range 4096 - 10 + 1 {
+				say(q, envoy.NewResource(envoy.ScopeType, fmt.Sprint("x", i), nil))
 			}
 			if logged != 1 {
 				t.Errorf("%d lines for one that is lost", logged)
 			}
+			what := q.listen()
+			if n := len(what.nacks) + len(what.probes); n != 4096 {
+				t.Errorf("%d are looked at, want 4,096", n)
+			}
 		})
+	}
+}
+
+// Of a refusal that several Envoys say, the newest knows what is good.
+func TestTheNewestRefusalCounts(t *testing.T) {
+	q := New(Options{})
+	x := envoy.NewResource(envoy.ScopeType, "x", nil)
+	for revision, good := range []*envoy.Resource{nil, nil, x} {
+		q.OnNack(xds.Nack{Fleet: fleet, Type: x.Type, Revision: 9 - uint64(revision), Resources: []*envoy.Resource{x}, LastGood: []*envoy.Resource{good}})
+	}
+	if got := q.listen().nacks; len(got) != 1 || got[0].LastGood[0] != x || got[0].Revision != 9 {
+		t.Errorf("heard: %+v", got)
 	}
 }
 

@@ -57,26 +57,32 @@ func (q *Quarantine) Learn(all []Told) {
 	}
 }
 
-// publish notes what is told.
+// publish notes what is told. Of too many, the first by name are: the same again as
+// long as they are refused, since what comes and goes is recomputed elsewhere.
 func (q *Quarantine) publish(t *translator.Translator, rev *graph.Revision) {
 	var told []Told
-	for key, row := range q.said {
+	for _, key := range slices.SortedFunc(maps.Keys(q.said), byKey) {
 		x, ok := t.Refusals.Get(rev.Reader(), key)
-		if !ok || x.Idle || len(told) == mostTold {
+		if !ok || x.Idle {
 			continue
 		}
+		if len(told) == mostTold {
+			break
+		}
+		row := q.said[key]
 		told = append(told, Told{
 			Namespace: key.Fleet.Namespace, Fleet: key.Fleet.Name, Type: key.Type, Name: key.Name, Part: key.Part,
 			Version: row.Version, Message: row.Message, Serves: x.Serves,
 		})
 	}
-	slices.SortFunc(told, func(a, b Told) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Fleet, b.Fleet), cmp.Compare(a.Type, b.Type),
-			cmp.Compare(a.Name, b.Name), cmp.Compare(a.Part, b.Part))
-	})
 	q.mu.Lock()
 	q.told = told
 	q.mu.Unlock()
+}
+
+func byKey(a, b translator.RefusalKey) int {
+	return cmp.Or(cmp.Compare(a.Fleet.Namespace, b.Fleet.Namespace), cmp.Compare(a.Fleet.Name, b.Fleet.Name),
+		cmp.Compare(a.Type, b.Type), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Part, b.Part))
 }
 
 // adopt adds what other replicas tell to rows, which are about to be written,

@@ -1,6 +1,8 @@
 package quarantine
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -8,6 +10,7 @@ import (
 
 	"github.com/signetproxy/signet/translator"
 	"github.com/signetproxy/signet/translator/envoy"
+	"github.com/signetproxy/signet/translator/graph"
 	"github.com/signetproxy/signet/translator/ir"
 	"github.com/signetproxy/signet/translator/reason"
 )
@@ -69,5 +72,27 @@ func TestLearn(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Where more is refused than is told, it is the same each time: what came and went
+// would be recomputed by every other replica.
+func TestOfTooMuchTheSameIsTold(t *testing.T) {
+	q, tr := New(Options{}), translator.New()
+	c := graph.NewChanges()
+	for i := range 2 * mostTold {
+		key := translator.RefusalKey{Fleet: fleet, Type: envoy.EndpointType, Name: fmt.Sprintf("%05d", i)}
+		q.said[key] = &translator.Refusal{Version: "1", Message: "no"}
+		tr.Quarantine.Put(c, key, q.said[key])
+	}
+	rev := tr.Commit(c)
+	q.publish(tr, rev)
+	first := q.Told()
+	q.publish(tr, rev)
+	if len(first) != mostTold || first[0].Name != "00000" || first[mostTold-1].Name != fmt.Sprintf("%05d", mostTold-1) {
+		t.Errorf("%d are told, want the first %d by name", len(first), mostTold)
+	}
+	if diff := cmp.Diff(first, q.Told()); diff != "" {
+		t.Errorf("others are told the second time (%d lines of difference)", strings.Count(diff, "\n"))
 	}
 }

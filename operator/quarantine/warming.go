@@ -11,7 +11,7 @@ import (
 
 // warming is which clusters no Envoy gets warm, by the streams that say so.
 // Their routes would be answered by nobody: they take their fail-closed form
-// until a stream says that the cluster is warm, or all that complained are gone.
+// until a stream says that some Envoy has it warm, or all that complained are gone.
 type warming struct {
 	waits   map[translator.ClusterKey]*wait
 	changed map[translator.ClusterKey]bool
@@ -29,14 +29,14 @@ func newWarming() warming {
 
 var _ xds.WarmingObserver = (*Quarantine)(nil)
 
-// OnWarming implements xds.WarmingObserver. A cluster that another Envoy serves
-// stays, and so does one of several of which it is not known which one Envoy
-// waits for: the state of the stream names them.
+// OnWarming implements xds.WarmingObserver. A cluster that an Envoy serves, with
+// these bytes or earlier ones, stays; and so does one of several of which it is
+// not known which one Envoy waits for: the state of the stream names them.
 func (q *Quarantine) OnWarming(w xds.Warming) {
 	q.mu.Lock()
 	for i := range w.Clusters {
 		c := &w.Clusters[i]
-		if c.Taken || len(c.Missing) == 0 && !c.Outside {
+		if c.Taken || c.Served || len(c.Missing) == 0 && !c.Outside {
 			continue
 		}
 		key := translator.ClusterKey{Fleet: w.Fleet, Name: c.Name}
@@ -62,7 +62,7 @@ func (q *Quarantine) OnWarm(w xds.Warm) {
 			continue
 		}
 		delete(x.streams, w.Stream)
-		if outcome == xds.WarmAcknowledged || len(x.streams) == 0 {
+		if outcome == xds.WarmAcknowledged || outcome == xds.WarmTaken || len(x.streams) == 0 {
 			delete(q.warming.waits, key)
 		}
 		q.warming.changed[key] = true

@@ -42,6 +42,22 @@ func TestClustersThatDoNotGetWarm(t *testing.T) {
 		"another Envoy has taken it": {
 			"closing would hurt what is served there", []func(*Quarantine){stuck(1, xds.WarmingCluster{Missing: missing, Taken: true})}, "",
 		},
+		"an Envoy serves it with earlier bytes": {
+			"closing would stop what it serves", []func(*Quarantine){stuck(1, xds.WarmingCluster{Outside: true, Served: true})}, "",
+		},
+		"known later": {
+			"it is told again when no neighbour can be it",
+			[]func(*Quarantine){stuck(1, xds.WarmingCluster{}), stuck(1, xds.WarmingCluster{Outside: true})},
+			"a name to be resolved or the first answer to a health check",
+		},
+		"another Envoy gets it warm": {
+			"it serves there, whatever those that complained say",
+			[]func(*Quarantine){
+				stuck(1, xds.WarmingCluster{Missing: missing}), stuck(2, xds.WarmingCluster{Missing: missing}), ended(1, xds.WarmTaken),
+				stuck(1, xds.WarmingCluster{Missing: missing, Taken: true}),
+			},
+			"",
+		},
 		"warm": {
 			"it serves", []func(*Quarantine){stuck(1, xds.WarmingCluster{Missing: missing}), ended(1, xds.WarmAcknowledged)}, "",
 		},

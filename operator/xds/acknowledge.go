@@ -20,11 +20,13 @@ type expectation struct {
 	optional bool
 	// warming says that it may be what clusters wait for.
 	warming bool
-	// asked are those of its rows that Envoy subscribed to: it acknowledges the
-	// others too, and throws them away.
-	asked []*row
-	done  bool
-	sent  time.Time
+	// unasked says of each row whether Envoy did not subscribe to it: it acknowledges
+	// it too, and throws it away. Nil when it did to all.
+	unasked []bool
+	done    bool
+	sent    time.Time
+	// again says that it is sent a second time, for the revision of the first.
+	again bool
 }
 
 // rejection is a version of a resource that Envoy refused.
@@ -37,35 +39,54 @@ type rejection struct {
 	since uint64
 }
 
-func (u *subscription) expect(r *response, warming bool) {
+func (u *subscription) expect(r *response, warming, again bool) {
 	u.queue = append(u.queue, &expectation{
-		response: r, optional: !u.active(), asked: u.asked(r.rows), warming: warming, sent: time.Now(),
+		response: r, optional: !u.active(), unasked: u.unasked(r.rows), warming: warming, sent: time.Now(), again: again,
 	})
+	if again {
+		u.again++
+	}
 }
 
-// asked returns the rows that Envoy subscribes to.
-func (u *subscription) asked(rows []*row) []*row {
+// finish notes that an expectation is over.
+func (u *subscription) finish(e *expectation) {
+	e.done = true
+	if e.again {
+		u.again--
+	}
+}
+
+// unasked says which of the rows Envoy does not subscribe to.
+func (u *subscription) unasked(rows []*row) []bool {
+	var out []bool
 	for i, r := range rows {
 		if u.wants(r.Name) {
 			continue
 		}
-		out := slices.Clone(rows[:i])
-		for _, r := range rows[i+1:] {
-			if u.wants(r.Name) {
-				out = append(out, r)
-			}
+		if out == nil {
+			out = make([]bool, len(rows))
 		}
-		return out
+		out[i] = true
 	}
-	return rows
+	return out
 }
+
+// isAsked says whether Envoy subscribed to a row.
+func (e *expectation) isAsked(i int) bool { return len(e.unasked) == 0 || !e.unasked[i] }
 
 // unsettled returns the lowest revision that the type is not through with:
 // not answered, or rejected. It is the maximum when there is none.
 func (u *subscription) unsettled() uint64 {
 	lowest := uint64(math.MaxUint64)
 	if e := u.oldest(); e != nil {
-		lowest = e.revision // the queue is in order
+		lowest = e.revision // the queue is in order, but for what is sent again
+	}
+	if u.again > 0 {
+		for _, e := range u.queue {
+			if !e.done && !e.optional {
+				lowest = min(lowest, e.revision)
+			}
+		}
 	}
 	for _, r := range u.rejected {
 		lowest = min(lowest, r.since)
@@ -109,12 +130,12 @@ func (u *subscription) take(nonce string) (*expectation, int) {
 		return nil, 0
 	}
 	e := u.queue[i]
-	e.done = true
+	u.finish(e)
 	freed := 1
 	for _, before := range u.queue[:i] {
 		// Envoy answers in order: it will not answer these any more.
 		if before.optional && !before.done {
-			before.done = true
+			u.finish(before)
 			freed++
 		}
 	}
@@ -145,9 +166,13 @@ func (s *stream) answered(k kind, req *discoveryv3.DeltaDiscoveryRequest) error 
 	}
 	s.status.Acks++
 	s.server.counters.byType[k].acks.Add(1)
-	for _, r := range e.asked {
+	gone := setOf(req.GetResourceNamesUnsubscribe())
+	for i, r := range e.rows {
+		if !e.isAsked(i) {
+			continue
+		}
 		// What Envoy has unsubscribed from meanwhile it has thrown away.
-		if sub.wants(r.Name) && !slices.Contains(req.GetResourceNamesUnsubscribe(), r.Name) && sub.proves(r) {
+		if _, dropped := gone[r.Name]; !dropped && sub.wants(r.Name) && sub.proves(r) {
 			r.accept()
 		}
 		if r.published().Probe {
@@ -167,6 +192,18 @@ func (s *stream) answered(k kind, req *discoveryv3.DeltaDiscoveryRequest) error 
 	return nil
 }
 
+// setOf returns nil for no names.
+func setOf(names []string) map[string]struct{} {
+	if len(names) == 0 {
+		return nil
+	}
+	out := make(map[string]struct{}, len(names))
+	for _, name := range names {
+		out[name] = struct{}{}
+	}
+	return out
+}
+
 func (u *subscription) reject(r *row, revision uint64, message string) {
 	since := revision
 	if before, ok := u.rejected[r.Name]; ok {
@@ -183,7 +220,10 @@ func (s *stream) nacked(e *expectation, message string) error {
 	s.status.Nacks++
 	s.server.counters.byType[k].nacks.Add(1)
 	if k == secrets && strings.HasPrefix(message, misdirected) {
-		return s.sendEach(k, s.standing(suspects{k, e.rows}), nil)
+		return s.again(e, s.standing(suspects{k, e.rows}), nil)
+	}
+	if rows := s.early(e); len(rows) > 0 {
+		return s.again(e, rows, nil)
 	}
 	nack := Nack{
 		Fleet: s.fleet.name, Node: s.status.Node, Type: types[k], Revision: e.revision,

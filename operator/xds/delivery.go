@@ -45,7 +45,7 @@ func (s *stream) advance() error {
 // what a message needs while it handles that message, and the next one brings
 // it.
 func (s *stream) push(old *snapshot, ch *changes) error {
-	added := s.additions(clusters, ch[clusters])
+	added := append(s.additions(clusters, ch[clusters]), s.returned(clusters, old)...)
 	if err := s.sendEach(clusters, added, nil); err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (s *stream) push(old *snapshot, ch *changes) error {
 		return err
 	}
 	for _, k := range []kind{listeners, scopes} {
-		rows := s.additions(k, ch[k])
+		rows := append(s.additions(k, ch[k]), s.returned(k, old)...)
 		if k == listeners {
 			s.decorate(rows, func(r *row) bool { return old.get(k, r.Name) == nil })
 		}
@@ -85,6 +85,23 @@ func (s *stream) additions(k kind, ch []change) []*row {
 			s.lingering[k][c.name] = s.cursor.revision
 		}
 	}
+	return rows
+}
+
+// returned are the rows that Envoy has refused, and that were held back and are
+// tried again, both between the snapshots: for Envoy nothing has changed.
+func (s *stream) returned(k kind, old *snapshot) []*row {
+	var rows []*row
+	for name := range s.subs[k].rejected {
+		was, is := old.get(k, name), s.cursor.get(k, name)
+		if was != is && is != nil && same(was, is) {
+			rows = append(rows, is)
+		}
+	}
+	if k == scopes {
+		return anew(rows)
+	}
+	slices.SortFunc(rows, byName)
 	return rows
 }
 

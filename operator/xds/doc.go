@@ -15,7 +15,11 @@
 //   - A reconnecting Envoy gets the difference alone: versions are digests.
 //   - A rejection comes with the bytes that some Envoy of the fleet acknowledged
 //     last, as long as nothing newer is acknowledged.
-//   - Clusters that do not get warm are named, and hold nothing else back.
+//   - Clusters that do not get warm are named, and hold nothing else back. It is
+//     said of each whether Envoy can wait for it alone, and whether any Envoy
+//     serves it meanwhile.
+//   - What is sent again belongs to the revision that it was sent for first.
+//   - A cluster that is refused ahead of a secret that it uses is judged behind it.
 //   - No client has more than its bounds of streams, names, bytes and answers
 //     owed; what it does beyond them is counted, and costs no other anything.
 //   - A connection ends before its certificate expires (package peer), and at
@@ -29,8 +33,9 @@
 // The way of an update: Publish makes the fleet's next snapshot (fleet.go) and
 // wakes its streams. Each stream (stream.go) holds the snapshot that it has
 // sent, asks for the changes up to the newest, and sends those that its Envoy
-// subscribes to (subscription.go) in order (delivery.go); acknowledge.go keeps
-// account of the answers, isolate.go tells apart what was refused together, and
-// warming.go names the clusters that get no answer. Every metric is named in
+// subscribes to (subscription.go) in order (delivery.go), but for what is under way
+// (underway.go); acknowledge.go keeps account of the answers, isolate.go tells apart
+// what was refused together, and warming.go and suspect.go name the clusters that get
+// no answer. Every metric is named in
 // metrics.go.
 package xds

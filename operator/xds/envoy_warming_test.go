@@ -126,7 +126,7 @@ func TestEnvoyDoesNotGetAClusterWarm(t *testing.T) {
 	if got := h.acknowledged(t, 4); len(got.Warming) != 0 {
 		t.Errorf("still named: %+v", got.Warming)
 	}
-	want := []string{"begin " + bad[0].Name, "end " + bad[0].Name + ": removed"}
+	want := []string{"begin " + bad[0].Name + "; outside", "end " + bad[0].Name + ": removed"}
 	if diff := cmp.Diff(want, heard.all()); diff != "" {
 		t.Errorf("what the observer heard (-want, +got):\n%s", diff)
 	}

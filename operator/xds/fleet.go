@@ -91,6 +91,15 @@ func (s *snapshot) get(k kind, name string) *row {
 	return r
 }
 
+// size is the number of resources.
+func (s *snapshot) size() int {
+	n := 0
+	for k := range s.rows {
+		n += s.rows[k].Len()
+	}
+	return n
+}
+
 // commit makes and stores the next snapshot and returns the keys of types that
 // the server does not serve.
 func (f *fleet) commit(revision uint64, u *FleetUpdate) []ResourceKey {

@@ -1,12 +1,16 @@
 package xds
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
+	"github.com/signetproxy/signet/operator/xds/peer"
 	"github.com/signetproxy/signet/translator/envoy"
 )
 
@@ -101,4 +105,36 @@ func TestTheSearchForABadResourceFollowsTheFleet(t *testing.T) {
 	c.ack()
 	c.silent()
 	h.until(t, "nothing is refused", func(s StreamState) bool { return len(s.Rejected) == 0 && s.Unacknowledged == 0 })
+}
+
+// A client may refuse one response after another and leave some without an answer:
+// what waits to be sent again stays bounded by what its fleet has.
+func TestAClientThatRefusesWithoutEnd(t *testing.T) {
+	const most = 4
+	s := New(Options{MaxUnacknowledged: most})
+	s.Publish(Update{Revision: 1, Fleets: []FleetUpdate{{Fleet: edge, Changed: list(cluster("a", "", "", ""), cluster("b", "", "", ""))}}})
+	w := &fakeWire{ctx: t.Context()}
+	st := newStream(s, peer.Identity{Fleet: edge}, w)
+	if err := errors.Join(s.join(st), st.turn(nil, nil)); err != nil {
+		t.Fatal(err)
+	}
+	defer s.leave(st)
+	refuse := &spb.Status{Message: "never"}
+	req := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: string(envoy.ClusterType), ResourceNamesSubscribe: []string{"a", "b"}}
+	for n := range 1000 {
+		if err := st.turn(req, nil); err != nil {
+			if got := gather(t, s)["signet_xds_ended_streams_total"]; status.Code(err) != codes.ResourceExhausted || got != 1 {
+				t.Errorf("it is ended with %v, and %v are counted", err, got)
+			}
+			return
+		}
+		if len(st.suspected) > 2*most+2 {
+			t.Fatalf("%d parts of responses wait after %d refusals", len(st.suspected), n)
+		}
+		last := w.sent[len(w.sent)-1]
+		if n > most { // the first are never answered
+			req.ResponseNonce, req.ErrorDetail = last.GetNonce(), refuse
+		}
+	}
+	t.Error("it goes on and on")
 }

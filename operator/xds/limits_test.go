@@ -35,7 +35,8 @@ import (
 //   - the names of another fleet: TestAFleetSeesItselfAlone
 //   - malformed: TestWhatIsNoRequest, TestTextThatIsNotUTF8, TestOddRequestsAreContained,
 //     FuzzRequests; oversized: TestTooLongARequest, TestTooManyNames; never
-//     acknowledging: TestAnEnvoyThatNeverAcknowledges; replayed nonces:
+//     acknowledging: TestAnEnvoyThatNeverAcknowledges; refusing without end:
+//     TestAClientThatRefusesWithoutEnd; replayed nonces:
 //     TestOddRequestsAreContained, FuzzParseNonce; much at once:
 //     TestRequestsReadAheadAreBounded, TestTheBytesOfNamesAreBounded
 //   - keepalive: TestKeepalive

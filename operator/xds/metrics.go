@@ -66,7 +66,8 @@ const (
 	EndedDistrusted Reason = "distrusted"
 	// EndedRequest is of a request that is too long or not one.
 	EndedRequest Reason = "request"
-	// EndedUnacknowledged is of a client that asks on and answers nothing.
+	// EndedUnacknowledged is of a client that asks on and answers nothing, or that
+	// refuses the same again and again.
 	EndedUnacknowledged Reason = "unacknowledged"
 
 	// IgnoredType is of a type of resource that is not served.

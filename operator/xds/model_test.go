@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,13 +9,10 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"time"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
-	"github.com/google/go-cmp/cmp"
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/mem"
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/signetproxy/signet/operator/xds/peer"
@@ -48,8 +46,9 @@ func (w *fakeWire) SendMsg(m any) error {
 	return nil
 }
 
-// envoyModel is what an Envoy would do: it keeps what it is sent, of what it
-// subscribes to, and looks at the order.
+// envoyModel is what an Envoy would do: it takes responses of a type in order, and
+// keeps of what it acknowledges what it subscribes to then. It refuses a response for
+// one bad resource in it, and may have kept good ones. It looks at the order.
 type envoyModel struct {
 	t      *testing.T
 	server *Server
@@ -60,10 +59,56 @@ type envoyModel struct {
 	heard  int                        // how often one of those was said to be good
 	has    [kindCount]map[string]string
 	owed   []*discoveryv3.DeltaDiscoveryResponse
+	spoilt map[string]string // the version of each secret that it refused last
+	since  map[string]uint64 // the revision that brought each cluster
+	past   *past
+	// removals are clusters that were removed while there was a user of an earlier
+	// revision to wait for, refusals those for a bad resource.
+	removals, refusals int
+}
+
+// past is what the fleet held, and when.
+type past struct {
+	editions map[ResourceKey][]edition // oldest first
+}
+
+type edition struct {
+	revision uint64
+	version  string // empty when it was removed
+}
+
+func (p *past) note(revision uint64, key ResourceKey, version string) {
+	p.editions[key] = append(p.editions[key], edition{revision, version})
+}
+
+// stale says whether a version was replaced or removed by a revision, and is none
+// since.
+func (p *past) stale(revision uint64, key ResourceKey, version string) bool {
+	for _, e := range slices.Backward(p.editions[key]) {
+		if e.version == version {
+			return false
+		}
+		if e.revision <= revision {
+			return true
+		}
+	}
+	return true // Envoy has it from nowhere
+}
+
+// dropped is when a name was removed first since a revision; it may have come and
+// gone again, both too fast for Envoy.
+func (p *past) dropped(since uint64, key ResourceKey) uint64 {
+	for _, e := range p.editions[key] {
+		if e.version == "" && e.revision > since {
+			return e.revision
+		}
+	}
+	return 0
 }
 
 func newModel(t *testing.T, s *Server) *envoyModel {
-	m := &envoyModel{t: t, server: s, good: map[ResourceKey][]string{}}
+	m := &envoyModel{t: t, server: s, good: map[ResourceKey][]string{}, past: &past{map[ResourceKey][]edition{}}}
+	m.spoilt, m.since = map[string]string{}, map[string]uint64{}
 	for k := range m.has {
 		m.has[k], m.asked[k] = map[string]string{}, map[string]bool{}
 	}
@@ -111,19 +156,37 @@ func (m *envoyModel) take(r *discoveryv3.DeltaDiscoveryResponse) {
 	if !ok {
 		m.t.Fatalf("type %q is sent", r.GetTypeUrl())
 	}
-	for _, res := range r.GetResources() {
-		if k.wildcard() || m.asked[k][res.GetName()] {
-			m.has[k][res.GetName()] = res.GetVersion()
+	if k == clusters {
+		for _, name := range r.GetRemovedResources() {
+			m.unused(name)
 		}
-	}
-	for _, name := range r.GetRemovedResources() {
-		delete(m.has[k], name)
 	}
 	m.owed = append(m.owed, r)
 }
 
-// answer answers the oldest response of the type of a random one.
-func (m *envoyModel) answer(rnd *rand.Rand, refuse bool) {
+// unused checks that Envoy has none of the users that the fleet had before it dropped
+// the cluster: any listener or scope may be one.
+func (m *envoyModel) unused(name string) {
+	at := m.past.dropped(m.since[name], ResourceKey{envoy.ClusterType, name})
+	if at == 0 || m.has[clusters][name] == "" {
+		return // it never was there for this Envoy
+	}
+	for _, k := range []kind{listeners, scopes} {
+		for user, version := range m.has[k] {
+			key := ResourceKey{types[k], user}
+			if m.past.stale(at, key, version) {
+				m.t.Errorf("cluster %s, which revision %d dropped, is removed before Envoy has taken what replaces %s %s", name, at, k, user)
+			}
+			if len(m.past.editions[key]) > 1 {
+				m.removals++
+			}
+		}
+	}
+}
+
+// answer answers the oldest response of the type of a random one. A moody Envoy
+// refuses it without a cause, and takes it when it comes again.
+func (m *envoyModel) answer(rnd *rand.Rand, moody bool) {
 	if len(m.owed) == 0 {
 		return
 	}
@@ -131,16 +194,63 @@ func (m *envoyModel) answer(rnd *rand.Rand, refuse bool) {
 	i := slices.IndexFunc(m.owed, func(r *discoveryv3.DeltaDiscoveryResponse) bool { return r.GetTypeUrl() == typ })
 	r := m.owed[i]
 	m.owed = slices.Delete(m.owed, i, i+1)
+	k, _ := kindOf(envoy.Type(typ))
+	bad := m.bad(k, r)
 	req := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: typ, ResponseNonce: r.GetNonce()}
+	refuse := len(bad) > 0 || moody && len(r.GetResources()) > 0
 	if refuse {
-		req.ErrorDetail = &spb.Status{Code: 13, Message: "at random"}
-	} else {
-		for _, res := range r.GetResources() {
-			key := ResourceKey{envoy.Type(typ), res.GetName()}
-			m.good[key] = append(m.good[key], res.GetVersion())
+		req.ErrorDetail = &spb.Status{Code: 13, Message: "for a cause"}
+	}
+	for _, res := range r.GetResources() {
+		// Of a refused response it keeps what it met before it found what is bad.
+		if !refuse || !bad[res.GetName()] && len(r.GetResources()) > 1 && rnd.IntN(2) == 0 {
+			m.keep(k, res, !refuse)
+			if k == clusters {
+				m.since[res.GetName()], _ = parseNonce(r.GetSystemVersionInfo())
+			}
 		}
 	}
+	for _, name := range r.GetRemovedResources() {
+		if !refuse {
+			delete(m.has[k], name)
+		}
+	}
+	if len(bad) > 0 {
+		m.refusals++
+	}
 	m.request(req)
+}
+
+// bad are the resources for which Envoy refuses a response. It refuses a secret once,
+// and takes the same bytes when they come again, without using them.
+func (m *envoyModel) bad(k kind, r *discoveryv3.DeltaDiscoveryResponse) map[string]bool {
+	bad := map[string]bool{}
+	for _, res := range r.GetResources() {
+		name := res.GetName()
+		if !bytes.Contains(res.GetResource().GetValue(), []byte(badEdition)) || !k.wildcard() && !m.asked[k][name] {
+			continue
+		}
+		if k == secrets && m.spoilt[name] == res.GetVersion() {
+			continue
+		}
+		if k == secrets {
+			m.spoilt[name] = res.GetVersion()
+		}
+		bad[name] = true
+	}
+	return bad
+}
+
+func (m *envoyModel) keep(k kind, res *discoveryv3.Resource, acknowledged bool) {
+	name := res.GetName()
+	if !k.wildcard() && !m.asked[k][name] || k == secrets && m.spoilt[name] == res.GetVersion() {
+		return
+	}
+	m.has[k][name] = res.GetVersion()
+	if acknowledged {
+		key := ResourceKey{types[k], name}
+		m.good[key] = append(m.good[key], res.GetVersion())
+	}
 }
 
 // OnAck implements Observer.
@@ -165,6 +275,7 @@ func (m *envoyModel) toggle(k kind, name string) {
 	if m.asked[k][name] {
 		delete(m.asked[k], name)
 		delete(m.has[k], name)
+		delete(m.spoilt, name)
 		req.ResourceNamesUnsubscribe = []string{name}
 	} else {
 		m.asked[k][name] = true
@@ -199,206 +310,4 @@ func (m *envoyModel) want(fleet map[ResourceKey]*envoy.Resource) [kindCount]map[
 		}
 	}
 	return out
-}
-
-// After any history of revisions, subscriptions, late answers, refusals and
-// reconnects, an Envoy has exactly what its fleet holds.
-func TestAnyHistoryEndsInTheFleet(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	heard := 0
-	for round := range uint64(60) {
-		heard += runHistory(t, rand.New(rand.NewPCG(seed, round)), 150)
-	}
-	if heard == 0 {
-		t.Error("no refused resource had a good predecessor")
-	}
-}
-
-// runHistory returns how many refused resources had a good predecessor.
-func runHistory(t *testing.T, rnd *rand.Rand, steps int) int {
-	t.Helper()
-	s := New(Options{MaxUnacknowledged: 1 + rnd.IntN(40)})
-	fleet := map[ResourceKey]*envoy.Resource{}
-	revision := uint64(0)
-	publish := func() {
-		revision++
-		u := FleetUpdate{Fleet: edge}
-		if revision > 1 && rnd.IntN(40) == 0 {
-			s.Publish(Update{Revision: revision, Fleets: []FleetUpdate{{Fleet: edge, Gone: true}}})
-			clear(fleet)
-			revision++
-		}
-		for range rnd.IntN(6) {
-			r := randomResource(rnd)
-			key := ResourceKey{r.Type, r.Name}
-			if rnd.IntN(3) > 0 {
-				u.Changed = append(u.Changed, r)
-				fleet[key] = r
-			} else if !slices.ContainsFunc(u.Changed, func(c *envoy.Resource) bool { return c.Type == r.Type && c.Name == r.Name }) {
-				u.Removed = append(u.Removed, key)
-				delete(fleet, key)
-			}
-		}
-		s.Publish(Update{Revision: revision, Fleets: []FleetUpdate{u}})
-	}
-	m := newModel(t, s)
-	s.opts.Observer = m
-	for range steps {
-		switch rnd.IntN(12) {
-		case 0, 1, 2:
-			publish()
-		case 3:
-			r := randomResource(rnd)
-			if k, _ := kindOf(r.Type); !k.wildcard() {
-				m.toggle(k, r.Name)
-			}
-		case 4:
-			m.request(nil)
-		case 5:
-			if rnd.IntN(6) == 0 {
-				m.connect()
-			}
-		case 6:
-			m.answer(rnd, rnd.IntN(2) == 0)
-		default:
-			m.answer(rnd, false)
-		}
-	}
-	if revision == 0 {
-		publish()
-	}
-	// New bytes for all, so that nothing stays refused.
-	revision++
-	u := FleetUpdate{Fleet: edge}
-	for key := range fleet {
-		body := protowire.AppendVarint(protowire.AppendTag(slices.Clone(fleet[key].Body), 1000, protowire.VarintType), revision)
-		fleet[key] = &envoy.Resource{Type: key.Type, Name: key.Name, Version: fmt.Sprint("last ", revision), Body: body}
-		u.Changed = append(u.Changed, fleet[key])
-	}
-	s.Publish(Update{Revision: revision, Fleets: []FleetUpdate{u}})
-	m.request(nil)
-	for n := 0; len(m.owed) > 0; n++ {
-		if n > 100_000 {
-			t.Fatal("the stream does not come to rest")
-		}
-		m.answer(rnd, false)
-	}
-	if diff := cmp.Diff(m.want(fleet), m.has); diff != "" {
-		t.Fatalf("what Envoy has in the end (-want, +got):\n%s", diff)
-	}
-	st := s.State().Fleets[0].Streams[0]
-	if st.Acknowledged != revision || st.Unacknowledged != 0 || st.Lingering != 0 || len(st.Rejected) != 0 || st.Held {
-		t.Fatalf("after revision %d: %+v", revision, st)
-	}
-	m.server.leave(m.stream)
-	return m.heard
-}
-
-func randomResource(rnd *rand.Rand) *envoy.Resource {
-	name, edition := fmt.Sprint("n", rnd.IntN(4)), fmt.Sprint(rnd.IntN(4))
-	switch rnd.IntN(6) {
-	case 0:
-		return cluster(name, fmt.Sprint("n", rnd.IntN(4)), fmt.Sprint("trust/", rnd.IntN(3)), edition)
-	case 1:
-		return assignment(name, edition)
-	case 2:
-		return secret(fmt.Sprint("trust/", rnd.IntN(3)), edition)
-	case 3:
-		return secret([]string{"*.x", "a.x", "b.x"}[rnd.IntN(3)], edition)
-	case 4:
-		return listener(name, edition)
-	default:
-		return scope(name, edition)
-	}
-}
-
-// What the history says has changed is what a comparison finds.
-func TestHistoryAndComparisonAgree(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(1, 2))
-	f := &fleet{name: edge}
-	var all []*snapshot
-	for rev := range uint64(400) {
-		u := FleetUpdate{Fleet: edge}
-		for range rnd.IntN(5) {
-			r := randomResource(rnd)
-			if rnd.IntN(2) == 0 {
-				u.Changed = append(u.Changed, r)
-			} else {
-				u.Removed = append(u.Removed, ResourceKey{r.Type, r.Name})
-			}
-		}
-		f.commit(rev, &u)
-		now := f.head.Load()
-		all = append(all, now)
-		if len(now.history) > maxHistory {
-			t.Fatalf("the history has %d entries", len(now.history))
-		}
-		old := all[rnd.IntN(len(all))]
-		if diff := cmp.Diff(names(now.compare(old)), names(now.since(old))); diff != "" {
-			t.Fatalf("from %d to %d (-comparison, +history):\n%s", old.seq, now.seq, diff)
-		}
-	}
-	big := FleetUpdate{Fleet: edge}
-	for i := range maxHistoryNames + 1 {
-		big.Changed = append(big.Changed, scope(fmt.Sprint("big", i), "1"))
-	}
-	f.commit(1000, &big)
-	if n := len(f.head.Load().history); n != 0 {
-		t.Errorf("the history has %d entries behind a change that is beyond its bound", n)
-	}
-}
-
-func names(c *changes) (out [kindCount][]string) {
-	for k := range c {
-		for _, ch := range c[k] {
-			out[k] = append(out[k], fmt.Sprint(ch.name, ch.old != nil, ch.now != nil))
-		}
-	}
-	return out
-}
-
-// FuzzRequests plays requests that are any bytes.
-func FuzzRequests(f *testing.F) {
-	add := func(rs ...*discoveryv3.DeltaDiscoveryRequest) {
-		var all []byte
-		for _, r := range rs {
-			b, err := proto.Marshal(r)
-			if err != nil {
-				f.Fatal(err)
-			}
-			all = append(append(all, byte(len(b))), b...)
-		}
-		f.Add(all)
-	}
-	add(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: string(envoy.ClusterType)},
-		&discoveryv3.DeltaDiscoveryRequest{TypeUrl: string(envoy.ClusterType), ResponseNonce: "1"})
-	add(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: string(envoy.SecretType), ResourceNamesSubscribe: []string{"trust/a", "a.b.c", "*"}},
-		&discoveryv3.DeltaDiscoveryRequest{TypeUrl: string(envoy.SecretType), ResourceNamesUnsubscribe: []string{"a.b.c", "*"}})
-	add(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: string(envoy.ScopeType), InitialResourceVersions: map[string]string{"http|a": "", "x": "y"}},
-		&discoveryv3.DeltaDiscoveryRequest{TypeUrl: string(envoy.ScopeType), ResponseNonce: "1", ErrorDetail: &spb.Status{Message: "inline_bytes"}})
-	f.Fuzz(func(t *testing.T, data []byte) {
-		s := New(Options{MaxNames: 8, MaxUnacknowledged: 4})
-		s.Publish(Update{Revision: 1, Fleets: []FleetUpdate{{Fleet: edge, Changed: world()}}})
-		w := &fakeWire{ctx: t.Context()}
-		st := newStream(s, peer.Identity{Fleet: edge}, w)
-		if err := s.join(st); err != nil {
-			t.Fatal(err)
-		}
-		defer s.leave(st)
-		for rev := uint64(2); len(data) > 0 && rev < 100; rev++ {
-			n := min(int(data[0]), len(data)-1)
-			var req discoveryv3.DeltaDiscoveryRequest
-			if proto.Unmarshal(data[1:1+n], &req) == nil {
-				if st.turn(&req, nil) != nil {
-					return // it may end the stream
-				}
-			}
-			data = data[1+n:]
-			s.Publish(Update{Revision: rev, Fleets: []FleetUpdate{{Fleet: edge, Changed: list(scope("http|a", fmt.Sprint(rev)))}}})
-			if st.names > 8 || st.outstanding > 2*4+8+requestBuffer {
-				t.Fatalf("bounds are passed: %d names, %d responses", st.names, st.outstanding)
-			}
-		}
-	})
 }

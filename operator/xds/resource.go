@@ -69,7 +69,13 @@ type lineage struct {
 	// good is the newest row that some Envoy has acknowledged: while it is the
 	// current one, nothing is kept for it.
 	good atomic.Pointer[row]
+	// held says that an Envoy came with bytes of the name that the fleet does not
+	// hold, as after an upgrade that makes them anew.
+	held atomic.Bool
 }
+
+// served says whether some Envoy has, or had, bytes of the name that it has taken.
+func (l *lineage) served() bool { return l.good.Load() != nil || l.held.Load() }
 
 func newRow(k kind, r *envoy.Resource) *row {
 	n := &row{Resource: r, frame: frame(r)}

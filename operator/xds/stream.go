@@ -63,6 +63,8 @@ type stream struct {
 	warmth        warmth
 	// serving says that what is sent now was asked for, or is for new clusters.
 	serving bool
+	// since is the revision that what is sent now was sent for before; 0: none.
+	since uint64
 	// due is when to take a turn though nothing has come; zero: never.
 	due time.Time
 
@@ -323,18 +325,17 @@ func (s *stream) ignore(counter *atomic.Uint64, why string) {
 // does not read.
 func (s *stream) send(k kind, rows []*row, removed []string) error {
 	if s.outstanding >= 2*s.server.opts.MaxUnacknowledged+s.names+requestBuffer {
-		s.server.counters.ended.unacknowledged.Add(1)
 		s.log.Info("Ending a stream that asks and does not answer", "unacknowledged", s.outstanding)
-		return status.Errorf(codes.ResourceExhausted, "%d responses are not acknowledged", s.outstanding)
+		return s.endUnacknowledged("%d responses are not acknowledged", s.outstanding)
 	}
 	s.nonce++
-	r := &response{kind: k, nonce: s.nonce, revision: s.cursor.revision, rows: rows, removed: removed}
-	s.subs[k].expect(r, s.serving)
+	r := &response{kind: k, nonce: s.nonce, revision: cmp.Or(s.since, s.cursor.revision), rows: rows, removed: removed}
+	s.subs[k].expect(r, s.serving, s.since != 0)
 	s.outstanding++
 
 	buffers := r.marshal()
 	size := uint64(buffers.Len()) //nolint:gosec // a length
-	s.status.Sent, s.status.Unacknowledged = r.revision, s.outstanding
+	s.status.Sent, s.status.Unacknowledged = s.cursor.revision, s.outstanding
 	s.status.Responses++
 	s.status.Bytes += size
 	s.server.counters.byType[k].responses.Add(1)
@@ -346,6 +347,12 @@ func (s *stream) send(k kind, rows []*row, removed []string) error {
 	err := s.conn.SendMsg(buffers)
 	s.blocked.Store(0)
 	return err
+}
+
+// endUnacknowledged is how a stream ends whose client does not acknowledge.
+func (s *stream) endUnacknowledged(format string, n int) error {
+	s.server.counters.ended.unacknowledged.Add(1)
+	return status.Errorf(codes.ResourceExhausted, format, n)
 }
 
 // sendEach sends rows, each secret in a response of its own: Envoy does not say

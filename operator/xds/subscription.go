@@ -34,6 +34,7 @@ type subscription struct {
 	unproven map[string]string
 
 	queue    []*expectation // oldest first, so sorted by nonce
+	again    int            // how many of them are sent a second time, and not done
 	rejected map[string]rejection
 }
 
@@ -240,6 +241,13 @@ func (s *stream) prepare(k kind, had map[string]string, rows []*row) []*row {
 	if k == listeners {
 		s.decorate(rows, func(r *row) bool { return had[r.Name] == "" })
 	}
+	if k == clusters {
+		for _, r := range rows {
+			if _, has := had[r.Name]; has {
+				r.published().line.held.Store(true)
+			}
+		}
+	}
 	if k == scopes && had != nil {
 		return anew(rows) // the stream before may have ended behind a refusal
 	}
@@ -268,36 +276,11 @@ func (s *stream) owedNames(k kind, had map[string]string) (rows []*row, none []s
 			delete(s.lingering[k], name)
 		case r.Version == had[name]:
 			s.brought(r)
-		case !s.underWay(k, r):
+		default:
 			rows = append(rows, r)
 		}
 	}
-	return rows, none
-}
-
-// underWay says whether a response that was sent unasked, and that Envoy has yet
-// to answer, brings this version of what it asks for now. Envoy asked before it
-// took that response, or it would have answered before it asked, or with the same
-// request: so it uses it.
-func (s *stream) underWay(k kind, r *row) bool {
-	if k.wildcard() {
-		return false
-	}
-	for _, e := range slices.Backward(s.subs[k].queue) {
-		if slices.Contains(e.removed, r.Name) {
-			return false
-		}
-		at, found := slices.BinarySearchFunc(e.rows, r, byName) // what is sent of these types is sorted
-		if !found || e.done || e.optional {
-			continue
-		}
-		if sent := e.rows[at]; sent.Version == r.Version && !slices.Contains(e.asked, sent) {
-			e.asked = append(slices.Clip(e.asked), sent)
-			return true
-		}
-		return false
-	}
-	return false
+	return s.spare(k, rows), none
 }
 
 // whole lists the rows of a type that Envoy does not have, and the names that

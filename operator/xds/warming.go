@@ -13,7 +13,8 @@ import (
 
 // WarmingObserver is an Observer that also wants to know which clusters do not
 // get warm. It is called as an Observer is. Each cluster of a stream is told
-// once when it begins and once when it ends, however its stream ends.
+// when it begins, perhaps again when it becomes known that it is this one that
+// Envoy waits for, and once when it ends, however its stream ends.
 type WarmingObserver interface {
 	Observer
 	// OnWarming says that clusters which were sent are not acknowledged for
@@ -42,14 +43,20 @@ type WarmingCluster struct {
 	// Missing are the resources that it waits for.
 	Missing []Missing
 	// Outside says that it waits for what no resource brings: that a name is
-	// resolved, or the first answer to a health check. Without either of both it
-	// is not known whether it is this cluster or a neighbour that Envoy waits
-	// for.
+	// resolved, or the first answer to a health check; and that it alone does.
+	// Without either of both it is not known whether it is this cluster or a
+	// neighbour that Envoy waits for.
 	Outside bool
 	// Taken says that some Envoy of the fleet has acknowledged these very bytes:
 	// what it waits for is there for others.
 	Taken bool
+	// Served says that Envoys of the fleet have taken other bytes of it before:
+	// they serve it with those meanwhile.
+	Served bool
 }
+
+// alone says whether it is known that Envoy waits for it, though it misses nothing.
+func (c *WarmingCluster) alone() bool { return c.Outside && len(c.Missing) == 0 }
 
 // Missing is a resource without which a cluster does not get warm.
 type Missing struct {
@@ -88,6 +95,9 @@ type WarmOutcome string
 const (
 	// WarmAcknowledged is of a cluster that Envoy uses now.
 	WarmAcknowledged WarmOutcome = "acknowledged"
+	// WarmTaken is of a cluster that this Envoy still waits for, while another of
+	// the fleet has come to use it. It is told of again, as one that is served.
+	WarmTaken WarmOutcome = "taken by another"
 	// WarmRefused is of a cluster that Envoy has refused: a Nack was told.
 	WarmRefused WarmOutcome = "refused"
 	// WarmRemoved is of a cluster that the fleet has no more.
@@ -167,7 +177,8 @@ func (s *stream) warm(now time.Time) time.Time {
 	if first == nil {
 		return time.Time{}
 	}
-	if due := s.overdue(first); now.Before(due) {
+	due := s.overdue(first)
+	if len(w.suspects) == 0 && now.Before(due) {
 		return due
 	}
 	if now.Before(w.next) {
@@ -175,7 +186,10 @@ func (s *stream) warm(now time.Time) time.Time {
 	}
 	timeout := s.server.opts.WarmingTimeout
 	w.next = now.Add(timeout / looksPerTimeout)
-	s.beginWarming(s.suspect(now.Add(-timeout)))
+	s.endTaken()
+	if !now.Before(due) {
+		s.beginWarming(s.suspect(now.Add(-timeout)))
+	}
 	return w.next
 }
 
@@ -208,95 +222,12 @@ func (s *stream) overdue(e *expectation) time.Time {
 	return start.Add(timeout)
 }
 
-// suspect names the clusters, sent before a time and not acknowledged, that
-// miss something. Where none does, those that wait for something outside; else
-// those of the first response of which no Envoy of the fleet has acknowledged
-// these bytes; or else all of it.
-func (s *stream) suspect(before time.Time) []WarmingCluster {
-	var missing, outside, unknown, all []WarmingCluster
-	owed := s.owedAnswers()
-	first := s.oldestClusters()
-	for _, e := range s.subs[clusters].queue {
-		if e.done || e.optional || e.sent.After(before) {
-			continue
-		}
-		for _, r := range e.rows {
-			if now := s.cursor.get(clusters, r.Name); now != nil && now.Version != r.Version {
-				continue // a later response has taken its place
-			}
-			c := WarmingCluster{
-				Name: r.Name, Revision: e.revision, Since: e.sent, Missing: s.missing(r, owed), Outside: r.uses().outside,
-				Taken: r.published().line.good.Load() == r.published(),
-			}
-			switch {
-			case len(c.Missing) > 0:
-				missing = append(missing, c)
-			case c.Outside:
-				outside = append(outside, c)
-			case e != first:
-			case !c.Taken:
-				unknown = append(unknown, c)
-				all = append(all, c)
-			default:
-				all = append(all, c)
-			}
-		}
-	}
-	for _, found := range [][]WarmingCluster{missing, outside, unknown} {
-		if len(found) > 0 {
-			return found
-		}
-	}
-	return all
-}
-
-// owedAnswers are the names that were sent and that Envoy has not acknowledged.
-func (s *stream) owedAnswers() (owed [kindCount]map[string]bool) {
-	for _, k := range []kind{endpoints, secrets} {
-		owed[k] = map[string]bool{}
-		for _, e := range s.subs[k].queue {
-			for _, r := range e.rows {
-				owed[k][r.Name] = owed[k][r.Name] || !e.done
-			}
-		}
-	}
-	return owed
-}
-
-func (s *stream) missing(r *row, owed [kindCount]map[string]bool) (out []Missing) {
-	refs := r.uses()
-	look := func(k kind, name string) {
-		sub := &s.subs[k]
-		m := Missing{Type: types[k], Name: name}
-		_, refused := sub.rejected[name]
-		switch {
-		case s.resolve(k, name) == nil:
-			m.Reason = MissingInFleet
-		case refused:
-			m.Reason = MissingRefused
-		case !sub.wants(name):
-			m.Reason = MissingSubscription
-		case owed[k][name]:
-			m.Reason = MissingAnswer
-		default:
-			return
-		}
-		out = append(out, m)
-	}
-	if refs.assignment != "" {
-		look(endpoints, refs.assignment)
-	}
-	for _, name := range refs.secrets {
-		look(secrets, name)
-	}
-	return out
-}
-
-// beginWarming tells of those that are not told yet.
+// beginWarming tells of those that are not told yet, or were while it may have been
+// a neighbour.
 func (s *stream) beginWarming(found []WarmingCluster) {
 	var begun []WarmingCluster
 	for _, c := range found {
-		if _, known := s.warmth.suspects[c.Name]; !known {
+		if was, told := s.warmth.suspects[c.Name]; !told || c.alone() && !was.alone() && len(was.Missing) == 0 {
 			begun = append(begun, c)
 			s.warmth.suspects[c.Name] = c
 		}
@@ -336,6 +267,18 @@ func (s *stream) endWarming() {
 		}
 		for _, r := range e.rows {
 			delete(ended, r.Name)
+		}
+	}
+	s.tellWarm(ended)
+}
+
+// endTaken tells of the suspects that another Envoy has come to use: it may have got
+// them warm without ever complaining, and after this one had.
+func (s *stream) endTaken() {
+	ended := map[string]WarmOutcome{}
+	for name, was := range s.warmth.suspects {
+		if r := s.cursor.get(clusters, name); r != nil && r.line.served() && !was.Taken && !was.Served {
+			ended[name] = WarmTaken
 		}
 	}
 	s.tellWarm(ended)

@@ -34,6 +34,11 @@ func (r *warmRecord) OnWarming(w Warming) {
 		for _, m := range c.Missing {
 			line += fmt.Sprintf("; %s %s", m.Name, m.Reason)
 		}
+		for i, is := range []bool{c.Outside, c.Taken, c.Served} {
+			if is {
+				line += "; " + []string{"outside", "taken", "served"}[i]
+			}
+		}
 		r.said = append(r.said, line)
 	}
 }
