@@ -107,7 +107,8 @@ func (h *history) ruleExtras(r *gatewayv1.HTTPRouteRule) {
 		r.Retry = &gatewayv1.HTTPRouteRetry{Codes: []gatewayv1.HTTPRouteRetryStatusCode{504}}
 	}
 	if h.maybe(10) {
-		r.SessionPersistence = &gatewayv1.SessionPersistence{Type: new(pick(h, gatewayv1.CookieBasedSessionPersistence, gatewayv1.HeaderBasedSessionPersistence))}
+		kind := pick(h, gatewayv1.CookieBasedSessionPersistence, gatewayv1.HeaderBasedSessionPersistence)
+		r.SessionPersistence = &gatewayv1.SessionPersistence{Type: &kind} //nolint:staticcheck // the experimental channel still has it
 	}
 	for h.maybe(30) {
 		r.Filters = append(r.Filters, h.filter())

@@ -22,9 +22,9 @@ func TestAGatewayThatTranslationHasNotSeenIsLookedAtAgain(t *testing.T) {
 	}
 	g := &gatewayv1.Gateway{Namespace: "default", Name: "gw"}
 	r := &Gateways{
-		Provisioner: Provisioner{Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(g).Build()},
-		Exposure:    func(ir.Name) (*listener.Exposure, bool) { return nil, false },
-		Settled:     func(n ir.Name, o *Outcome) { t.Errorf("%s: nothing is known of it: %v", n, o) },
+		Client:   fake.NewClientBuilder().WithScheme(scheme).WithObjects(g).Build(),
+		Exposure: func(ir.Name) (*listener.Exposure, bool) { return nil, false },
+		Settled:  func(n ir.Name, o *Outcome) { t.Errorf("%s: nothing is known of it: %v", n, o) },
 	}
 	request := reconcile.Request{Namespace: "default", Name: "gw"}
 	if got, err := r.Reconcile(t.Context(), request); err != nil || got.RequeueAfter <= 0 {

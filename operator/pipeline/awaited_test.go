@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -46,11 +47,12 @@ func TestIssuedCertificateIsAwaited(t *testing.T) {
 		}
 		return s
 	}
+	gatewayGroup := schema.GroupVersion(gatewayv1.GroupVersion)
 	class := &gatewayv1.GatewayClass{}
 	class.Name, class.Spec.ControllerName = "ours", gatewayapi.ControllerName
-	class.GetObjectKind().SetGroupVersionKind(gatewayv1.SchemeGroupVersion.WithKind("GatewayClass"))
+	class.GetObjectKind().SetGroupVersionKind(gatewayGroup.WithKind("GatewayClass"))
 	web := &gatewayv1.Gateway{ObjectMeta: meta("web")}
-	web.GetObjectKind().SetGroupVersionKind(gatewayv1.SchemeGroupVersion.WithKind("Gateway"))
+	web.GetObjectKind().SetGroupVersionKind(gatewayGroup.WithKind("Gateway"))
 	web.Spec.GatewayClassName = "ours"
 	web.Spec.Infrastructure = &gatewayv1.GatewayInfrastructure{ParametersRef: &gatewayv1.LocalParametersReference{Name: name}}
 
@@ -58,15 +60,10 @@ func TestIssuedCertificateIsAwaited(t *testing.T) {
 		changed []client.Object
 		deleted []client.Object
 		after   time.Duration
-		// want is the generation of the fleet, and the Secrets of it and of the
-		// Gateway's that are there.
-		generation int64
-		own, its   string
-		secrets    []string
-		reported   int64
+		want    recorded
 	}
 	at := func(generation int64, own, its string, secrets ...string) step {
-		return step{generation: generation, own: own, its: its, secrets: secrets, reported: generation}
+		return step{want: recorded{generation, generation, own, its, secrets}}
 	}
 	with := func(s step, changed ...client.Object) step { s.changed = changed; return s }
 	without := func(s step, deleted ...client.Object) step { s.deleted = deleted; return s }
@@ -135,7 +132,7 @@ func TestIssuedCertificateIsAwaited(t *testing.T) {
 		},
 		"a Gateway of that shape waits for its own": {
 			with(at(1, "", ""), fleet(1, nil), class, web),
-			with(step{generation: 2, own: "edge-client", secrets: []string{"edge-client"}, reported: 2},
+			with(at(2, "edge-client", "", "edge-client"),
 				fleet(2, issued), secret("edge-client", fleetKind)),
 			with(at(2, "edge-client", "web-client", "edge-client", "web-client"), secret("web-client", "Gateway")),
 		},
@@ -171,19 +168,25 @@ func TestIssuedCertificateIsAwaited(t *testing.T) {
 					if s.after == 0 {
 						p.Apply(b)
 					}
-					compareStep(t, p, i, ours, gateway, s.generation, s.own, s.its, s.secrets, s.reported)
+					synctest.Wait()
+					if diff := cmp.Diff(s.want, recordedBy(p, ours, gateway)); diff != "" {
+						t.Errorf("step %d (-want, +got):\n%s", i, diff)
+					}
 				}
 			})
 		})
 	}
 }
 
-// compareStep compares what was recorded so far.
-func compareStep(
-	t *testing.T, p *Pipeline, i int, ours, gateway ir.Name, generation int64, own, its string, secrets []string, reported int64,
-) {
-	t.Helper()
-	synctest.Wait()
+// recorded is what a pipeline has: the generation of a fleet, as it is and as it is
+// reported, the client certificates of it and of the Gateway's, and the Secrets.
+type recorded struct {
+	Generation, Reported int64
+	Own, Its             string
+	Secrets              []string
+}
+
+func recordedBy(p *Pipeline, ours, gateway ir.Name) recorded {
 	r := p.translator.Current().Reader()
 	name := func(fleet ir.Name) string {
 		s, ok := p.translator.Fleets.Get(r, fleet)
@@ -192,12 +195,7 @@ func compareStep(
 		}
 		return s.Upstream.ClientCertificate.Name
 	}
-	type state struct {
-		Generation, Reported int64
-		Own, Its             string
-		Secrets              []string
-	}
-	got := state{Own: name(ours), Its: name(gateway)}
+	got := recorded{Own: name(ours), Its: name(gateway)}
 	if s, ok := p.translator.Fleets.Get(r, ours); ok {
 		got.Generation = s.Generation
 	}
@@ -207,7 +205,5 @@ func compareStep(
 	for _, o := range p.Fleets() {
 		got.Reported = o.Object.Generation
 	}
-	if diff := cmp.Diff(state{generation, reported, own, its, secrets}, got); diff != "" {
-		t.Errorf("step %d (-want, +got):\n%s", i, diff)
-	}
+	return got
 }

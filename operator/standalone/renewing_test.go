@@ -72,11 +72,18 @@ func (r relay) Run(ctx context.Context, sink source.Sink) error {
 	}
 }
 
-// renewing runs a source whose fleet has a certificate that is being renewed.
-func renewing(t *testing.T) (o *slow, in relay, got chan told, end func()) {
+// renewal is a source whose fleet has a certificate that is being renewed.
+type renewal struct {
+	office *slow
+	in     relay
+	got    chan told
+	end    func()
+}
+
+func renewing(t *testing.T) renewal {
 	t.Helper()
-	o = &slow{office: newOffice(t), hold: make(chan struct{})}
-	in, got = make(relay), make(chan told, 16)
+	o := &slow{office: newOffice(t), hold: make(chan struct{})}
+	in, got := make(relay), make(chan told, 16)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
@@ -86,7 +93,7 @@ func renewing(t *testing.T) (o *slow, in relay, got chan told, end func()) {
 	compareTold(t, "the fleet begins with its certificate", got,
 		told{Changed: []string{"EnvoyFleet default/edge", "Secret default/edge-client"}})
 	time.Sleep(45 * time.Minute) //nolint:forbidigo // the time of the bubble
-	return o, in, got, func() {
+	return renewal{o, in, got, func() {
 		t.Helper()
 		cancel()
 		synctest.Wait()
@@ -98,9 +105,11 @@ func renewing(t *testing.T) (o *slow, in relay, got chan told, end func()) {
 		default:
 			t.Error("the end waits for the renewal")
 			close(o.hold)
-			<-done
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
 		}
-	}
+	}}
 }
 
 func compareTold(t *testing.T, what string, got chan told, want ...told) {
@@ -118,20 +127,20 @@ func compareTold(t *testing.T, what string, got chan told, want ...told) {
 // A renewal may take seconds: a long key, a disk that is busy, another process.
 func TestRenewalHoldsUpNoBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o, in, got, end := renewing(t)
-		defer end()
-		in <- source.Batch{Changed: []client.Object{folderSecret("other")}}
-		compareTold(t, "while it is renewed", got, told{Changed: []string{"Secret default/other"}})
-		close(o.hold)
-		compareTold(t, "when it is there", got, told{Changed: []string{"Secret default/edge-client"}})
+		r := renewing(t)
+		defer r.end()
+		r.in <- source.Batch{Changed: []client.Object{folderSecret("other")}}
+		compareTold(t, "while it is renewed", r.got, told{Changed: []string{"Secret default/other"}})
+		close(r.office.hold)
+		compareTold(t, "when it is there", r.got, told{Changed: []string{"Secret default/edge-client"}})
 	})
 }
 
 func TestRenewalHoldsUpNoEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, _, got, end := renewing(t)
-		end()
-		compareTold(t, "at the end nothing is told", got)
+		r := renewing(t)
+		r.end()
+		compareTold(t, "at the end nothing is told", r.got)
 	})
 }
 
@@ -139,13 +148,13 @@ func TestRenewalHoldsUpNoEnd(t *testing.T) {
 // waited for; the next one is on time.
 func TestRenewalIsAbandoned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, in, got, end := renewing(t)
-		defer end()
-		in <- source.Batch{Changed: []client.Object{asking("edge", "mine")}}
-		compareTold(t, "another Secret is asked for", got, told{
+		r := renewing(t)
+		defer r.end()
+		r.in <- source.Batch{Changed: []client.Object{asking("edge", "mine")}}
+		compareTold(t, "another Secret is asked for", r.got, told{
 			Changed: []string{"EnvoyFleet default/edge", "Secret default/mine"}, Deleted: []string{"Secret default/edge-client"},
 		})
 		time.Sleep(45 * time.Minute) //nolint:forbidigo // the time of the bubble
-		compareTold(t, "it is renewed", got, told{Changed: []string{"Secret default/mine"}})
+		compareTold(t, "it is renewed", r.got, told{Changed: []string{"Secret default/mine"}})
 	})
 }

@@ -267,7 +267,7 @@ var _ = Describe("under traffic, no answer is unexpected", Ordered, ContinueOnFa
 			})
 		}
 		loss(where, func() {
-			Expect(c.Delete(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: shop, Name: "edge-client"}})).To(Succeed())
+			Expect(c.Delete(ctx, &corev1.Secret{Namespace: shop, Name: "edge-client"})).To(Succeed())
 			Eventually(another).Should(Succeed())
 			before = presented()
 			rename("edge-presents")

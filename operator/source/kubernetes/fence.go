@@ -126,12 +126,7 @@ func (c *contents) fence(h *holder, key source.Key, o client.Object) map[source.
 		return ends
 	}
 	uses := c.source.options.Uses(o)
-	switch {
-	case key.GroupVersionKind == grantKind:
-		enter(c.fences.grants, key.Namespace, key)
-	case isRoute(key):
-		c.fences.send(key, uses, c.usesOfDelivered(key))
-	}
+	c.notePresence(key, uses)
 	var out map[source.Key]source.Key
 	add := func(why, listed source.Key) {
 		if out == nil {
@@ -161,6 +156,16 @@ func (c *contents) fence(h *holder, key source.Key, o client.Object) map[source.
 		c.fenceServed(key, o, known, add)
 	}
 	return out
+}
+
+// notePresence notes a grant or a route that has come, be it that it waits.
+func (c *contents) notePresence(key source.Key, uses []source.Key) {
+	switch {
+	case key.GroupVersionKind == grantKind:
+		enter(c.fences.grants, key.Namespace, key)
+	case isRoute(key):
+		c.fences.send(key, uses, c.usesOfDelivered(key))
+	}
 }
 
 // fenceServed adds the fences that matter only when something is served.

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -119,7 +118,7 @@ func TestEndOfAPolicyWaitsUntilTheWayIsClosed(t *testing.T) {
 				gatewayKeyOf("ReferenceGrant", "b", "named"): named, gatewayKeyOf("ReferenceGrant", "a", "grant"): servicesOf("a"),
 				gateway: selecting(), gatewayKeyOf("Gateway", "a", "h"): &gatewayv1.Gateway{},
 				set:   &gatewayv1.ListenerSet{Spec: gatewayv1.ListenerSetSpec{ParentRef: gatewayv1.ParentGatewayReference{Name: "g"}}},
-				space: &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"team": "a"}}},
+				space: &corev1.Namespace{Labels: map[string]string{"team": "a"}},
 			} {
 				c.comes(key, o, 3)
 			}

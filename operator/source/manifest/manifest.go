@@ -108,7 +108,7 @@ func (d *Decoder) document(f *File, doc document) error {
 	var v any
 	strict, err := sigsjson.UnmarshalStrict(raw, &v)
 	if err != nil {
-		return err
+		return err //nolint:wrapcheck // broken says what it may
 	}
 	if len(strict) > 0 {
 		return duplicates(strict)
