@@ -136,8 +136,10 @@ func (t *tree) unreadable(rel string, err error) {
 
 // leadsNowhere notes a link that never led to anything. It may be to a folder.
 func (t *tree) leadsNowhere(rel string, err error) {
+	to, _ := os.Readlink(t.path(rel)) // it may have gone since
 	t.troubles[rel] = source.Problem{
-		File: rel, Severity: source.Warning, Message: "cannot be followed, and is tried again once a second: " + reason(err),
+		File: rel, Severity: source.Warning,
+		Message: fmt.Sprintf("is a link to %q, which cannot be followed: %s: make what it leads to, or remove it", to, reason(err)),
 	}
 }
 
