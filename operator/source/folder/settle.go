@@ -17,7 +17,7 @@ import (
 // Nothing else waits.
 const (
 	// quiet is how long a writer may take between two calls.
-	quiet = 1500 * time.Microsecond
+	quiet = time.Millisecond
 	// holdLimit is the most that an object is held back.
 	holdLimit = 100 * time.Millisecond
 	// stillLimit is how long a new file that stands still counts as open.

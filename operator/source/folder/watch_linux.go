@@ -112,16 +112,38 @@ func (w *inotify) next(wait time.Duration) ([]event, error) {
 	if w.interrupted.Load() {
 		return nil, errInterrupted
 	}
-	n, err := w.file.Read(w.buffer[:])
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		// What is pending all the same is not left for later.
-		if n, err = unix.Read(w.fd, w.buffer[:]); errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
-			return nil, nil
-		}
+	n, err := w.read(wait)
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("inotify: %w", err)
 	}
+	return w.events(n), nil
+}
+
+// brief are the waits that are left to the kernel. The runtime's own end at
+// whole milliseconds, and may take one more.
+const brief = 5 * time.Millisecond
+
+// read fails with EAGAIN if nothing has happened while it waits.
+func (w *inotify) read(wait time.Duration) (int, error) {
+	if 0 < wait && wait <= brief {
+		timeout := unix.NsecToTimespec(int64(wait))
+		// Should it fail, the read says why.
+		_, _ = unix.Ppoll([]unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}}, &timeout, nil) //nolint:gosec // a descriptor
+		return unix.Read(w.fd, w.buffer[:])                                                     //nolint:wrapcheck // next does
+	}
+	n, err := w.file.Read(w.buffer[:])
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		// What is pending all the same is not left for later.
+		return unix.Read(w.fd, w.buffer[:]) //nolint:wrapcheck // next does
+	}
+	return n, err //nolint:wrapcheck // next does
+}
+
+// events are those in the first bytes of the buffer.
+func (w *inotify) events(n int) []event {
 	var out []event
 	for rest := w.buffer[:n]; len(rest) >= unix.SizeofInotifyEvent; {
 		id := int32(binary.NativeEndian.Uint32(rest)) //nolint:gosec // see add
@@ -131,7 +153,7 @@ func (w *inotify) next(wait time.Duration) ([]event, error) {
 		out = w.append(out, id, mask, name)
 		rest = rest[end:]
 	}
-	return out, nil
+	return out
 }
 
 func (w *inotify) append(out []event, id int32, mask uint32, name string) []event {
