@@ -95,7 +95,7 @@ func New(cfg Config) (*Cluster, error) {
 	}
 	if c.source, err = kubernetes.New(kubernetes.Options{
 		Config: cfg.REST, Namespaces: cfg.Namespaces, References: references,
-		Uses: pipeline.Uses, Targets: pipeline.Targets, Backends: pipeline.Backends,
+		Uses: pipeline.Uses, Targets: pipeline.Targets, Backends: pipeline.Backends, Lacks: pipeline.Lacks,
 		Rewritten: func(k source.Key) { c.statuses.rewritten(k) },
 		Log:       cfg.Log.WithName("source"),
 	}); err != nil {

@@ -44,7 +44,7 @@ func (c *Cluster) report(ctx context.Context) error {
 func Translate(ctx context.Context, config *rest.Config, namespaces []string, log logr.Logger) (*report.Report, error) {
 	s, err := kubernetes.New(kubernetes.Options{
 		Config: config, Namespaces: namespaces, References: references, Log: log,
-		Uses: pipeline.Uses, Targets: pipeline.Targets, Backends: pipeline.Backends,
+		Uses: pipeline.Uses, Targets: pipeline.Targets, Backends: pipeline.Backends, Lacks: pipeline.Lacks,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("source: %w", err)

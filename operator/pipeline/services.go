@@ -31,24 +31,37 @@ func Uses(o client.Object) []source.Key {
 		if name := o.Labels[discoveryv1.LabelServiceName]; name != "" {
 			return []source.Key{{GroupVersionKind: serviceKind, Namespace: o.Namespace, Name: name}}
 		}
+	case *gatewayv1.UDPRoute: // which has no TLS
+	default:
+		eachBackend(o, add)
+	}
+	return out
+}
+
+// eachBackend passes on what a route of the Gateway API sends to.
+func eachBackend(route client.Object, pass func(*gatewayv1.BackendObjectReference)) {
+	switch o := route.(type) {
 	case *gatewayv1.HTTPRoute:
 		for i := range o.Spec.Rules {
-			usesOfHTTP(&o.Spec.Rules[i], add)
+			usesOfHTTP(&o.Spec.Rules[i], pass)
 		}
 	case *gatewayv1.GRPCRoute:
 		for i := range o.Spec.Rules {
-			usesOfGRPC(&o.Spec.Rules[i], add)
+			usesOfGRPC(&o.Spec.Rules[i], pass)
 		}
 	case *gatewayv1.TLSRoute:
 		for i := range o.Spec.Rules {
-			usesOf(o.Spec.Rules[i].BackendRefs, add)
+			usesOf(o.Spec.Rules[i].BackendRefs, pass)
 		}
 	case *gatewayv1.TCPRoute:
 		for i := range o.Spec.Rules {
-			usesOf(o.Spec.Rules[i].BackendRefs, add)
+			usesOf(o.Spec.Rules[i].BackendRefs, pass)
+		}
+	case *gatewayv1.UDPRoute:
+		for i := range o.Spec.Rules {
+			usesOf(o.Spec.Rules[i].BackendRefs, pass)
 		}
 	}
-	return out
 }
 
 func usesOf(refs []gatewayv1.BackendRef, add func(*gatewayv1.BackendObjectReference)) {
@@ -93,41 +106,46 @@ func usesOfGRPC(rule *gatewayv1.GRPCRouteRule, add func(*gatewayv1.BackendObject
 // Backends lists the Services that a route of any kind sends to, each once. Of other
 // objects it is empty.
 func Backends(o client.Object) []source.Key {
+	var out []source.Key
 	switch o := o.(type) {
-	case *gatewayv1.HTTPRoute, *gatewayv1.GRPCRoute, *gatewayv1.TLSRoute, *gatewayv1.TCPRoute:
-		return Uses(o)
-	case *gatewayv1.UDPRoute:
-		var out []source.Key
-		for i := range o.Spec.Rules {
-			usesOf(o.Spec.Rules[i].BackendRefs, func(b *gatewayv1.BackendObjectReference) { out = addBackend(out, o, b) })
-		}
-		return out
 	case *contourv1.HTTPProxy:
-		var out []source.Key
-		add := func(services []contourv1.Service) {
-			for i := range services {
-				out = addService(out, o.Namespace, services[i].Name)
-			}
-		}
-		for i := range o.Spec.Routes {
-			add(o.Spec.Routes[i].Services)
-		}
-		if o.Spec.TCPProxy != nil {
-			add(o.Spec.TCPProxy.Services)
-		}
-		return out
+		eachService(o, func(s *contourv1.Service) { out = addService(out, o.Namespace, s.Name) })
+	default:
+		eachBackend(o, func(b *gatewayv1.BackendObjectReference) { out = addBackend(out, o, b) })
 	}
-	return nil
+	return out
+}
+
+// eachService passes on what an HTTPProxy sends to.
+func eachService(p *contourv1.HTTPProxy, pass func(*contourv1.Service)) {
+	for i := range p.Spec.Routes {
+		for j := range p.Spec.Routes[i].Services {
+			pass(&p.Spec.Routes[i].Services[j])
+		}
+	}
+	if p.Spec.TCPProxy != nil {
+		for i := range p.Spec.TCPProxy.Services {
+			pass(&p.Spec.TCPProxy.Services[i])
+		}
+	}
 }
 
 // addBackend adds the Service that a route of the Gateway API refers to, if it is
 // one, unless it is there.
 func addBackend(out []source.Key, route client.Object, b *gatewayv1.BackendObjectReference) []source.Key {
-	group := gatewayapi.Or(b.Group, "")
-	if group != "" && group != "core" || gatewayapi.Or(b.Kind, "Service") != "Service" {
+	if !isService(b) {
 		return out
 	}
-	return addService(out, string(gatewayapi.Or(b.Namespace, gatewayv1.Namespace(route.GetNamespace()))), string(b.Name))
+	return addService(out, namespaceOf(b, route), string(b.Name))
+}
+
+func isService(b *gatewayv1.BackendObjectReference) bool {
+	group := gatewayapi.Or(b.Group, "")
+	return (group == "" || group == "core") && gatewayapi.Or(b.Kind, "Service") == "Service"
+}
+
+func namespaceOf(b *gatewayv1.BackendObjectReference, route client.Object) string {
+	return string(gatewayapi.Or(b.Namespace, gatewayv1.Namespace(route.GetNamespace())))
 }
 
 // addService adds a Service, unless it is there.

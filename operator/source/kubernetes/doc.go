@@ -22,7 +22,8 @@
 //     come before: a Gateway, a ReferenceGrant, labels of a Namespace.
 //   - Nor is a route delivered with a Service that is new to it before the
 //     EndpointSlices that were there: requests go on to where they went
-//     ([Options.Backends]).
+//     ([Options.Backends]). Nor before the Services themselves, what it includes and
+//     what permits it to refer to another namespace ([Options.Lacks]).
 //   - What an object was is delivered until what came before its end, and shares a
 //     Service or a parent with it, is: what replaces it. Nor does a BackendTLSPolicy
 //     go before the routes to its Service, and the Gateways, ListenerSets and

@@ -72,10 +72,10 @@ type fences struct {
 	// are delivered; senders are the routes that send to a Service.
 	uses, routes map[source.Key][]source.Key
 	senders      map[source.Key]map[source.Key]struct{}
-	// opened is what those said that were delivered and let routes through, and grants
-	// the ReferenceGrants of a namespace that have come.
-	opened map[source.Key]string
-	grants map[string]map[source.Key]struct{}
+	// opened is what those said that were delivered and let routes through, and permits
+	// the ReferenceGrants and delegations of a namespace that have come.
+	opened  map[source.Key]string
+	permits map[source.Key]map[source.Key]struct{}
 	// open are the fences that wait for objects, missing those by object, and waiting,
 	// by cause, the objects that wait at a fence.
 	open             map[source.Key]*content
@@ -102,7 +102,7 @@ func newFences() fences {
 	return fences{
 		joined: map[source.Key]joinable{}, delivered: map[source.Key]awaited{}, about: map[source.Key]int{},
 		uses: map[source.Key][]source.Key{}, routes: map[source.Key][]source.Key{}, senders: map[source.Key]map[source.Key]struct{}{},
-		opened: map[source.Key]string{}, grants: map[string]map[source.Key]struct{}{}, open: map[source.Key]*content{},
+		opened: map[source.Key]string{}, permits: map[source.Key]map[source.Key]struct{}{}, open: map[source.Key]*content{},
 		missing: map[source.Key]map[source.Key]struct{}{}, waiting: map[source.Key]map[source.Key]struct{}{},
 		placed: map[source.Key]map[source.Key]struct{}{}, gates: map[source.Key]source.Key{},
 	}
@@ -158,12 +158,11 @@ func (c *contents) fence(h *holder, key source.Key, o client.Object) map[source.
 	return out
 }
 
-// notePresence notes a grant or a route that has come, be it that it waits.
+// notePresence notes a permission or a route that has come, be it that it waits.
 func (c *contents) notePresence(key source.Key, uses []source.Key) {
-	switch {
-	case key.GroupVersionKind == grantKind:
-		enter(c.fences.grants, key.Namespace, key)
-	case isRoute(key):
+	if all, ok := allOf(key); ok {
+		enter(c.fences.permits, all, key)
+	} else if isRoute(key) {
 		c.fences.send(key, uses, c.usesOfDelivered(key))
 	}
 }
@@ -179,6 +178,9 @@ func (c *contents) fenceServed(
 		if why := cause(sliceFence, service); !known(why, service) {
 			add(why, why)
 		}
+	}
+	for _, why := range c.lacking(key, o) {
+		add(why, why)
 	}
 }
 
@@ -225,6 +227,7 @@ func (c *contents) passed(key source.Key, o client.Object) {
 		}
 	}
 	c.unfence(key, false)
+	c.found(key)
 	uses, backends := c.source.options.Uses(o), c.source.options.Backends(o)
 	if isRoute(key) {
 		c.fences.send(key, uses)
@@ -290,7 +293,9 @@ func (f *fences) send(route source.Key, services ...[]source.Key) {
 func (c *contents) left(key source.Key) {
 	delete(c.fences.uses, key)
 	delete(c.fences.opened, key)
-	leave(c.fences.grants, key.Namespace, key)
+	if all, ok := allOf(key); ok {
+		leave(c.fences.permits, all, key)
+	}
 	if isRoute(key) {
 		c.fences.send(key)
 	}

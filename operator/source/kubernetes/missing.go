@@ -122,7 +122,7 @@ func isFence(key source.Key) bool {
 	case policyFence, sliceFence, gateFence, useFence, endFence:
 		return true
 	}
-	return false
+	return isLack(key)
 }
 
 // settleFence takes a list. Whoever may not list policies watches nothing of the
@@ -147,13 +147,15 @@ func (c *contents) settleFence(f *fetch) {
 	c.readAfter(fenceAgain, f.key, x)
 }
 
-// lacks says that a fence waits for an object. What waits for the end of an object may
-// be waited for by it, through others, and then does not wait.
+// lacks says that a fence waits for an object. What waits for the end of an object, or
+// for what it includes, may be waited for by it, through others, and then does not wait.
 func (c *contents) lacks(fence source.Key, x *content, key source.Key, version string) bool {
+	waitsFor := func(waiter source.Key) bool { return c.reaches(key, waiter, map[source.Key]bool{}) }
 	if fence.GroupVersionKind == endFence {
-		waitsFor := func(end source.Key) bool { return c.reaches(key, end, map[source.Key]bool{}) }
 		return c.isBehind(x, key, version) && !slices.ContainsFunc(x.waiters, waitsFor)
 	}
-	_, ok := c.fences.delivered[key]
-	return !ok || c.isOlder(key, version)
+	if _, ok := c.fences.delivered[key]; ok && !c.isOlder(key, version) {
+		return false
+	}
+	return !isLack(fence) || !slices.ContainsFunc(x.waiters, waitsFor)
 }

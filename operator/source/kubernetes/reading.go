@@ -108,10 +108,16 @@ func (s *Source) list(ctx context.Context, fence source.Key) (map[source.Key]str
 	defer cancel()
 	kind := policyKind
 	options := []client.ListOption{client.InNamespace(fence.Namespace)}
+	name, _, _ := strings.Cut(fence.Name, "/")
+	if of, ok := s.kindOfLack(fence.GroupVersionKind); ok {
+		kind = of
+		if name != "" {
+			return s.version(ctx, source.Key{GroupVersionKind: kind, Namespace: fence.Namespace, Name: name})
+		}
+	}
 	if fence.GroupVersionKind == sliceFence {
 		kind = sliceKind
-		service, _, _ := strings.Cut(fence.Name, "/")
-		options = append(options, client.MatchingLabels{discoveryv1.LabelServiceName: service})
+		options = append(options, client.MatchingLabels{discoveryv1.LabelServiceName: name})
 	}
 	list, err := s.listOf(ctx, kind, options)
 	if err != nil || list == nil {
@@ -123,6 +129,15 @@ func (s *Source) list(ctx context.Context, fence source.Key) (map[source.Key]str
 		out[source.Key{GroupVersionKind: kind, Namespace: o.Namespace, Name: o.Name}] = o.ResourceVersion
 	}
 	return out, nil
+}
+
+// version is that of one object, if it is there.
+func (s *Source) version(ctx context.Context, key source.Key) (map[source.Key]string, error) {
+	o, err := s.metadata(ctx, key)
+	if err != nil || o == nil {
+		return nil, err
+	}
+	return map[source.Key]string{key: o.ResourceVersion}, nil
 }
 
 // listOf lists a kind in the first of its versions that is there; nil for none.

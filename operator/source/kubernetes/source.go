@@ -41,6 +41,11 @@ type Options struct {
 	// to the route is not used before the EndpointSlices that were there. It must
 	// depend on the object alone. Nil is none.
 	Backends func(client.Object) []source.Key
+	// Lacks lists what an object asks for and is not there: objects by name, and without
+	// one those of a kind and namespace of which none is as it asks for. There returns
+	// what is, likewise. An object is not delivered before what it lacks and was there
+	// when it came. Nil is nothing.
+	Lacks func(o client.Object, there func(source.Key) []client.Object) []source.Key
 	// Rewritten is told of an object of a kind with a CRD of which somebody has written
 	// what is not its spec, its status for one. It must not block. Nil is nobody.
 	Rewritten func(source.Key)

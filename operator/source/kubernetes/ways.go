@@ -90,7 +90,7 @@ func (w ways) addGrants(service source.Key) {
 	if len(others) == 0 {
 		return
 	}
-	for key := range w.contents.fences.grants[service.Namespace] {
+	for key := range w.contents.fences.permits[source.Key{GroupVersionKind: grantKind, Namespace: service.Namespace}] {
 		if g, ok := w.contents.now(key).(*gatewayv1.ReferenceGrant); ok && permits(g, others, service.Name) {
 			w.add(key)
 		}

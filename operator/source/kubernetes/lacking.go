@@ -1,0 +1,113 @@
+package kubernetes
+
+import (
+	"maps"
+	"slices"
+
+	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/signetproxy/signet/operator/source"
+)
+
+// A route asks for more than endpoints: for its Services and their ports, for the
+// objects that it includes, for the permission to refer to another namespace. Each of
+// these kinds has a watch of its own, which may be behind: the route would be refused
+// for want of what was there before it, and what it served until then with it.
+//
+// So a version that lacks something, which the version before it did not do without,
+// waits until that has come, or a list that begins after it says that it was not
+// there. Objects that include each other do not wait for one another.
+
+var (
+	proxyKind      = contourv1.GroupVersion.WithKind("HTTPProxy")
+	delegationKind = contourv1.GroupVersion.WithKind("TLSCertificateDelegation")
+)
+
+// lackFence stands for what objects of a kind lack at a time: for one of them, or
+// without a name for those of a namespace.
+func lackFence(of schema.GroupVersionKind) schema.GroupVersionKind {
+	of.Kind += "Lack"
+	return of
+}
+
+// kindOfLack is the kind that a fence stands for.
+func (s *Source) kindOfLack(fence schema.GroupVersionKind) (schema.GroupVersionKind, bool) {
+	i := slices.IndexFunc(s.kinds, func(k *kind) bool { return lackFence(k.gvk) == fence })
+	if i < 0 {
+		return schema.GroupVersionKind{}, false
+	}
+	return s.kinds[i].gvk, true
+}
+
+// isLack tells those fences from others.
+func isLack(fence source.Key) bool {
+	switch fence.GroupVersionKind {
+	case lackFence(serviceKind), lackFence(proxyKind), lackFence(grantKind), lackFence(delegationKind):
+		return true
+	}
+	return false
+}
+
+// lacking are the fences for what an object lacks and did not before.
+func (c *contents) lacking(key source.Key, o client.Object) []source.Key {
+	if c.source.options.Lacks == nil {
+		return nil
+	}
+	lacks := c.source.options.Lacks(o, c.there)
+	if len(lacks) == 0 {
+		return nil
+	}
+	var before []source.Key
+	if was := c.fences.delivered[key].object; was != nil {
+		before = c.source.options.Lacks(was, c.there)
+	}
+	var out []source.Key
+	for _, l := range lacks {
+		if !slices.Contains(before, l) && c.source.watches(l.Namespace) {
+			out = append(out, cause(lackFence(l.GroupVersionKind), l))
+		}
+	}
+	return out
+}
+
+// there is what is delivered of a key, or without a name of a kind and namespace that
+// permits something.
+func (c *contents) there(key source.Key) []client.Object {
+	if key.Name != "" {
+		if o := c.fences.delivered[key].object; o != nil {
+			return []client.Object{o}
+		}
+		return nil
+	}
+	var out []client.Object
+	for k := range c.fences.permits[key] {
+		if o := c.fences.delivered[k].object; o != nil {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// allOf is where an object is found that permits something; false for other kinds.
+func allOf(key source.Key) (source.Key, bool) {
+	key.Name = ""
+	return key, key.GroupVersionKind == grantKind || key.GroupVersionKind == delegationKind
+}
+
+// found lets those go on who lacked an object that is delivered.
+func (c *contents) found(key source.Key) {
+	why := cause(lackFence(key.GroupVersionKind), key)
+	if !isLack(why) {
+		return
+	}
+	all, _ := allOf(why)
+	for _, why := range []source.Key{why, all} {
+		for key := range maps.Clone(c.fences.waiting[why]) {
+			if h := c.holders[key]; h != nil && h.pending != nil {
+				c.arrive(key, h.pending)
+			}
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package kubernetes
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/signetproxy/signet/operator/source"
+)
+
+// lackingOptions are those of contents whose routes ask for Services of their own
+// namespace, and for a ReferenceGrant for those of another; HTTPProxies ask for others.
+func lackingOptions() Options {
+	return Options{References: none, Uses: none, Targets: none, Backends: none, Lacks: func(
+		o client.Object, there func(source.Key) []client.Object,
+	) (out []source.Key) {
+		for _, k := range services(o) {
+			switch o.(type) {
+			case *contourv1.HTTPProxy:
+				k.GroupVersionKind = proxyKind
+			case *gatewayv1.HTTPRoute:
+				if k.Name == "far" {
+					k = source.Key{GroupVersionKind: grantKind, Namespace: "b"}
+				}
+			default:
+				continue
+			}
+			if len(there(k)) == 0 {
+				out = append(out, k)
+			}
+		}
+		return out
+	}}
+}
+
+func (c *contents) includes(name, others string) {
+	p := &contourv1.HTTPProxy{Name: name, Namespace: "a", ResourceVersion: "1", Annotations: map[string]string{"about": others}}
+	p.SetGroupVersionKind(proxyKind)
+	c.arrive(keyOf(proxyKind, name), p)
+}
+
+func (c *contents) offers(name, version string) {
+	s := &corev1.Service{Name: name, Namespace: "a", ResourceVersion: version}
+	s.SetGroupVersionKind(serviceKind)
+	c.arrive(keyOf(serviceKind, name), s)
+}
+
+// A host that was new answered 503 about once in two thousand times, as its HTTPProxy
+// and its EndpointSlice came before its Service.
+func TestRouteWaitsForServices(t *testing.T) {
+	c := fenced(t, lackingOptions())
+	c.arrives(routeKind, "r", "1", "web")
+	c.delivers(t, "web may be on its way")
+	c.offers("db", "1")
+	c.delivers(t, "another Service says nothing", "Service db")
+	c.offers("web", "1")
+	c.delivers(t, "it is there, and no list was needed", "HTTPRoute r", "Service web")
+	c.arrives(routeKind, "r", "2", "web none")
+	c.delivers(t, "the version before serves on")
+	c.arrives(routeKind, "r", "3", "web none")
+	c.delivers(t, "a second edit changes nothing of that")
+	c.lists(serviceKind, nil)
+	c.delivers(t, "there is no such Service", "HTTPRoute r")
+	c.arrives(routeKind, "r", "4", "web none")
+	c.delivers(t, "it was without it before", "HTTPRoute r")
+	c.isClean(t)
+}
+
+func TestServiceThatIsThereIsWaitedFor(t *testing.T) {
+	c := fenced(t, lackingOptions())
+	c.arrives(routeKind, "r", "1", "web")
+	c.lists(serviceKind, map[string]string{"web": "7"})
+	c.delivers(t, "it was there when the route came")
+	c.offers("web", "7")
+	c.delivers(t, "it has come", "HTTPRoute r", "Service web")
+	c.isClean(t)
+}
+
+// A route that was sent to another namespace answered 500 as long as the watch of the
+// ReferenceGrant was behind.
+func TestRouteWaitsForPermission(t *testing.T) {
+	c := fenced(t, lackingOptions())
+	c.arrives(routeKind, "r", "1", "far")
+	c.delivers(t, "a grant of the other namespace may be on its way")
+	g := servicesOf("a")
+	g.SetGroupVersionKind(grantKind)
+	g.Name, g.Namespace, g.ResourceVersion = "g", "b", "1"
+	key := source.Key{GroupVersionKind: grantKind, Namespace: "b", Name: "g"}
+	c.arrive(key, g)
+	c.delivers(t, "it permits that", "HTTPRoute r", "ReferenceGrant g")
+	c.depart(key)
+	c.arrives(routeKind, "r", "2", "far")
+	c.delivers(t, "what is gone is not waited for", "HTTPRoute r")
+	c.arrives(routeKind, "second", "3", "far")
+	c.delivers(t, "another route was never permitted")
+	c.lists(grantKind, nil)
+	c.delivers(t, "and there is none", "HTTPRoute second")
+	c.isClean(t)
+}
+
+// Objects that include each other would wait for ever.
+func TestInclusionInACircleWaitsForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := fenced(t, lackingOptions())
+		c.includes("self", "self")
+		c.lists(proxyKind, map[string]string{"self": "1"})
+		c.delivers(t, "it waits for nobody else", "HTTPProxy self")
+		c.includes("one", "two")
+		<-time.After(fenceFirst) // a list of its own
+		c.includes("two", "one")
+		c.delivers(t, "each may be on its way")
+		c.lists(proxyKind, map[string]string{"one": "1", "two": "1"})
+		c.delivers(t, "each waits for the other", "HTTPProxy one", "HTTPProxy two")
+		c.isClean(t)
+	})
+}
