@@ -73,6 +73,8 @@ func provision(t *testing.T, c *cluster.Cluster) {
 	load(t, c, scratch, "signet", spec)
 
 	apply(t, c, crds(t))
+	// A kind that was just made is not served for a moment.
+	kubectl(ctx, t, c, "", "wait", "--for=condition=Established", "customresourcedefinitions", "--all", "--timeout", rollout)
 	install, err := os.ReadFile(filepath.Join(repository, "docs/kubernetes/install.yaml"))
 	if err != nil {
 		t.Fatal(err)

@@ -25,29 +25,22 @@ var (
 	delegationKind = contourv1.GroupVersion.WithKind("TLSCertificateDelegation")
 )
 
-// lackFence stands for what objects of a kind lack at a time: for one of them, or
-// without a name for those of a namespace.
-func lackFence(of schema.GroupVersionKind) schema.GroupVersionKind {
-	of.Kind += "Lack"
-	return of
-}
+// lackFences stand for what objects of a kind lack at a time: for one of them, or
+// without a name for those of a namespace. lackKinds are their kinds.
+var lackFences, lackKinds = lackable(serviceKind, proxyKind, grantKind, delegationKind)
 
-// kindOfLack is the kind that a fence stands for.
-func (s *Source) kindOfLack(fence schema.GroupVersionKind) (schema.GroupVersionKind, bool) {
-	i := slices.IndexFunc(s.kinds, func(k *kind) bool { return lackFence(k.gvk) == fence })
-	if i < 0 {
-		return schema.GroupVersionKind{}, false
+func lackable(kinds ...schema.GroupVersionKind) (fences, back map[schema.GroupVersionKind]schema.GroupVersionKind) {
+	fences, back = map[schema.GroupVersionKind]schema.GroupVersionKind{}, map[schema.GroupVersionKind]schema.GroupVersionKind{}
+	for _, k := range kinds {
+		f := k.GroupVersion().WithKind(k.Kind + "Lack")
+		fences[k], back[f] = f, k
 	}
-	return s.kinds[i].gvk, true
+	return fences, back
 }
 
-// isLack tells those fences from others.
 func isLack(fence source.Key) bool {
-	switch fence.GroupVersionKind {
-	case lackFence(serviceKind), lackFence(proxyKind), lackFence(grantKind), lackFence(delegationKind):
-		return true
-	}
-	return false
+	_, ok := lackKinds[fence.GroupVersionKind]
+	return ok
 }
 
 // lacking are the fences for what an object lacks and did not before.
@@ -66,7 +59,7 @@ func (c *contents) lacking(key source.Key, o client.Object) []source.Key {
 	var out []source.Key
 	for _, l := range lacks {
 		if !slices.Contains(before, l) && c.source.watches(l.Namespace) {
-			out = append(out, cause(lackFence(l.GroupVersionKind), l))
+			out = append(out, cause(lackFences[l.GroupVersionKind], l))
 		}
 	}
 	return out
@@ -98,12 +91,13 @@ func allOf(key source.Key) (source.Key, bool) {
 
 // found lets those go on who lacked an object that is delivered.
 func (c *contents) found(key source.Key) {
-	why := cause(lackFence(key.GroupVersionKind), key)
-	if !isLack(why) {
+	fence, ok := lackFences[key.GroupVersionKind]
+	if !ok {
 		return
 	}
-	all, _ := allOf(why)
-	for _, why := range []source.Key{why, all} {
+	one := cause(fence, key)
+	all, _ := allOf(one)
+	for _, why := range []source.Key{one, all} {
 		for key := range maps.Clone(c.fences.waiting[why]) {
 			if h := c.holders[key]; h != nil && h.pending != nil {
 				c.arrive(key, h.pending)

@@ -109,7 +109,7 @@ func (s *Source) list(ctx context.Context, fence source.Key) (map[source.Key]str
 	kind := policyKind
 	options := []client.ListOption{client.InNamespace(fence.Namespace)}
 	name, _, _ := strings.Cut(fence.Name, "/")
-	if of, ok := s.kindOfLack(fence.GroupVersionKind); ok {
+	if of, ok := lackKinds[fence.GroupVersionKind]; ok {
 		kind = of
 		if name != "" {
 			return s.version(ctx, source.Key{GroupVersionKind: kind, Namespace: fence.Namespace, Name: name})
