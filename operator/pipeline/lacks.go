@@ -14,6 +14,7 @@ import (
 	"github.com/signetproxy/signet/translator/gatewayapi/listener"
 	"github.com/signetproxy/signet/translator/httpproxy"
 	"github.com/signetproxy/signet/translator/ir"
+	"github.com/signetproxy/signet/translator/upstream"
 )
 
 var (
@@ -32,16 +33,7 @@ func Lacks(o client.Object, there func(source.Key) []client.Object) []source.Key
 	l := lacking{of: o, there: there}
 	switch o := o.(type) {
 	case *contourv1.HTTPProxy:
-		eachService(o, func(s *contourv1.Service) { l.service(o.Namespace, s.Name, int32(s.Port)) }) //nolint:gosec // a port
-		for _, n := range httpproxy.Includes(o) {
-			l.object(source.Key{GroupVersionKind: proxyKind, Namespace: n.Namespace, Name: n.Name})
-		}
-		for _, r := range httpproxy.CertificateRefs(o) {
-			l.delegation(r.Name)
-		}
-		for _, r := range httpproxy.TrustRefs(o) {
-			l.delegation(r.Name)
-		}
+		l.proxy(o)
 	case *gatewayv1.Gateway:
 		for _, r := range listener.CertificateRefs(o) {
 			l.grant("Secret", r.Name)
@@ -56,13 +48,17 @@ func Lacks(o client.Object, there func(source.Key) []client.Object) []source.Key
 			l.grant("Secret", r.Name)
 		}
 	default:
+		protocol := corev1.ProtocolTCP
+		if _, ok := o.(*gatewayv1.UDPRoute); ok {
+			protocol = corev1.ProtocolUDP
+		}
 		eachBackend(o, func(b *gatewayv1.BackendObjectReference) {
 			if !isService(b) {
 				return
 			}
 			name := ir.Name{Namespace: namespaceOf(b, o), Name: string(b.Name)}
 			l.grant(serviceKind.Kind, name)
-			l.service(name.Namespace, name.Name, gatewayapi.Or(b.Port, 0))
+			l.service(name.Namespace, name.Name, int(gatewayapi.Or(b.Port, 0)), protocol)
 		})
 	}
 	return l.out
@@ -73,6 +69,24 @@ type lacking struct {
 	of    client.Object
 	there func(source.Key) []client.Object
 	out   []source.Key
+}
+
+func (l *lacking) proxy(o *contourv1.HTTPProxy) {
+	eachService(o, func(s *contourv1.Service) {
+		l.service(o.Namespace, s.Name, s.Port, corev1.ProtocolTCP)
+		if s.HealthPort > 0 {
+			l.service(o.Namespace, s.Name, s.HealthPort, corev1.ProtocolTCP)
+		}
+	})
+	for _, n := range httpproxy.Includes(o) {
+		l.object(source.Key{GroupVersionKind: proxyKind, Namespace: n.Namespace, Name: n.Name})
+	}
+	for _, r := range httpproxy.CertificateRefs(o) {
+		l.delegation(r.Name)
+	}
+	for _, r := range httpproxy.TrustRefs(o) {
+		l.delegation(r.Name)
+	}
 }
 
 func (l *lacking) add(k source.Key) {
@@ -87,11 +101,13 @@ func (l *lacking) object(k source.Key) {
 	}
 }
 
-func (l *lacking) service(namespace, name string, port int32) {
+func (l *lacking) service(namespace, name string, port int, protocol corev1.Protocol) {
 	k := source.Key{GroupVersionKind: serviceKind, Namespace: namespace, Name: name}
 	for _, o := range l.there(k) {
 		s, ok := o.(*corev1.Service)
-		if ok && slices.ContainsFunc(s.Spec.Ports, func(p corev1.ServicePort) bool { return p.Port == port }) {
+		if ok && slices.ContainsFunc(s.Spec.Ports, func(p corev1.ServicePort) bool {
+			return int(p.Port) == port && upstream.ProtocolOf(&p) == protocol
+		}) {
 			return
 		}
 	}

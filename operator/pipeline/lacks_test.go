@@ -91,7 +91,7 @@ routes: [{services: [{name: web, port: 80, validation: {caSecret: b/all, subject
 		"another kind": {
 			"that the grant does not name", &gatewayv1.UDPRoute{}, "UDPRoute",
 			`rules: [{backendRefs: [{name: api, namespace: b, port: 80}]}]`,
-			[]string{"ReferenceGrant b/"},
+			[]string{"ReferenceGrant b/", "Service b/api"}, // which has no such port of UDP
 		},
 		"Gateway": {
 			"Secrets are permitted to it, ConfigMaps are not", &gatewayv1.Gateway{}, "Gateway", `

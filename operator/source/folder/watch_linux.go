@@ -124,7 +124,7 @@ func (w *inotify) next(wait time.Duration) ([]event, error) {
 
 // brief are the waits that are left to the kernel. The runtime's own end at
 // whole milliseconds, and may take one more.
-const brief = 5 * time.Millisecond
+const brief = 2 * time.Millisecond
 
 // read fails with EAGAIN if nothing has happened while it waits.
 func (w *inotify) read(wait time.Duration) (int, error) {

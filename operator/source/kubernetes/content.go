@@ -86,8 +86,9 @@ type content struct {
 	// told is the version that an event told of last; empty when none did.
 	told string
 	// missing are the objects that a fence waits for, with the oldest version that will
-	// do.
+	// do, and lists is how often it has asked for them.
 	missing map[source.Key]string
+	lists   int
 	// asked are the objects that the end of a policy has asked for, as they were.
 	asked map[source.Key]client.Object
 	// cancel ends a read that is under way.
@@ -143,8 +144,8 @@ func (c *contents) hold(key source.Key, h *holder, o client.Object, wants []sour
 	h.waits, h.pending, h.wants, h.fences = true, o, wants, fences
 	c.fences.wait(key, fences)
 	for _, w := range h.waitsFor() {
-		if x := c.acquire(w); !x.settled {
-			x.waiters = append(x.waiters, key)
+		if x := c.acquire(w); !x.settled && !slices.Contains(was, w) {
+			x.waiters = append(x.waiters, key) // who has waited there is one of them
 		}
 	}
 	c.release(was)

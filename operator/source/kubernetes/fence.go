@@ -132,8 +132,9 @@ func (c *contents) fence(h *holder, key source.Key, o client.Object) map[source.
 		if out == nil {
 			out = map[source.Key]source.Key{}
 		}
-		if h != nil && h.fences[why].Kind != "" {
-			out[why] = h.fences[why]
+		// An answer about what lacked then says nothing of what came since.
+		if f := c.held(h, why); f.Kind != "" && (!isLack(f) || !c.known[f].settled) {
+			out[why] = f
 			return
 		}
 		out[why] = c.fences.join(listed, time.Now())
@@ -156,6 +157,14 @@ func (c *contents) fence(h *holder, key source.Key, o client.Object) map[source.
 		c.fenceServed(key, o, known, add)
 	}
 	return out
+}
+
+// held is the fence at which an object waits already for a cause.
+func (c *contents) held(h *holder, why source.Key) source.Key {
+	if h == nil {
+		return source.Key{}
+	}
+	return h.fences[why]
 }
 
 // notePresence notes a permission or a route that has come, be it that it waits.

@@ -125,6 +125,22 @@ var _ = Describe("the Gateway API", func() {
 		Eventually(w.has(n)).Should(Equal([]string{"ReferenceGrant b", "ReferenceGrant c"}))
 	})
 
+	// One object whose reference is a name that no object can have kept the first list
+	// from being complete: after a restart nothing was served.
+	It("is complete, and goes on, where references are names that no object has", func(ctx context.Context) {
+		n := namespace(ctx)
+		gatewayAPI(ctx)
+		create(ctx, secret(n, "late", "two"), policy(n, "p", "50%"), gateway(n, "g", "a/b"), routeTo(n, "was", "s"))
+		w := start(kubernetes.Options{})
+		Eventually(w.isComplete).Should(BeTrue())
+		create(ctx, routeTo(n, "dot", "."), routeTo(n, "dots", ".."), routeTo(n, "path", "../../secrets/late"))
+		Eventually(w.has(n)).Should(ContainElements("HTTPRoute dot", "HTTPRoute dots", "HTTPRoute path"))
+		Expect(admin.Delete(ctx, routeTo(n, "was", "s"))).To(Succeed())
+		Eventually(w.has(n)).ShouldNot(ContainElement("HTTPRoute was"))
+		create(ctx, fleet(n, "f", "late"))
+		Eventually(w.secret(n, "late")).Should(Equal("Opaque two"))
+	})
+
 	// A route came before its policy, or before the ConfigMap that the policy
 	// refers to was read, and a backend that speaks TLS got requests in cleartext.
 	It("has no route, and no Service of one, before the policies that were there when it came", func(ctx context.Context) {

@@ -54,9 +54,9 @@ func servedKinds() []*kind {
 		onDemand(corev1.SchemeGroupVersion.WithKind("Secret"), "secrets", func() client.Object { return &corev1.Secret{} }),
 		onDemand(corev1.SchemeGroupVersion.WithKind("ConfigMap"), "configmaps", func() client.Object { return &corev1.ConfigMap{} }),
 		custom(v1alpha1.GroupVersion.WithKind("EnvoyFleet"), "envoyfleets", func() client.Object { return &v1alpha1.EnvoyFleet{} }),
-		custom(contourv1.GroupVersion.WithKind("HTTPProxy"), "httpproxies", func() client.Object { return &contourv1.HTTPProxy{} }),
 		custom(contourv1.GroupVersion.WithKind("TLSCertificateDelegation"), "tlscertificatedelegations",
 			func() client.Object { return &contourv1.TLSCertificateDelegation{} }),
+		custom(contourv1.GroupVersion.WithKind("HTTPProxy"), "httpproxies", func() client.Object { return &contourv1.HTTPProxy{} }),
 	}, gatewayKinds())
 }
 
@@ -81,8 +81,9 @@ func gatewayKinds() []*kind {
 	policies := of("BackendTLSPolicy", "backendtlspolicies", func() client.Object { return &gatewayv1.BackendTLSPolicy{} })
 	policies.older = []string{"v1alpha3"}
 	return []*kind{
+		grant, // before those who ask for it
 		of("Gateway", "gateways", func() client.Object { return &gatewayv1.Gateway{} }),
-		class, grant, namespaces, bundles,
+		class, namespaces, bundles,
 		policies,
 		of("ListenerSet", "listenersets", func() client.Object { return &gatewayv1.ListenerSet{} }),
 		of("HTTPRoute", "httproutes", func() client.Object { return &gatewayv1.HTTPRoute{} }),

@@ -18,12 +18,17 @@ import (
 //
 // So a version that lacks something, which the version before it did not do without,
 // waits until that has come, or a list that begins after it says that it was not
-// there. Objects that include each other do not wait for one another.
+// there. Objects that include each other do not wait for one another, and what is there
+// and does not come, as it waits itself, is waited for a few seconds: nothing less safe
+// is served without it.
 
 var (
 	proxyKind      = contourv1.GroupVersion.WithKind("HTTPProxy")
 	delegationKind = contourv1.GroupVersion.WithKind("TLSCertificateDelegation")
 )
+
+// lackLists is how often is asked for what lacks and does not come.
+const lackLists = 10
 
 // lackFences stand for what objects of a kind lack at a time: for one of them, or
 // without a name for those of a namespace. lackKinds are their kinds.
@@ -45,7 +50,8 @@ func isLack(fence source.Key) bool {
 
 // lacking are the fences for what an object lacks and did not before.
 func (c *contents) lacking(key source.Key, o client.Object) []source.Key {
-	if c.source.options.Lacks == nil {
+	was := c.fences.delivered[key].object
+	if c.source.options.Lacks == nil || was != nil && isSame(was, o) {
 		return nil
 	}
 	lacks := c.source.options.Lacks(o, c.there)
@@ -53,12 +59,13 @@ func (c *contents) lacking(key source.Key, o client.Object) []source.Key {
 		return nil
 	}
 	var before []source.Key
-	if was := c.fences.delivered[key].object; was != nil {
+	if was != nil {
 		before = c.source.options.Lacks(was, c.there)
 	}
 	var out []source.Key
 	for _, l := range lacks {
-		if !slices.Contains(before, l) && c.source.watches(l.Namespace) {
+		_, ofAll := allOf(l)
+		if (ofAll || canBe(l)) && !slices.Contains(before, l) && c.source.watches(l.Namespace) {
 			out = append(out, cause(lackFences[l.GroupVersionKind], l))
 		}
 	}

@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,6 +117,45 @@ func TestInclusionInACircleWaitsForNobody(t *testing.T) {
 		c.delivers(t, "each may be on its way")
 		c.lists(proxyKind, map[string]string{"one": "1", "two": "1"})
 		c.delivers(t, "each waits for the other", "HTTPProxy one", "HTTPProxy two")
+		c.isClean(t)
+	})
+}
+
+// A root was frozen as long as what it newly includes waited for a Secret that could not
+// be read.
+func TestWhatDoesNotComeIsWaitedForSomeTime(t *testing.T) {
+	c := fenced(t, lackingOptions())
+	c.includes("root", "child")
+	for n := range lackLists {
+		c.delivers(t, "the child is there, and waits")
+		for key, x := range c.known {
+			if isLack(key) && !x.settled {
+				c.settle(fetch{key: key, of: x, versions: map[source.Key]string{keyOf(proxyKind, "child"): "1"}})
+			}
+		}
+		if n == lackLists-1 {
+			c.delivers(t, "it was asked for often enough", "HTTPProxy root")
+		}
+	}
+	c.isClean(t)
+}
+
+// What lacked when it was asked for may have come since: an edit relied on that answer.
+func TestAnEditAsksAgainForWhatLacked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := fenced(t, lackingOptions())
+		c.arrives(routeKind, "r", "1", "web none")
+		for key, x := range c.known {
+			if strings.HasPrefix(key.Name, "none/") {
+				c.settle(fetch{key: key, of: x})
+			}
+		}
+		<-time.After(fenceFirst)
+		c.arrives(routeKind, "r", "2", "web none")
+		c.offers("web", "5")
+		c.delivers(t, "none may have come since", "Service web")
+		c.lists(serviceKind, nil)
+		c.delivers(t, "it has not", "HTTPRoute r")
 		c.isClean(t)
 	})
 }

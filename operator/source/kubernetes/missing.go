@@ -138,6 +138,10 @@ func (c *contents) settleFence(f *fetch) {
 			missing[key] = version
 		}
 	}
+	x.lists++
+	if x.lists >= lackLists && isLack(f.key) {
+		clear(missing)
+	}
 	c.fences.miss(f.key, x, missing)
 	if len(missing) == 0 {
 		c.fences.shut(f.key, x)

@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/signetproxy/signet/operator/source"
@@ -35,13 +36,7 @@ func (c *contents) readAfter(pause time.Duration, key source.Key, x *content) {
 		if pause > 0 && !rest(ctx, pause) || ctx.Err() != nil {
 			return
 		}
-		select {
-		case c.slots <- struct{}{}:
-			f.object, f.versions, f.err = c.get(ctx, key, told, asked)
-			<-c.slots
-		case <-ctx.Done():
-			return
-		}
+		f.object, f.versions, f.err = c.get(ctx, key, told, asked)
 		select {
 		case c.fetched <- f:
 		case <-ctx.Done():
@@ -51,26 +46,65 @@ func (c *contents) readAfter(pause time.Duration, key source.Key, x *content) {
 
 // get reads a content as it is now, or not older than the version that an event
 // told of. It waits out an API server that is away, and returns an error only if
-// reading is not allowed.
+// reading is not allowed. What no object can be called is not asked for: such a name
+// would be a part of a path, or an error that looks as if it went away by itself.
 func (c *contents) get(
 	ctx context.Context, key source.Key, told string, asked map[source.Key]client.Object,
 ) (o client.Object, versions map[source.Key]string, err error) {
+	if !canBe(key) {
+		return nil, nil, nil
+	}
 	again := func(err error) bool { return passes(err) && !apierrors.IsForbidden(err) }
 	if isFence(key) {
-		versions, err = persist(ctx, c.source.log, again, func() (map[source.Key]string, error) {
+		versions, err = persist(ctx, c.source.log, again, oneOf(ctx, c.slots, func() (map[source.Key]string, error) {
 			if asked != nil {
 				return c.source.differing(ctx, asked)
 			}
 			return c.source.list(ctx, key)
-		})
+		}))
 		return nil, versions, err
 	}
 	k := c.objects[key.GroupVersionKind]
 	if k == nil {
 		return nil, nil, errors.New("contents of this kind are not read")
 	}
-	o, err = persist(ctx, c.source.log, again, func() (client.Object, error) { return c.source.getOnce(ctx, k, key, told) })
+	o, err = persist(ctx, c.source.log, again, oneOf(ctx, c.slots, func() (client.Object, error) {
+		return c.source.getOnce(ctx, k, key, told)
+	}))
 	return o, nil, err
+}
+
+// oneOf is an attempt that is one of so many at a time. It holds its slot no longer:
+// what is asked for in vain, again and again, must not keep others from being read.
+func oneOf[T any](ctx context.Context, slots chan struct{}, attempt func() (T, error)) func() (T, error) {
+	return func() (out T, err error) {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+			return attempt()
+		case <-ctx.Done():
+			return out, ctx.Err()
+		}
+	}
+}
+
+// canBe says that there may be an object of that name, or for a fence without one, a
+// namespace. References are texts that anybody writes.
+func canBe(key source.Key) bool {
+	name := key.Name
+	if isFence(key) {
+		name, _, _ = strings.Cut(name, "/")
+	}
+	if key.Namespace != "" && len(validation.IsDNS1123Label(key.Namespace)) > 0 {
+		return false
+	}
+	switch {
+	case name == "":
+		return isFence(key)
+	case key.GroupVersionKind == sliceFence || key.Kind == serviceKind.Kind:
+		return len(validation.IsDNS1123Label(name)) == 0 // a Service's
+	}
+	return len(validation.IsDNS1123Subdomain(name)) == 0
 }
 
 // getOnce asks for a version that the API server has in memory, as it told of it

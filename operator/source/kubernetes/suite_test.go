@@ -209,7 +209,7 @@ func start(o kubernetes.Options) *world {
 		o.Config = server.Config
 	}
 	o.References, o.ProbeInterval = pipeline.References, 200*time.Millisecond
-	o.Uses, o.Targets, o.Backends = pipeline.Uses, pipeline.Targets, pipeline.Backends
+	o.Uses, o.Targets, o.Backends, o.Lacks = pipeline.Uses, pipeline.Targets, pipeline.Backends, pipeline.Lacks
 	o.Log = GinkgoLogr
 	s, err := kubernetes.New(o)
 	Expect(err).NotTo(HaveOccurred())
