@@ -45,6 +45,9 @@ func (c *contents) places(key source.Key, o client.Object) []source.Key {
 			add(t.Service.Namespace, t.Service.Name)
 		}
 	}
+	if key.GroupVersionKind == proxyKind {
+		out = append(out, itself(key))
+	}
 	for _, p := range parents(o) {
 		add(string(gatewayapi.Or(p.Namespace, gatewayv1.Namespace(key.Namespace))), "of "+string(p.Name))
 	}

@@ -72,6 +72,26 @@ func (c *contents) lacking(key source.Key, o client.Object) []source.Key {
 	return out
 }
 
+// included are the places of the objects that an object includes.
+func (c *contents) included(o client.Object) []source.Key {
+	if c.source.options.Lacks == nil || o == nil {
+		return nil
+	}
+	var out []source.Key
+	for _, l := range c.source.options.Lacks(o, func(source.Key) []client.Object { return nil }) {
+		if l.GroupVersionKind == proxyKind {
+			out = append(out, itself(l))
+		}
+	}
+	return out
+}
+
+// itself is the place of an object that others include.
+func itself(key source.Key) source.Key {
+	key.Name = "itself " + key.Name
+	return key
+}
+
 // there is what is delivered of a key, or without a name of a kind and namespace that
 // permits something.
 func (c *contents) there(key source.Key) []client.Object {

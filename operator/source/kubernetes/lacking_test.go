@@ -40,7 +40,11 @@ func lackingOptions() Options {
 }
 
 func (c *contents) includes(name, others string) {
-	p := &contourv1.HTTPProxy{Name: name, Namespace: "a", ResourceVersion: "1", Annotations: map[string]string{"about": others}}
+	c.includesNow(name, "1", others)
+}
+
+func (c *contents) includesNow(name, version, others string) {
+	p := &contourv1.HTTPProxy{Name: name, Namespace: "a", ResourceVersion: version, Annotations: map[string]string{"about": others}}
 	p.SetGroupVersionKind(proxyKind)
 	c.arrive(keyOf(proxyKind, name), p)
 }
@@ -158,4 +162,24 @@ func TestAnEditAsksAgainForWhatLacked(t *testing.T) {
 		c.delivers(t, "it has not", "HTTPRoute r")
 		c.isClean(t)
 	})
+}
+
+// A root that was sent from one child to another was refused while the new one was on
+// its way, if the old one was deleted behind it.
+func TestWhatIsIncludedStaysUntilItIsReplaced(t *testing.T) {
+	c := fenced(t, lackingOptions())
+	c.includes("old", "")
+	c.includes("root", "old")
+	c.delivers(t, "the child was there", "HTTPProxy old", "HTTPProxy root")
+	c.includesNow("root", "2", "new")
+	c.depart(keyOf(proxyKind, "old"))
+	if b := c.batch(); len(b.Changed)+len(b.Deleted) > 0 {
+		t.Errorf("the version before serves with the old child, got %v", b)
+	}
+	c.includes("new", "")
+	b := c.batch()
+	if len(b.Changed) != 2 || len(b.Deleted) != 1 {
+		t.Errorf("want new and root, and the end of old, got %v", b)
+	}
+	c.isClean(t)
 }

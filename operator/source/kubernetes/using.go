@@ -2,6 +2,7 @@ package kubernetes
 
 import (
 	"slices"
+	"strings"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -12,8 +13,8 @@ import (
 // needs what it uses: a route that is sent to another Service waits for the endpoints
 // there, and the Service before is deleted behind it; a host that is renamed is served
 // by the old object, whose Certificate is deleted with it. So the end of a Service, of
-// its EndpointSlices and of a content waits for those that wait, are delivered with it,
-// and do without it from then on. What the version that waits uses too goes at once:
+// its EndpointSlices, of an included HTTPProxy and of a content waits for those that
+// wait, are delivered with it, and do without it from then on. What the version that waits uses too goes at once:
 // nothing is gained by keeping it.
 //
 // Nobody waits for such an end but the end of a policy, which finds it out if that
@@ -23,7 +24,8 @@ import (
 var useFence = policyKind.GroupVersion().WithKind("Use")
 
 func isUsed(at source.Key) bool {
-	return at.GroupVersionKind == serviceKind || at.GroupVersionKind == sliceKind
+	return at.GroupVersionKind == serviceKind || at.GroupVersionKind == sliceKind ||
+		at.GroupVersionKind == proxyKind && strings.HasPrefix(at.Name, "itself ")
 }
 
 // isEnding says that an object's end waits: it is delivered still.
@@ -69,6 +71,12 @@ func (c *contents) drops(key source.Key, h *holder, o client.Object) []source.Ke
 	for _, s := range c.source.options.Backends(was) {
 		if !slices.Contains(stays, s) {
 			out = append(out, cause(serviceKind, s), cause(sliceKind, s))
+		}
+	}
+	stays = c.included(o)
+	for _, p := range c.included(was) {
+		if !slices.Contains(stays, p) {
+			out = append(out, p)
 		}
 	}
 	for _, content := range h.delivered {
