@@ -133,14 +133,15 @@ func (c *contents) ends(h *holder, key source.Key, is client.Object) map[source.
 }
 
 // gate returns a fence that waits for those who wait at a place. Ends share it until
-// another comes there: for what ends nobody waits.
+// another comes there: for what ends nobody waits, but for one that is included.
 func (c *contents) gate(at, key source.Key, ends bool) (source.Key, bool) {
 	if g, ok := c.fences.gates[at]; ok && ends && c.fences.open[g] != nil {
 		return g, true
 	}
+	awaited := !ends || at == itself(key)
 	missing := map[source.Key]string{}
 	for other := range c.fences.placed[at] {
-		if other != key && (ends || !c.reaches(other, key, map[source.Key]bool{})) {
+		if other != key && (!awaited || !c.reaches(other, key, map[source.Key]bool{})) {
 			missing[other] = "" // any that is delivered from now on will do
 		}
 	}

@@ -132,8 +132,8 @@ func (c *contents) fence(h *holder, key source.Key, o client.Object) map[source.
 		if out == nil {
 			out = map[source.Key]source.Key{}
 		}
-		// An answer about what lacked then says nothing of what came since.
-		if f := c.held(h, why); f.Kind != "" && (!isLack(f) || !c.known[f].settled) {
+		// To an edit an answer about what lacked says nothing of what came since.
+		if f := c.held(h, why); f.Kind != "" && (!isLack(f) || !c.known[f].settled || h.pending != nil && isSame(h.pending, o)) {
 			out[why] = f
 			return
 		}

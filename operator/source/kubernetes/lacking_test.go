@@ -183,3 +183,24 @@ func TestWhatIsIncludedStaysUntilItIsReplaced(t *testing.T) {
 	}
 	c.isClean(t)
 }
+
+// The ends of two that include each other waited for each other for ever.
+func TestEndsOfACircleWaitForNobody(t *testing.T) {
+	c := fenced(t, lackingOptions())
+	c.complete = false
+	c.includes("one", "two")
+	c.includes("two", "three")
+	c.includes("three", "one")
+	c.complete = true
+	c.batch()
+	for _, name := range []string{"one", "two", "three"} {
+		c.includesNow(name, "2", "new")
+	}
+	for _, name := range []string{"two", "one", "three"} {
+		c.depart(keyOf(proxyKind, name))
+	}
+	if b := c.batch(); len(b.Changed) > 0 || len(b.Deleted) != 3 {
+		t.Errorf("want three ends, got %v", b)
+	}
+	c.isClean(t)
+}

@@ -37,6 +37,9 @@ func (c *contents) readAfter(pause time.Duration, key source.Key, x *content) {
 			return
 		}
 		f.object, f.versions, f.err = c.get(ctx, key, told, asked)
+		if ctx.Err() != nil {
+			return // what was cut off is no answer
+		}
 		select {
 		case c.fetched <- f:
 		case <-ctx.Done():
@@ -55,8 +58,10 @@ func (c *contents) get(
 		return nil, nil, nil
 	}
 	again := func(err error) bool { return passes(err) && !apierrors.IsForbidden(err) }
+	at := slot{slots: c.slots}
+	defer at.free()
 	if isFence(key) {
-		versions, err = persist(ctx, c.source.log, again, oneOf(ctx, c.slots, func() (map[source.Key]string, error) {
+		versions, err = persist(ctx, c.source.log, again, attempt(ctx, &at, func() (map[source.Key]string, error) {
 			if asked != nil {
 				return c.source.differing(ctx, asked)
 			}
@@ -68,23 +73,42 @@ func (c *contents) get(
 	if k == nil {
 		return nil, nil, errors.New("contents of this kind are not read")
 	}
-	o, err = persist(ctx, c.source.log, again, oneOf(ctx, c.slots, func() (client.Object, error) {
+	o, err = persist(ctx, c.source.log, again, attempt(ctx, &at, func() (client.Object, error) {
 		return c.source.getOnce(ctx, k, key, told)
 	}))
 	return o, nil, err
 }
 
-// oneOf is an attempt that is one of so many at a time. It holds its slot no longer:
-// what is asked for in vain, again and again, must not keep others from being read.
-func oneOf[T any](ctx context.Context, slots chan struct{}, attempt func() (T, error)) func() (T, error) {
+// slot is one of so many that may ask at a time.
+type slot struct {
+	slots chan struct{}
+	held  bool
+}
+
+func (s *slot) free() {
+	if s.held {
+		s.held = false
+		<-s.slots
+	}
+}
+
+// attempt asks in a slot. It keeps that until the next attempt while the API server is
+// away or asks for patience; an object that alone cannot be read must not keep others
+// from it.
+func attempt[T any](ctx context.Context, s *slot, ask func() (T, error)) func() (T, error) {
 	return func() (out T, err error) {
-		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-			return attempt()
-		case <-ctx.Done():
-			return out, ctx.Err()
+		if !s.held {
+			select {
+			case s.slots <- struct{}{}:
+				s.held = true
+			case <-ctx.Done():
+				return out, ctx.Err()
+			}
 		}
+		if out, err = ask(); apierrors.IsInternalError(err) {
+			s.free()
+		}
+		return out, err
 	}
 }
 

@@ -18,7 +18,8 @@ import (
 // nothing is gained by keeping it.
 //
 // Nobody waits for such an end but the end of a policy, which finds it out if that
-// waits for it, and a list that is made again: no wait is for ever.
+// waits for it, a list that is made again, and that of an HTTPProxy, which is not begun
+// where it is waited for: no wait is for ever.
 
 // useFence stands for those that waited at a time and were delivered with a Service.
 var useFence = policyKind.GroupVersion().WithKind("Use")
