@@ -132,12 +132,11 @@ func (c *contents) fence(h *holder, key source.Key, o client.Object) map[source.
 		if out == nil {
 			out = map[source.Key]source.Key{}
 		}
-		// To an edit an answer about what lacked says nothing of what came since.
-		if f := c.held(h, why); f.Kind != "" && (!isLack(f) || !c.known[f].settled || h.pending != nil && isSame(h.pending, o)) {
-			out[why] = f
-			return
+		f, ok := c.held(h, why, o)
+		if !ok {
+			f = c.fences.join(listed, time.Now())
 		}
-		out[why] = c.fences.join(listed, time.Now())
+		out[why] = f
 	}
 	known := func(why source.Key, service source.Key) bool {
 		return c.fences.about[why] > 0 || slices.Contains(c.fences.uses[key], service) || !c.source.watches(service.Namespace)
@@ -159,12 +158,14 @@ func (c *contents) fence(h *holder, key source.Key, o client.Object) map[source.
 	return out
 }
 
-// held is the fence at which an object waits already for a cause.
-func (c *contents) held(h *holder, why source.Key) source.Key {
-	if h == nil {
-		return source.Key{}
+// held is the fence at which an object waits already for a cause. To an edit an answer
+// about what lacked says nothing of what came since.
+func (c *contents) held(h *holder, why source.Key, o client.Object) (source.Key, bool) {
+	if h == nil || h.fences[why].Kind == "" {
+		return source.Key{}, false
 	}
-	return h.fences[why]
+	f := h.fences[why]
+	return f, !isLack(f) || !c.known[f].settled || h.pending != nil && isSame(h.pending, o)
 }
 
 // notePresence notes a permission or a route that has come, be it that it waits.
