@@ -86,9 +86,12 @@ func (c *contents) included(o client.Object) []source.Key {
 	return out
 }
 
+// itselfPrefix tells the place of an object from those of what it uses.
+const itselfPrefix = "itself "
+
 // itself is the place of an object that others include.
 func itself(key source.Key) source.Key {
-	key.Name = "itself " + key.Name
+	key.Name = itselfPrefix + key.Name
 	return key
 }
 

@@ -14,8 +14,8 @@ import (
 // there, and the Service before is deleted behind it; a host that is renamed is served
 // by the old object, whose Certificate is deleted with it. So the end of a Service, of
 // its EndpointSlices, of an included HTTPProxy and of a content waits for those that
-// wait, are delivered with it, and do without it from then on. What the version that waits uses too goes at once:
-// nothing is gained by keeping it.
+// wait, are delivered with it, and do without it from then on. What the version that
+// waits uses too goes at once: nothing is gained by keeping it.
 //
 // Nobody waits for such an end but the end of a policy, which finds it out if that
 // waits for it, a list that is made again, and that of an HTTPProxy, which is not begun
@@ -26,7 +26,7 @@ var useFence = policyKind.GroupVersion().WithKind("Use")
 
 func isUsed(at source.Key) bool {
 	return at.GroupVersionKind == serviceKind || at.GroupVersionKind == sliceKind ||
-		at.GroupVersionKind == proxyKind && strings.HasPrefix(at.Name, "itself ")
+		at.GroupVersionKind == proxyKind && strings.HasPrefix(at.Name, itselfPrefix)
 }
 
 // isEnding says that an object's end waits: it is delivered still.
