@@ -25,6 +25,7 @@ import (
 	"github.com/signetproxy/signet/operator/api/v1alpha1"
 	fleets "github.com/signetproxy/signet/operator/controller"
 	"github.com/signetproxy/signet/operator/event"
+	"github.com/signetproxy/signet/operator/health"
 	own "github.com/signetproxy/signet/operator/metrics"
 	"github.com/signetproxy/signet/operator/pipeline"
 	"github.com/signetproxy/signet/operator/quarantine"
@@ -123,6 +124,7 @@ func New(cfg Config) (*Cluster, error) {
 	c.xds = xds.New(xds.Options{
 		Log: cfg.Log.WithName("xds"), Identity: certificate.ParseFleetURI, Trust: c.keeper.Authorities,
 		Observer: xds.Observers{held, changes, c.statuses},
+		Linger:   xds.DefaultLinger,
 	})
 	c.pipeline = pipeline.New(pipeline.Options{
 		Source: c.source, XDS: c.xds, Each: fleetSpec, Gateway: gatewaySpec, SystemTrust: source.SystemTrust(),
@@ -210,10 +212,7 @@ func (f everywhere) Start(ctx context.Context) error { return f(ctx) }
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
 func (everywhere) NeedLeaderElection() bool { return false }
 
-var (
-	errNoCertificate = errors.New("the xDS server has no certificate yet")
-	errNoRevision    = errors.New("the first revision is not committed yet")
-)
+var errNoCertificate = errors.New("the xDS server has no certificate yet")
 
 func (c *Cluster) ready(*http.Request) error {
 	select {
@@ -221,10 +220,7 @@ func (c *Cluster) ready(*http.Request) error {
 	default:
 		return errNoCertificate
 	}
-	if c.pipeline.Translator().Current().Number() == 0 {
-		return errNoRevision
-	}
-	return nil
+	return health.ControlPlane(c.pipeline.IsComplete(), c.pipeline.Served()) //nolint:wrapcheck // it says what is not ready
 }
 
 // serve is the xDS server, from when it has a certificate of the cluster's

@@ -75,6 +75,7 @@ type Pipeline struct {
 	commits  prometheus.Histogram
 	wake     chan time.Time
 	// Of the publishing goroutine.
+	began       bool
 	appointment time.Time
 	withheld    map[string]bool
 }
@@ -114,7 +115,8 @@ func (p *Pipeline) IsComplete() bool {
 	}
 }
 
-// Served is the last revision that was handed to the xDS server, 0 for none.
+// Served is the last revision that was handed to the xDS server, 0 before that of
+// the source's first list.
 func (p *Pipeline) Served() uint64 { return p.served.Load() }
 
 // Problems are what the source could not read, as of now.
@@ -194,7 +196,12 @@ func (p *Pipeline) publish(rev *graph.Revision) {
 	p.options.XDS.Publish(u)
 	p.logStatuses(rev)
 	p.logWithheld(rev)
-	p.served.Store(rev.Number())
+	// The clock is first put with the source's first list. A revision before it has
+	// what other replicas know of refusals, and nothing to serve.
+	p.began = p.began || len(graph.ChangesOf(rev, p.translator.Clock)) > 0
+	if p.began {
+		p.served.Store(rev.Number())
+	}
 	if q := p.options.Quarantine; q != nil {
 		q.Committed(&u)
 	}

@@ -224,6 +224,26 @@ func TestNothingIsCommittedBeforeTheFirstListIsComplete(t *testing.T) {
 	})
 }
 
+// What other replicas know of refusals comes before the source's first list: nothing is
+// served with it, and who is ready by then sends older replicas away too early.
+func TestNothingIsServedBeforeTheFirstList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, in := run(t, nil)
+		c := graph.NewChanges()
+		p.Translator().Quarantine.Put(c, translator.RefusalKey{Fleet: local}, &translator.Refusal{Version: "1"})
+		p.Translator().Submit(c)
+		synctest.Wait()
+		if n := p.Translator().Current().Number(); n != 1 || p.Served() != 0 {
+			t.Errorf("revision %d is served %d, want 1 that is not", n, p.Served())
+		}
+		in <- source.Batch{Changed: validated(), Complete: true}
+		synctest.Wait()
+		if p.Served() != 2 {
+			t.Errorf("revision %d is served, want 2", p.Served())
+		}
+	})
+}
+
 func TestFleetsShapeTheLocalFleet(t *testing.T) {
 	fleet := func(name string, s v1alpha1.EnvoyFleetSpec) *v1alpha1.EnvoyFleet {
 		return &v1alpha1.EnvoyFleet{ObjectMeta: meta(name), Spec: s}

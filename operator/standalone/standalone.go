@@ -107,6 +107,7 @@ func New(cfg Config) (*Standalone, error) {
 	s.xds = xds.New(xds.Options{
 		Log: cfg.Log.WithName("xds"), Identity: certificate.ParseFleetURI, Trust: keeper.Authorities,
 		Observer: xds.Observers{s.held, s.rollout},
+		Linger:   xds.DefaultLinger,
 	})
 	s.issuing = newIssuing(folder.New(cfg.Manifests, folder.Options{Log: cfg.Log.WithName("folder")}),
 		issuer.New(issuer.Config{Folder: clientFolder(cfg.StateRoot), Log: cfg.Log.WithName("issuer")}))

@@ -91,6 +91,9 @@ func (u *subscription) unsettled() uint64 {
 	for _, r := range u.rejected {
 		lowest = min(lowest, r.since)
 	}
+	for _, revision := range u.waiting {
+		lowest = min(lowest, revision)
+	}
 	return lowest
 }
 
@@ -163,6 +166,9 @@ func (s *stream) answered(k kind, req *discoveryv3.DeltaDiscoveryRequest) error 
 	s.warmth.taken(e)
 	if req.GetErrorDetail() != nil {
 		return s.nacked(e, words(k, req.GetErrorDetail().GetMessage()))
+	}
+	if k == clusters {
+		s.thaw(e.rows)
 	}
 	s.status.Acks++
 	s.server.counters.byType[k].acks.Add(1)
@@ -292,7 +298,21 @@ func (s *stream) complete() bool {
 	if !s.subs[clusters].seen || !s.subs[listeners].seen {
 		return false
 	}
-	return s.subs[scopes].seen || s.cursor.rows[scopes].Len() == 0 || s.cursor.rows[listeners].Len() == 0
+	return !s.awaitsScopes()
+}
+
+// awaitsScopes says whether Envoy has yet to ask for the scopes that a listener
+// leads to.
+func (s *stream) awaitsScopes() bool {
+	if s.subs[scopes].seen || s.cursor.rows[scopes].Len() == 0 {
+		return false
+	}
+	for _, r := range s.cursor.rows[listeners].All {
+		if envoy.LeadsToScopes(r.Resource) {
+			return true
+		}
+	}
+	return false
 }
 
 const maxMessage = 1024

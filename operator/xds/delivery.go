@@ -2,8 +2,8 @@ package xds
 
 import (
 	"maps"
-	"math"
 	"slices"
+	"time"
 
 	"github.com/signetproxy/signet/translator/envoy"
 )
@@ -38,14 +38,20 @@ func (s *stream) advance() error {
 	if err := s.sendSuspected(); err != nil {
 		return err
 	}
-	return s.release()
+	now := time.Now()
+	if err := s.sendWaiting(now); err != nil {
+		return err
+	}
+	return s.release(now)
 }
 
 // push sends changes in the order that needs no waiting: Envoy subscribes to
 // what a message needs while it handles that message, and the next one brings
 // it.
 func (s *stream) push(old *snapshot, ch *changes) error {
+	isNew := s.news(ch[clusters])
 	added := append(s.additions(clusters, ch[clusters]), s.returned(clusters, old)...)
+	s.chill(added, func(name string) bool { return isNew[name] })
 	if err := s.sendEach(clusters, added, nil); err != nil {
 		return err
 	}
@@ -63,7 +69,8 @@ func (s *stream) push(old *snapshot, ch *changes) error {
 		if k == listeners {
 			s.decorate(rows, func(r *row) bool { return old.get(k, r.Name) == nil })
 		}
-		if err := s.sendEach(k, rows, s.removals(k, ch[k])); err != nil {
+		rows, removed := s.wait(k, rows, s.removals(k, ch[k]))
+		if err := s.sendEach(k, rows, removed); err != nil {
 			return err
 		}
 	}
@@ -80,7 +87,7 @@ func (s *stream) additions(k kind, ch []change) []*row {
 		case !sub.wants(c.name):
 		case c.now != nil:
 			rows = append(rows, c.now)
-			delete(s.lingering[k], c.name)
+			s.stays(k, c.name)
 		case k < listeners:
 			s.lingering[k][c.name] = s.cursor.revision
 		}
@@ -220,62 +227,6 @@ func (s *stream) decorate(rows []*row, isNew func(*row) bool) {
 			rows[i].origin = r
 		}
 	}
-}
-
-// release removes what lingers and is used no more: clusters first; what they
-// used when Envoy has taken that, and has not unsubscribed by itself.
-func (s *stream) release() error {
-	if err := s.releaseKind(clusters); err != nil {
-		return err
-	}
-	if len(s.lingering[clusters]) > 0 || s.subs[clusters].removing() {
-		return nil
-	}
-	for _, k := range []kind{endpoints, secrets} {
-		if err := s.releaseKind(k); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *stream) releaseKind(k kind) error {
-	if len(s.lingering[k]) == 0 {
-		return nil
-	}
-	below := s.usersSettled()
-	var names []string
-	for name, revision := range s.lingering[k] {
-		if revision < below {
-			names = append(names, name)
-		}
-	}
-	if len(names) == 0 {
-		return nil
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		delete(s.lingering[k], name)
-	}
-	return s.sendEach(k, nil, names)
-}
-
-// usersSettled returns the revision below which Envoy's listeners and scopes
-// are settled, so that what those revisions dropped is used no more.
-func (s *stream) usersSettled() uint64 {
-	l, sc := &s.subs[listeners], &s.subs[scopes]
-	if !l.seen {
-		// An Envoy that began with nothing has no routes before it asks for
-		// listeners. One that reconnects has.
-		if s.status.Resumed {
-			return 0
-		}
-		return math.MaxUint64
-	}
-	if !sc.seen && s.cursor.rows[scopes].Len() > 0 {
-		return 0
-	}
-	return min(l.unsettled(), sc.unsettled())
 }
 
 // sortedKeys lists a map's keys in order.

@@ -71,6 +71,10 @@ type Options struct {
 	// WarmingTimeout is how long clusters may be without acknowledgement, while
 	// Envoy answers otherwise, before they are named as not getting warm (5 s).
 	WarmingTimeout time.Duration
+	// Linger is how long a cluster is left to an Envoy that has taken what does not
+	// use it any more: requests that came before may look for it still. 0 means
+	// that it goes at once.
+	Linger time.Duration
 }
 
 // Observer is told what Envoys say. Each method is called by the goroutine of
@@ -150,6 +154,10 @@ type Server struct {
 }
 
 var errNoIdentity = errors.New("the server was made without Options.Identity: it knows no fleet's name")
+
+// DefaultLinger outlasts what requests wait for: the answer of an authorization
+// server, a time-out of 15 s and the pause before another try.
+const DefaultLinger = 20 * time.Second
 
 const (
 	// stopGrace is how long Serve waits for streams that do not read to end.

@@ -58,8 +58,9 @@ type StreamState struct {
 	// answer; zero when it owes none.
 	WaitingSince time.Time
 	// Names counts the subscriptions by name; Lingering the resources that wait
-	// for their removal.
-	Names, Lingering int
+	// for their removal; Waiting the listeners and scopes that wait for a cluster to
+	// get warm.
+	Names, Lingering, Waiting int
 	// BlockedSince is since when Envoy reads nothing; zero while it reads.
 	BlockedSince time.Time
 	// Rejected are the resources that Envoy has refused and not been sent anew,
@@ -86,8 +87,9 @@ type Rejected struct {
 // show publishes what State returns of the stream.
 func (s *stream) show() {
 	v := s.status
-	v.Names = s.names
+	v.Names, v.Lingering = s.names, len(s.leavers.of)
 	for k := range s.subs {
+		v.Waiting += len(s.subs[k].waiting)
 		v.Lingering += len(s.lingering[k])
 		if e := s.subs[k].oldest(); e != nil && (v.WaitingSince.IsZero() || e.sent.Before(v.WaitingSince)) {
 			v.WaitingSince = e.sent

@@ -51,6 +51,8 @@ type stream struct {
 	// lingering are the names that Envoy has and no revision holds any more, and
 	// the revision that dropped them: they are removed when nothing uses them.
 	lingering [kindCount]map[string]uint64
+	leavers   leavers
+	cold      cold
 	// suspected are the parts of refused responses that wait to be sent again.
 	suspected []suspects
 	// names are those of all subscriptions, nameBytes theirs; owedBytes are of
@@ -135,6 +137,7 @@ func newStream(s *Server, who peer.Identity, conn wire) *stream {
 	for k := range st.subs {
 		st.subs[k].names = map[string]struct{}{}
 		st.subs[k].rejected = map[string]rejection{}
+		st.subs[k].waiting = map[string]uint64{}
 		st.lingering[k] = map[string]uint64{}
 	}
 	st.warmth.suspects = map[string]WarmingCluster{}
@@ -279,7 +282,7 @@ func (s *stream) turn(req *discoveryv3.DeltaDiscoveryRequest, box *inbox) error 
 		return err
 	}
 	s.settle()
-	s.due = s.warm(time.Now())
+	s.due = earlier(s.warm(time.Now()), earlier(s.coldDue(), s.leavers.due(s.server.opts.Linger)))
 	s.show()
 	s.tell()
 	return nil

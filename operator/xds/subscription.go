@@ -36,6 +36,9 @@ type subscription struct {
 	queue    []*expectation // oldest first, so sorted by nonce
 	again    int            // how many of them are sent a second time, and not done
 	rejected map[string]rejection
+	// waiting are the names that Envoy is not told of before a cluster is warm, and
+	// the first revision since then that changed each.
+	waiting map[string]uint64
 }
 
 // active says whether Envoy answers responses of the type: it is silent on
@@ -171,6 +174,10 @@ func (s *stream) drop(k kind, name string) bool {
 		sub.all = false
 		clear(sub.rejected)
 		clear(s.lingering[k])
+		clear(sub.waiting)
+		if k == clusters {
+			s.leavers = leavers{}
+		}
 		return false
 	}
 	if _, known := sub.names[name]; !known {
@@ -182,7 +189,7 @@ func (s *stream) drop(k kind, name string) bool {
 	s.nameBytes -= len(name)
 	if !sub.all {
 		delete(sub.rejected, name)
-		delete(s.lingering[k], name)
+		s.stays(k, name)
 	}
 	if k != secrets {
 		return true
@@ -217,6 +224,7 @@ func (s *stream) answer(k kind) error {
 	sub.owed, sub.owedAll, sub.had = nil, false, nil
 
 	rows = s.prepare(k, had, rows)
+	rows, removed = s.wait(k, rows, removed)
 	if had != nil && len(rows)+len(removed) > 0 {
 		s.hold(k)
 	}
@@ -247,6 +255,9 @@ func (s *stream) prepare(k kind, had map[string]string, rows []*row) []*row {
 				r.published().line.held.Store(true)
 			}
 		}
+		if had != nil { // else all of them get warm before Envoy begins to serve
+			s.chill(rows, func(name string) bool { return had[name] == "" })
+		}
 	}
 	if k == scopes && had != nil {
 		return anew(rows) // the stream before may have ended behind a refusal
@@ -261,6 +272,10 @@ func (s *stream) hold(k kind) {
 	if k != listeners && k != scopes {
 		return
 	}
+	for name := range s.leavers.of {
+		s.lingering[clusters][name] = 0
+	}
+	s.leavers = leavers{}
 	for name := range s.lingering[clusters] {
 		s.lingering[clusters][name] = s.cursor.revision
 	}
@@ -273,7 +288,7 @@ func (s *stream) owedNames(k kind, had map[string]string) (rows []*row, none []s
 		switch r := s.resolve(k, name); {
 		case r == nil:
 			none = append(none, name)
-			delete(s.lingering[k], name)
+			s.stays(k, name)
 		case r.Version == had[name]:
 			s.brought(r)
 		default:

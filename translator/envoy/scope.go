@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"regexp"
@@ -52,6 +53,13 @@ var (
 		Metadata: websocketsAllowed,
 	}
 )
+
+// LeadsToScopes says whether an Envoy that takes a listener asks for scopes: one
+// without a connection manager, as a port of TCP or one whose chains are all closed,
+// leads to none.
+func LeadsToScopes(listener *Resource) bool {
+	return bytes.Contains(listener.Body, []byte(scopeHeader))
+}
 
 // scopeID is the resource name of a scope: 128 bits of the digest of its name,
 // in 22 characters. At every update Envoy copies the map of all its scopes'
