@@ -36,21 +36,69 @@ func (o *Outcome) Latency() time.Duration { return o.Done.Sub(o.Due) }
 
 const maxBody = 64 << 10
 
-// Client sends single requests as a load does: by kept connections, or each by
-// one of its own.
-type Client struct {
-	kept, fresh *http.Transport
-	http        string
-	timeout     time.Duration
+// maxIdle is how long a connection is kept without a request: less than a proxy
+// keeps it (Envoy here 60 s), which would close it under a request.
+const maxIdle = 20 * time.Second
+
+// asker sends a request and reads its answer into the outcome.
+type asker interface {
+	ask(r *Request, o *Outcome) error
 }
 
-// NewClient returns a client by the addresses, Roots, Connections and Timeout
-// of a Config. Whoever calls it calls Close.
-func NewClient(cfg Config) *Client {
-	cfg.defaults()
-	c := &Client{http: cfg.HTTP, timeout: cfg.Timeout}
+func call(a asker, r *Request, due time.Time) *Outcome {
+	o := &Outcome{Host: r.Host, Path: r.Path, Due: due, Sent: time.Now()}
+	if o.Path == "" {
+		o.Path = "/"
+	}
+	o.Err = a.ask(r, o)
+	o.Done = time.Now()
+	return o
+}
+
+// address is where a request goes, whatever host it asks for.
+func (c *Config) address(r *Request) string {
+	if r.TLS {
+		return c.HTTPS
+	}
+	return c.HTTP
+}
+
+// request is the HTTP request for one.
+func (c *Config) request(ctx context.Context, r *Request, path string) (*http.Request, error) {
 	// A host of HTTPS has a connection of its own name, so the addresses of URLs
-	// are names and all lead to one address; plain requests share connections.
+	// are names; plain requests share connections.
+	url := "http://" + c.HTTP + path
+	if r.TLS {
+		url = "https://" + r.Host + path
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return nil, fmt.Errorf("request: %w", err)
+	}
+	req.Host = r.Host
+	maps.Copy(req.Header, r.Header)
+	return req, nil
+}
+
+// take reads an answer.
+func (o *Outcome) take(res *http.Response) error {
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody))
+	_ = res.Body.Close() // all of it that matters was read
+	if err != nil {
+		return fmt.Errorf("answer of %s: %w", o.Host, err)
+	}
+	o.Code, o.Header, o.Body = res.StatusCode, res.Header, body
+	return nil
+}
+
+// pool sends requests by Go's own transport, over connections that are shared.
+type pool struct {
+	cfg         Config
+	kept, fresh *http.Transport
+}
+
+func newPool(cfg Config) *pool {
+	p := &pool{cfg: cfg}
 	var dialer net.Dialer
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		if address != cfg.HTTP {
@@ -58,40 +106,25 @@ func NewClient(cfg Config) *Client {
 		}
 		return dialer.DialContext(ctx, network, address)
 	}
-	c.kept = &http.Transport{
+	p.kept = &http.Transport{
 		DialContext: dial, TLSClientConfig: &tls.Config{RootCAs: cfg.Roots, MinVersion: tls.VersionTLS12},
 		MaxConnsPerHost: cfg.Connections, MaxIdleConnsPerHost: cfg.Connections,
 		MaxIdleConns: 4 * cfg.Connections, DisableCompression: true,
-		// Before a proxy closes it (Envoy here after 60 s), under a request.
-		IdleConnTimeout: 20 * time.Second,
+		IdleConnTimeout: maxIdle,
 	}
-	c.fresh = c.kept.Clone()
-	c.fresh.DisableKeepAlives, c.fresh.MaxConnsPerHost = true, 0
-	return c
+	p.fresh = p.kept.Clone()
+	p.fresh.DisableKeepAlives, p.fresh.MaxConnsPerHost = true, 0
+	return p
 }
 
-// Close closes the connections that are kept.
-func (c *Client) Close() {
-	c.kept.CloseIdleConnections()
-	c.fresh.CloseIdleConnections()
+func (p *pool) close() {
+	p.kept.CloseIdleConnections()
+	p.fresh.CloseIdleConnections()
 }
 
-// Do sends a request now; what it expects is not judged.
-func (c *Client) Do(r Request) *Outcome { return c.call(&r, time.Now()) }
-
-func (c *Client) call(r *Request, due time.Time) *Outcome {
-	o := &Outcome{Host: r.Host, Path: r.Path, Due: due, Sent: time.Now()}
-	if o.Path == "" {
-		o.Path = "/"
-	}
-	o.Err = c.ask(r, o)
-	o.Done = time.Now()
-	return o
-}
-
-func (c *Client) ask(r *Request, o *Outcome) error {
+func (p *pool) ask(r *Request, o *Outcome) error {
 	// No caller's context: an open request is never cut off.
-	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), p.cfg.Timeout)
 	defer cancel()
 	var connections atomic.Int32
 	var reused atomic.Bool
@@ -101,19 +134,13 @@ func (c *Client) ask(r *Request, o *Outcome) error {
 			cancel() // it is about to be sent again
 		}
 	}})
-	url := "http://" + c.http + o.Path
-	if r.TLS {
-		url = "https://" + r.Host + o.Path
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	req, err := p.cfg.request(ctx, r, o.Path)
 	if err != nil {
-		return fmt.Errorf("request: %w", err)
+		return err
 	}
-	req.Host = r.Host
-	maps.Copy(req.Header, r.Header)
-	transport := c.kept
+	transport := p.kept
 	if r.Fresh {
-		transport = c.fresh
+		transport = p.fresh
 	}
 	res, err := transport.RoundTrip(req)
 	if connections.Load() > 1 {
@@ -125,11 +152,9 @@ func (c *Client) ask(r *Request, o *Outcome) error {
 	if err != nil {
 		return fmt.Errorf("asking %s: %w", r.Host, err)
 	}
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody))
-	_ = res.Body.Close() // all of it that matters was read
-	if err != nil {
-		return fmt.Errorf("answer of %s: %w", r.Host, err)
+	if err := o.take(res); err != nil {
+		return err
 	}
-	o.Code, o.Header, o.Body, o.TLS, o.Reused = res.StatusCode, res.Header, body, res.TLS, reused.Load()
+	o.TLS, o.Reused = res.TLS, reused.Load()
 	return nil
 }

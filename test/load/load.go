@@ -83,7 +83,7 @@ func Code(code int) func(*Outcome) error {
 // Load is a running load.
 type Load struct {
 	cfg    Config
-	client *Client
+	pool   *pool
 	record record
 	quit   chan struct{}
 	once   sync.Once
@@ -94,7 +94,7 @@ type Load struct {
 func Start(cfg Config) *Load {
 	cfg.defaults()
 	l := &Load{
-		cfg: cfg, client: NewClient(cfg), record: record{keep: cfg.Keep},
+		cfg: cfg, pool: newPool(cfg), record: record{keep: cfg.Keep},
 		quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	go l.run()
@@ -116,7 +116,7 @@ func (l *Load) Result() Result { return l.record.result() }
 
 func (l *Load) run() {
 	defer close(l.done)
-	defer l.client.Close()
+	defer l.pool.close()
 	var open sync.WaitGroup
 	defer open.Wait()
 	slots := make(chan struct{}, l.cfg.Open)
@@ -137,7 +137,7 @@ func (l *Load) run() {
 		case slots <- struct{}{}:
 			open.Go(func() {
 				defer func() { <-slots }()
-				l.judge(&r, l.client.call(&r, due))
+				l.judge(&r, call(l.pool, &r, due))
 			})
 		default:
 			l.judge(&r, &Outcome{Host: r.Host, Path: r.Path, Due: due, Done: time.Now(), Err: ErrNotSent})
