@@ -15,6 +15,9 @@ import (
 // expectation is a response that Envoy has yet to answer.
 type expectation struct {
 	*response
+	// from is the first of the revisions that it is of, the last of which is its
+	// own: a stream may be behind.
+	from uint64
 	// optional says that Envoy may stay silent, because it had no subscription
 	// of the type: the response holds no revision back.
 	optional bool
@@ -39,9 +42,9 @@ type rejection struct {
 	since uint64
 }
 
-func (u *subscription) expect(r *response, warming, again bool) {
+func (u *subscription) expect(r *response, from uint64, warming, again bool) {
 	u.queue = append(u.queue, &expectation{
-		response: r, optional: !u.active(), unasked: u.unasked(r.rows), warming: warming, sent: time.Now(), again: again,
+		response: r, from: from, optional: !u.active(), unasked: u.unasked(r.rows), warming: warming, sent: time.Now(), again: again,
 	})
 	if again {
 		u.again++
@@ -79,20 +82,20 @@ func (e *expectation) isAsked(i int) bool { return len(e.unasked) == 0 || !e.una
 func (u *subscription) unsettled() uint64 {
 	lowest := uint64(math.MaxUint64)
 	if e := u.oldest(); e != nil {
-		lowest = e.revision // the queue is in order, but for what is sent again
+		lowest = e.from // the queue is in order, but for what is sent again
 	}
 	if u.again > 0 {
 		for _, e := range u.queue {
 			if !e.done && !e.optional {
-				lowest = min(lowest, e.revision)
+				lowest = min(lowest, e.from)
 			}
 		}
 	}
 	for _, r := range u.rejected {
 		lowest = min(lowest, r.since)
 	}
-	for _, revision := range u.waiting {
-		lowest = min(lowest, revision)
+	for _, w := range u.waiting {
+		lowest = min(lowest, w.revision)
 	}
 	return lowest
 }
@@ -210,12 +213,12 @@ func setOf(names []string) map[string]struct{} {
 	return out
 }
 
-func (u *subscription) reject(r *row, revision uint64, message string) {
-	since := revision
-	if before, ok := u.rejected[r.Name]; ok {
+func (u *subscription) reject(name, version string, e *expectation, message string) {
+	since := e.from
+	if before, ok := u.rejected[name]; ok {
 		since = min(since, before.since)
 	}
-	u.rejected[r.Name] = rejection{version: r.Version, revision: revision, message: message, since: since}
+	u.rejected[name] = rejection{version: version, revision: e.revision, message: message, since: since}
 }
 
 // nacked notes a rejection, and sends what was refused together apart, so that
@@ -243,7 +246,7 @@ func (s *stream) nacked(e *expectation, message string) error {
 		}
 		nack.Resources[i], nack.LastGood[i] = r.published().Resource, r.lastGood()
 		if sub.wants(r.Name) { // it may have been sent unasked
-			sub.reject(r, e.revision, message)
+			sub.reject(r.Name, r.Version, e, message)
 		}
 	}
 	s.log.Info("Envoy refused a response", "type", k, "revision", e.revision,
@@ -257,7 +260,7 @@ func (s *stream) nacked(e *expectation, message string) error {
 		}
 		return nil
 	}
-	return s.isolate(e)
+	return s.isolate(e, message)
 }
 
 // settle works out which revision the stream has acknowledged.

@@ -16,17 +16,26 @@ import (
 // cold are clusters that Envoy was sent and cannot use yet.
 type cold struct {
 	since map[string]time.Time
-	// fewer says that there are fewer than when the waiting were looked at, or more
-	// that wait.
+	// fewer says that there are fewer than when the waiting were looked at, or that
+	// one of these has changed.
 	fewer bool
+}
+
+// waiter is a listener or scope that waits for a cluster.
+type waiter struct {
+	revision uint64 // the first that is not delivered because of it
+	since    time.Time
+	// isNew says that Envoy does not have the listener.
+	isNew bool
 }
 
 // news are the clusters among changes that Envoy does not have.
 func (s *stream) news(ch []change) map[string]bool {
 	var out map[string]bool
 	for _, c := range ch {
-		if c.now == nil {
-			s.forget(c.name)
+		if c.now == nil { // it may come back before Envoy can use it
+			_, is := s.cold.since[c.name]
+			s.cold.fewer = s.cold.fewer || is
 			continue
 		}
 		_, lingers := s.lingering[clusters][c.name]
@@ -70,39 +79,67 @@ func (s *stream) forget(name string) {
 	}
 }
 
-// coldDue is when a cluster is waited for no longer; zero: none is.
+// coldDue is when a cluster is waited for no longer, or by one; zero: none is.
 func (s *stream) coldDue() (due time.Time) {
 	for _, since := range s.cold.since {
-		due = earlier(due, since.Add(s.server.opts.WarmingTimeout))
+		due = earlier(due, since)
 	}
-	return due
+	for _, k := range waitingKinds {
+		for _, w := range s.subs[k].waiting {
+			due = earlier(due, w.since)
+		}
+	}
+	if due.IsZero() {
+		return due
+	}
+	return due.Add(s.server.opts.WarmingTimeout)
 }
 
-// expire gives up on clusters that have had their time.
+// waitingKinds are those whose resources lead to clusters.
+var waitingKinds = [...]kind{listeners, scopes}
+
+// isOver says whether what has lasted since then is waited for no longer.
+func (s *stream) isOver(since, now time.Time) bool {
+	return !now.Before(since.Add(s.server.opts.WarmingTimeout))
+}
+
+// expire gives up on clusters that have had their time, and for those that have
+// waited as long for one after another.
 func (s *stream) expire(now time.Time) {
 	for name, since := range s.cold.since {
-		if !now.Before(since.Add(s.server.opts.WarmingTimeout)) {
+		if s.isOver(since, now) {
 			s.log.V(1).Info("A cluster is not warm in time: what leads to it waits no longer", "cluster", name)
 			s.forget(name)
 		}
 	}
+	for _, k := range waitingKinds {
+		for _, w := range s.subs[k].waiting {
+			s.cold.fewer = s.cold.fewer || s.isOver(w.since, now)
+		}
+	}
 }
 
-// maxLooks bounds the search for names of clusters in resources, of about 0.1 us
-// each. Beyond it each resource is taken for one that leads to all of them.
-const maxLooks = 1 << 18
+// maxSearch bounds the search for names of clusters in resources, in bytes, of which
+// some ten thousand take a microsecond. Beyond it each resource is taken for one that
+// leads to all of them.
+const maxSearch = 256 << 20
 
-// leadsToCold returns what says whether a resource leads to a cluster that is cold.
-// The name of a cluster is looked for in the resource's bytes: wherever it stands,
-// Envoy needs the cluster.
-func (s *stream) leadsToCold(looks int) func(*row) bool {
-	n := len(s.cold.since)
-	if n == 0 || n*looks > maxLooks {
-		return func(*row) bool { return n > 0 }
-	}
-	names := make([][]byte, 0, n)
+// leadsToCold returns what says whether one of the resources leads to a cluster that
+// is cold. The name of a cluster is looked for in the resource's bytes: wherever it
+// stands, Envoy needs the cluster.
+func (s *stream) leadsToCold(rows []*row) func(*row) bool {
+	names := make([][]byte, 0, len(s.cold.since))
 	for name := range s.cold.since {
-		names = append(names, []byte(name))
+		if s.cursor.get(clusters, name) != nil {
+			names = append(names, []byte(name))
+		}
+	}
+	size := 0
+	for _, r := range rows {
+		size += len(r.Body)
+	}
+	if len(names) == 0 || size > maxSearch/len(names) {
+		return func(*row) bool { return len(names) > 0 }
 	}
 	return func(r *row) bool {
 		return slices.ContainsFunc(names, func(name []byte) bool { return bytes.Contains(r.Body, name) })
@@ -110,22 +147,23 @@ func (s *stream) leadsToCold(looks int) func(*row) bool {
 }
 
 // wait keeps back those of the rows that lead to cold clusters, and the rows and
-// removals of names that wait already: they belong to the revision of the first.
-func (s *stream) wait(k kind, rows []*row, removed []string) ([]*row, []string) {
+// removals of names that wait already: these belong to the revision of the first.
+// The others are of revisions from one on.
+func (s *stream) wait(k kind, rows []*row, removed []string, from uint64) ([]*row, []string) {
 	waiting := s.subs[k].waiting
-	if k != listeners && k != scopes || len(s.cold.since) == 0 && len(waiting) == 0 {
+	if k < listeners || len(s.cold.since) == 0 && len(waiting) == 0 {
 		return rows, removed
 	}
-	isCold := s.leadsToCold(len(rows))
+	isCold, now := s.leadsToCold(rows), time.Now()
 	rows = slices.DeleteFunc(slices.Clone(rows), func(r *row) bool {
-		_, waits := waiting[r.Name]
-		if !waits && !isCold(r) {
+		if _, waits := waiting[r.Name]; waits {
+			s.cold.fewer = true
+			return true
+		}
+		if !isCold(r) {
 			return false
 		}
-		if !waits {
-			waiting[r.Name] = s.cursor.revision
-		}
-		s.cold.fewer = true
+		waiting[r.Name] = waiter{revision: from, since: now, isNew: k == listeners && r.origin != nil}
 		return true
 	})
 	removed = slices.DeleteFunc(slices.Clone(removed), func(name string) bool {
@@ -136,47 +174,55 @@ func (s *stream) wait(k kind, rows []*row, removed []string) ([]*row, []string) 
 	return rows, removed
 }
 
-// sendWaiting sends those that lead to no cold cluster any more.
+// sendWaiting sends those that lead to no cold cluster any more, or have waited for
+// long enough.
 func (s *stream) sendWaiting(now time.Time) error {
 	s.expire(now)
 	if !s.cold.fewer {
 		return nil
 	}
 	s.cold.fewer = false
-	for _, k := range []kind{listeners, scopes} {
-		if err := s.sendWaitingOf(k); err != nil {
+	for _, k := range waitingKinds {
+		if err := s.sendWaitingOf(k, now); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *stream) sendWaitingOf(k kind) error {
-	waiting := s.subs[k].waiting
-	if len(waiting) == 0 {
-		return nil
-	}
-	isCold := s.leadsToCold(len(waiting))
+func (s *stream) sendWaitingOf(k kind, now time.Time) error {
+	sub := &s.subs[k]
 	var rows []*row
 	var removed []string
-	first := s.cursor.revision
-	for name, revision := range waiting {
-		r := s.cursor.get(k, name)
-		if r != nil && isCold(r) {
-			continue
-		}
-		if r == nil {
-			removed = append(removed, name)
-		} else {
+	for name := range sub.waiting {
+		if r := s.cursor.get(k, name); r != nil {
 			rows = append(rows, r)
+		} else {
+			removed = append(removed, name)
 		}
-		first = min(first, revision)
-		delete(waiting, name)
 	}
+	isCold := s.leadsToCold(rows)
+	rows = slices.DeleteFunc(rows, func(r *row) bool { return !s.isOver(sub.waiting[r.Name].since, now) && isCold(r) })
 	slices.SortFunc(rows, byName)
 	slices.Sort(removed)
-	if k == scopes {
-		rows = anew(rows) // Envoy may have refused the response that had one of them
+
+	first, isNew := s.cursor.revision, map[string]bool{}
+	end := func(name string) {
+		w := sub.waiting[name]
+		first, isNew[name] = min(first, w.revision), w.isNew
+		delete(sub.waiting, name)
+	}
+	for _, name := range removed {
+		end(name)
+	}
+	for i, r := range rows {
+		end(r.Name)
+		if _, refused := sub.rejected[r.Name]; refused && k == scopes {
+			rows[i] = r.anew()
+		}
+	}
+	if k == listeners {
+		s.decorate(rows, func(r *row) bool { return isNew[r.Name] })
 	}
 	s.since = first
 	defer func() { s.since = 0 }()

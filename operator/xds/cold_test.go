@@ -138,6 +138,36 @@ func TestRouteWaitsForAColdCluster(t *testing.T) {
 				t.Errorf("sent: %q", got)
 			}
 		}},
+		"one after another": {"it waits no longer though it leads to a younger cluster by now", func(t *testing.T, b *bubble, w *bubbleWire) {
+			b.publish(moved, gone...)
+			w.ack("", e)
+			wait(4 * time.Second)
+			b.publish(list(checked(t, cluster("colder", "svc/b", "trust/a", "1")), scope("http|a", "leads to colder")))
+			w.ack("", e)
+			wait(900 * time.Millisecond)
+			w.sends(t, "before", "clusters +cold", "clusters +colder")
+			wait(200 * time.Millisecond)
+			w.sends(t, "after", "clusters +cold", "clusters +colder", "scopes +http|a")
+		}},
+		"to and fro": {"a cluster that went and came is as cold as it was", func(t *testing.T, b *bubble, w *bubbleWire) {
+			b.publish(moved)
+			w.ack("", e)
+			b.publish(list(scope("http|a", "1")), cold[0])
+			w.ack("", e)
+			b.publish(moved)
+			w.ack("", e)
+			w.sends(t, "again", "clusters +cold", "scopes +http|a", "clusters +cold")
+			b.is(1, 1)
+		}},
+		"held": {"an Envoy that owes too many answers is sent nothing, and nothing looks for it all the time", func(t *testing.T, b *bubble, w *bubbleWire) {
+			b.server.opts.MaxUnacknowledged = 2
+			b.publish(moved, gone...)
+			b.publish(list(scope("http|b", "1")))
+			wait(10 * time.Second)
+			w.sends(t, "held", "clusters +cold", "endpoints +svc/b")
+			w.ack("", e)
+			w.sends(t, "no longer", "clusters +cold", "scopes +http|b", "scopes +http|a")
+		}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -152,6 +182,25 @@ func TestRouteWaitsForAColdCluster(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Of revisions that are sent as one, none is acknowledged before all are.
+func TestAcknowledgementOfSeveralRevisionsAtOnce(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		b.server.opts.MaxUnacknowledged = 1
+		b.publish(world())
+		w := b.connect()
+		for _, host := range []string{"b", "c", "d"} {
+			b.publish(list(scope("http|"+host, "1")))
+		}
+		w.sends(t, "the first", "scopes +http|b")
+		b.is(1, 0)
+		w.ack("", envoy.ScopeType)
+		w.sends(t, "the others", "scopes +http|c +http|d")
+		b.is(2, 0)
+		w.ack("", envoy.ScopeType)
+		b.is(4, 0)
+	})
 }
 
 // An Envoy that comes back has routes that serve, too.

@@ -49,6 +49,8 @@ func (s *stream) advance() error {
 // what a message needs while it handles that message, and the next one brings
 // it.
 func (s *stream) push(old *snapshot, ch *changes) error {
+	s.from = old.revision + 1
+	defer func() { s.from = 0 }()
 	isNew := s.news(ch[clusters])
 	added := append(s.additions(clusters, ch[clusters]), s.returned(clusters, old)...)
 	s.chill(added, func(name string) bool { return isNew[name] })
@@ -69,7 +71,7 @@ func (s *stream) push(old *snapshot, ch *changes) error {
 		if k == listeners {
 			s.decorate(rows, func(r *row) bool { return old.get(k, r.Name) == nil })
 		}
-		rows, removed := s.wait(k, rows, s.removals(k, ch[k]))
+		rows, removed := s.wait(k, rows, s.removals(k, ch[k]), s.from)
 		if err := s.sendEach(k, rows, removed); err != nil {
 			return err
 		}

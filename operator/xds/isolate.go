@@ -32,7 +32,7 @@ func (s *stream) early(e *expectation) []*row {
 // again sends parts of a response a second time: they still belong to its revision,
 // which is not over before Envoy has taken them.
 func (s *stream) again(e *expectation, rows []*row, removed []string) error {
-	s.since = e.revision
+	s.since = e.from
 	err := s.sendEach(e.kind, rows, removed)
 	s.since = 0
 	if err != nil || e.kind != clusters || len(rows) == 0 {
@@ -45,11 +45,15 @@ func (s *stream) again(e *expectation, rows []*row, removed []string) error {
 // its resources. What of a half is refused again is halved again, until every bad
 // resource has been refused alone: among n of them it costs 2 log n responses, where
 // one for each would be more than Envoy may owe answers to.
-func (s *stream) isolate(e *expectation) error {
+func (s *stream) isolate(e *expectation, message string) error {
 	var gone []string
 	for _, name := range e.removed {
-		if s.resolve(e.kind, name) == nil {
+		switch {
+		case s.resolve(e.kind, name) == nil:
 			gone = append(gone, name)
+		case e.kind >= listeners:
+			// It is back: Envoy uses what it had before, until it takes that.
+			s.subs[e.kind].reject(name, "", e, message)
 		}
 	}
 	if err := s.again(e, nil, gone); err != nil {
@@ -58,8 +62,9 @@ func (s *stream) isolate(e *expectation) error {
 	rows := s.standing(suspects{e.kind, e.rows})
 	half := len(rows) / 2
 	s.suspected = append(s.suspected, suspects{e.kind, rows[half:]}, suspects{e.kind, rows[:half]})
-	// An Envoy that refuses everything has each resource in one part at most.
-	if most := 2*s.server.opts.MaxUnacknowledged + s.cursor.size(); len(s.suspected) > most {
+	// An Envoy that refuses everything has each resource in one part at most, but for
+	// those of which there are newer bytes.
+	if most := 2*s.server.opts.MaxUnacknowledged + s.cursor.size() + requestBuffer; len(s.suspected) > most {
 		s.log.Info("Ending a stream that refuses the same again and again", "waiting", len(s.suspected))
 		return s.endUnacknowledged("%d parts of refused responses wait to be acknowledged", len(s.suspected))
 	}

@@ -128,7 +128,7 @@ func TestAClientThatRefusesWithoutEnd(t *testing.T) {
 			}
 			return
 		}
-		if len(st.suspected) > 2*most+2 {
+		if len(st.suspected) > 2*most+2+requestBuffer {
 			t.Fatalf("%d parts of responses wait after %d refusals", len(st.suspected), n)
 		}
 		last := w.sent[len(w.sent)-1]

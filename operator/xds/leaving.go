@@ -172,7 +172,8 @@ func (s *stream) usersSettled() uint64 {
 		}
 		return math.MaxUint64
 	}
-	if s.awaitsScopes() {
+	// One that reconnects says which scopes it has before it answers anything.
+	if !sc.seen && (s.status.Resumed && s.answeredNonce == 0 || s.awaitsScopes()) {
 		return 0
 	}
 	return min(l.unsettled(), sc.unsettled())

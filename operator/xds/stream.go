@@ -67,6 +67,8 @@ type stream struct {
 	serving bool
 	// since is the revision that what is sent now was sent for before; 0: none.
 	since uint64
+	// from is the first revision of several that what is sent now is of; 0: one.
+	from uint64
 	// due is when to take a turn though nothing has come; zero: never.
 	due time.Time
 
@@ -137,7 +139,7 @@ func newStream(s *Server, who peer.Identity, conn wire) *stream {
 	for k := range st.subs {
 		st.subs[k].names = map[string]struct{}{}
 		st.subs[k].rejected = map[string]rejection{}
-		st.subs[k].waiting = map[string]uint64{}
+		st.subs[k].waiting = map[string]waiter{}
 		st.lingering[k] = map[string]uint64{}
 	}
 	st.warmth.suspects = map[string]WarmingCluster{}
@@ -282,7 +284,10 @@ func (s *stream) turn(req *discoveryv3.DeltaDiscoveryRequest, box *inbox) error 
 		return err
 	}
 	s.settle()
-	s.due = earlier(s.warm(time.Now()), earlier(s.coldDue(), s.leavers.due(s.server.opts.Linger)))
+	s.due = s.warm(time.Now())
+	if !s.status.Held { // else nothing is sent before Envoy answers
+		s.due = earlier(s.due, earlier(s.coldDue(), s.leavers.due(s.server.opts.Linger)))
+	}
 	s.show()
 	s.tell()
 	return nil
@@ -333,7 +338,7 @@ func (s *stream) send(k kind, rows []*row, removed []string) error {
 	}
 	s.nonce++
 	r := &response{kind: k, nonce: s.nonce, revision: cmp.Or(s.since, s.cursor.revision), rows: rows, removed: removed}
-	s.subs[k].expect(r, s.serving, s.since != 0)
+	s.subs[k].expect(r, cmp.Or(s.since, s.from, r.revision), s.serving, s.since != 0)
 	s.outstanding++
 
 	buffers := r.marshal()

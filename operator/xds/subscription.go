@@ -36,9 +36,8 @@ type subscription struct {
 	queue    []*expectation // oldest first, so sorted by nonce
 	again    int            // how many of them are sent a second time, and not done
 	rejected map[string]rejection
-	// waiting are the names that Envoy is not told of before a cluster is warm, and
-	// the first revision since then that changed each.
-	waiting map[string]uint64
+	// waiting are the names that Envoy is not told of before a cluster is warm.
+	waiting map[string]waiter
 }
 
 // active says whether Envoy answers responses of the type: it is silent on
@@ -224,9 +223,9 @@ func (s *stream) answer(k kind) error {
 	sub.owed, sub.owedAll, sub.had = nil, false, nil
 
 	rows = s.prepare(k, had, rows)
-	rows, removed = s.wait(k, rows, removed)
 	if had != nil && len(rows)+len(removed) > 0 {
 		s.hold(k)
+		rows, removed = s.wait(k, rows, removed, s.first)
 	}
 	s.serving = true
 	defer func() { s.serving = false }()
@@ -265,7 +264,7 @@ func (s *stream) prepare(k kind, had map[string]string, rows []*row) []*row {
 	return rows
 }
 
-// hold makes clusters linger until Envoy takes what is about to be sent: it has
+// hold makes clusters, and what they use, linger until Envoy takes what is about to be sent: it has
 // older listeners or scopes, which may use them. The answer is of a later revision
 // than they when one has come since it asked for clusters.
 func (s *stream) hold(k kind) {
@@ -276,8 +275,10 @@ func (s *stream) hold(k kind) {
 		s.lingering[clusters][name] = 0
 	}
 	s.leavers = leavers{}
-	for name := range s.lingering[clusters] {
-		s.lingering[clusters][name] = s.cursor.revision
+	for _, lingering := range s.lingering[:listeners] {
+		for name := range lingering {
+			lingering[name] = s.cursor.revision
+		}
 	}
 }
 
