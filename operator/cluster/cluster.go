@@ -220,7 +220,7 @@ func (c *Cluster) ready(*http.Request) error {
 	default:
 		return errNoCertificate
 	}
-	return health.ControlPlane(c.pipeline.IsComplete(), c.pipeline.Served()) //nolint:wrapcheck // it says what is not ready
+	return health.ControlPlane(c.pipeline.IsComplete(), c.pipeline.Served())
 }
 
 // serve is the xDS server, from when it has a certificate of the cluster's

@@ -170,9 +170,7 @@ func (s *stream) answered(k kind, req *discoveryv3.DeltaDiscoveryRequest) error 
 	if req.GetErrorDetail() != nil {
 		return s.nacked(e, words(k, req.GetErrorDetail().GetMessage()))
 	}
-	if k == clusters {
-		s.thaw(e.rows)
-	}
+	s.thaw(k, e.rows)
 	s.status.Acks++
 	s.server.counters.byType[k].acks.Add(1)
 	gone := setOf(req.GetResourceNamesUnsubscribe())

@@ -65,8 +65,11 @@ func (s *stream) chill(rows []*row, isNew func(name string) bool) {
 	}
 }
 
-// thaw notes that Envoy uses clusters.
-func (s *stream) thaw(rows []*row) {
+// thaw notes that Envoy has taken resources: it uses clusters by then.
+func (s *stream) thaw(k kind, rows []*row) {
+	if k != clusters {
+		return
+	}
 	for _, r := range rows {
 		s.forget(r.Name)
 	}

@@ -38,8 +38,9 @@
 // wakes its streams. Each stream (stream.go) holds the snapshot that it has
 // sent, asks for the changes up to the newest, and sends those that its Envoy
 // subscribes to (subscription.go) in order (delivery.go), but for what is under way
-// (underway.go) and what waits (cold.go); leaving.go removes what is used no more; acknowledge.go keeps account of the answers, isolate.go tells apart
-// what was refused together, and warming.go and suspect.go name the clusters that get
+// (underway.go) and what waits (cold.go); leaving.go removes what is used no more.
+// acknowledge.go keeps account of the answers, isolate.go tells apart what was refused
+// together, and warming.go and suspect.go name the clusters that get
 // no answer. Every metric is named in
 // metrics.go.
 package xds

@@ -58,7 +58,7 @@ func listenLocal(t *testing.T) net.Listener {
 
 func port(l net.Listener) uint32 {
 	a, _ := l.Addr().(*net.TCPAddr)
-	return uint32(a.Port) //nolint:gosec // a port
+	return uint32(a.Port)
 }
 
 // A request waits to be tried again while its route moves to another cluster: it

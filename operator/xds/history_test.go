@@ -133,7 +133,8 @@ func (h *history) end() {
 			h.t.Fatal("the stream does not come to rest")
 		}
 		if len(h.m.owed) == 0 {
-			if h.m.request(nil); len(h.m.owed) == 0 {
+			h.m.request(nil)
+			if len(h.m.owed) == 0 {
 				break
 			}
 		}

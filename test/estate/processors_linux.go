@@ -51,7 +51,7 @@ func Divide() (*Processors, error) {
 // start starts a process on the others.
 func (p *Processors) start(cmd *exec.Cmd) error {
 	if p == nil {
-		return cmd.Start() //nolint:wrapcheck // by its caller
+		return cmd.Start()
 	}
 	// A process has the processors of the thread that makes it.
 	runtime.LockOSThread()
@@ -63,5 +63,5 @@ func (p *Processors) start(cmd *exec.Cmd) error {
 	if back := unix.SchedSetaffinity(0, &p.own); back != nil {
 		return fmt.Errorf("processors: %w", back)
 	}
-	return err //nolint:wrapcheck // by its caller
+	return err
 }

@@ -76,7 +76,7 @@ func (l *line) isFree() bool {
 	free := false
 	err = c.Read(func(fd uintptr) bool {
 		var b [1]byte
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT) //nolint:gosec // a descriptor
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		free = errors.Is(err, syscall.EAGAIN)
 		return true
 	})
@@ -140,11 +140,10 @@ func (c *Client) ask(r *Request, o *Outcome) error {
 		}
 	}
 	res, err := l.exchange(&c.cfg, r, o.Path, until)
-	var timeout net.Error
 	switch {
 	case err == nil:
 		err = o.take(res)
-	case reused && l.answered == 0 && !(errors.As(err, &timeout) && timeout.Timeout()):
+	case reused && l.answered == 0 && !isTimeout(err):
 		err = ErrClosedUnder
 	default:
 		err = fmt.Errorf("asking %s: %w", r.Host, err)
@@ -160,6 +159,11 @@ func (c *Client) ask(r *Request, o *Outcome) error {
 	}
 	c.keep(key, l)
 	return nil
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // exchange writes a request and reads the head of its answer.
@@ -181,7 +185,7 @@ func (l *line) exchange(cfg *Config, r *Request, path string, until time.Time) (
 	}
 	head, err := l.read.Peek(1)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // as the transport of net/http says it
+		return nil, err
 	}
 	l.answered = len(head)
 	res, err := http.ReadResponse(l.read, req)
