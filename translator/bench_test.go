@@ -21,7 +21,7 @@ var benchFleet = ir.Name{Namespace: "signet", Name: "bench"}
 
 // estate puts n proxies, each with its own Service and endpoints and all with
 // one CA, half of them HTTPS hosts.
-func estate(b *testing.B, t *Translator, n int) *graph.Changes {
+func estate(b testing.TB, t *Translator, n int) *graph.Changes {
 	b.Helper()
 	ca, err := pki.NewAuthority("CA")
 	if err != nil {
