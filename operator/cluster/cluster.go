@@ -136,7 +136,7 @@ func New(cfg Config) (*Cluster, error) {
 		Quarantine: held, Rollout: changes,
 	})
 	c.triggers.pipeline = c.pipeline
-	c.events.Translator = c.pipeline.Translator()
+	c.events.Translator, c.events.Fleet = c.pipeline.Translator(), c.fleetObject
 	c.collectors = own.Collectors(own.Sources{
 		Version: cfg.Version, Pipeline: c.pipeline, XDS: c.xds, Rollout: changes, Quarantine: held,
 	})

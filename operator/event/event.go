@@ -29,18 +29,27 @@ const (
 type Events struct {
 	Recorder   events.EventRecorder
 	Translator *translator.Translator
-	Now        func() time.Time
+	// Fleet is the object that asks for a fleet; nil when it has gone.
+	Fleet func(ir.Name) runtime.Object
+	Now   func() time.Time
 
 	said map[use]told
 }
 
-// Refused tells the objects of a refusal. It may be quarantine.Options.Event.
+// Refused tells the objects of a refusal, or that of the fleet where it is the
+// fleet's own. It may be quarantine.Options.Event.
 func (e *Events) Refused(x quarantine.Event) {
-	r := e.Translator.Current().Reader()
-	for _, ref := range x.Objects {
-		if o := e.find(r, ref); o != nil {
+	tell := func(o runtime.Object) {
+		if o != nil {
 			e.Recorder.Eventf(o, nil, corev1.EventTypeWarning, string(x.Reason), actionTranslate, "%s", x.Message)
 		}
+	}
+	if len(x.Objects) == 0 {
+		tell(e.Fleet(x.Fleet))
+	}
+	r := e.Translator.Current().Reader()
+	for _, ref := range x.Objects {
+		tell(e.find(r, ref))
 	}
 }
 

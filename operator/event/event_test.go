@@ -10,9 +10,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	contourv1 "github.com/projectcontour/contour/apis/projectcontour/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/events"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"github.com/signetproxy/signet/operator/api/v1alpha1"
 	"github.com/signetproxy/signet/operator/quarantine"
 	"github.com/signetproxy/signet/test/pki"
 	"github.com/signetproxy/signet/translator"
@@ -139,7 +141,16 @@ func TestRefused(t *testing.T) {
 		},
 		Reason: reason.RefusedByEnvoy, Message: "100 % refused",
 	})
-	want := slices.Repeat([]string{corev1.EventTypeWarning + " RefusedByEnvoy 100 % refused"}, 4)
+	// A listener is the fleet's own.
+	e.Fleet = func(n ir.Name) runtime.Object {
+		if n != name {
+			return nil
+		}
+		return &v1alpha1.EnvoyFleet{Namespace: n.Namespace, Name: n.Name}
+	}
+	e.Refused(quarantine.Event{Fleet: name, Reason: reason.RefusedByEnvoy, Message: "100 % refused"})
+	e.Refused(quarantine.Event{Fleet: ir.Name{Name: "gone"}, Reason: reason.RefusedByEnvoy, Message: "gone"})
+	want := slices.Repeat([]string{corev1.EventTypeWarning + " RefusedByEnvoy 100 % refused"}, 5)
 	if diff := cmp.Diff(want, drain(recorder)); diff != "" {
 		t.Errorf("-want, +got:\n%s", diff)
 	}

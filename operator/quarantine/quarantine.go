@@ -26,7 +26,7 @@ type Options struct {
 // Event says that Envoy refuses what was made of objects.
 type Event struct {
 	Fleet ir.Name
-	// Objects are the HTTPProxies concerned; none when it is the fleet's own.
+	// Objects are those concerned; none when it is the fleet's own.
 	Objects []ir.ObjectRef
 	Reason  reason.Reason
 	Message string
