@@ -256,9 +256,9 @@ spec: {delegations: [{secretName: %s, targetNamespaces: [%q]}]}
 
 // askAll asks the targets in a loop, and counts that, until the returned function is
 // called, which tells the answers that were not 200.
-func askAll(w Signet, targets [][2]string) (asked *atomic.Int64, end func() []string) {
+func askAll(w Signet, targets [][2]string) (*atomic.Int64, func() []string) {
 	stop, done := make(chan struct{}), make(chan struct{})
-	asked = &atomic.Int64{}
+	asked := &atomic.Int64{}
 	var failed []string
 	go func() {
 		defer GinkgoRecover()
