@@ -33,8 +33,6 @@ type Options struct {
 	Hosts  int
 	// Shared gives each host a second route, to SharedService.
 	Shared bool
-	// Processors, if not nil, are divided between this process and signet.
-	Processors *Processors
 	// Progress is told what happens; it must not be nil.
 	Progress io.Writer
 }

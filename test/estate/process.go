@@ -37,7 +37,7 @@ func (e *Estate) Start(ctx context.Context) error {
 	e.cmd.Stderr = e.log
 	e.cmd.Cancel = func() error { return e.cmd.Process.Signal(syscall.SIGTERM) }
 	began := time.Now()
-	if err := e.Processors.start(e.cmd); err != nil {
+	if err := e.cmd.Start(); err != nil {
 		return fmt.Errorf("starting %s: %w", e.Binary, err)
 	}
 	e.ended = make(chan error, 1)

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/signetproxy/signet/test/estate"
 	"github.com/signetproxy/signet/test/figures"
 )
 
@@ -39,8 +38,6 @@ type options struct {
 	changes   int
 	rate      float64
 	runs      int
-	// processors are nil where all are shared.
-	processors *estate.Processors
 }
 
 func run(ctx context.Context, w io.Writer, args []string) error {
@@ -52,8 +49,6 @@ func run(ctx context.Context, w io.Writer, args []string) error {
 	flags.IntVar(&o.changes, "changes", 0, "changes of each kind; default: each scenario's own")
 	flags.Float64Var(&o.rate, "rate", 0, "requests a second beside the changes; default: each scenario's own")
 	flags.IntVar(&o.runs, "runs", 3, "runs of each scenario and size, each on a new folder with new processes")
-	shared := flags.Bool("shared", false, "let signet and its Envoy share all processors with the load and the backends;\n"+
-		"default: these have the first one, if there are others")
 	out := flags.String("json", "", "file for the figures")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -67,11 +62,6 @@ func run(ctx context.Context, w io.Writer, args []string) error {
 	}
 	if o.hosts, err = numbers(*hosts); err != nil {
 		return err
-	}
-	if !*shared {
-		if o.processors, err = estate.Divide(); err != nil {
-			return err
-		}
 	}
 	r := figures.New("hosts", w)
 	measure(ctx, r, &o)

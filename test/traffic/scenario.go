@@ -87,9 +87,7 @@ func measure(ctx context.Context, r *figures.Report, o *options) {
 		}
 		for _, n := range sizes {
 			r.Measure(ctx, s.Scenario, n, o.runs, func(run *figures.Run) error {
-				return s.once(ctx, run, estate.Options{
-					Binary: o.binary, Hosts: n, Shared: s.shared, Processors: o.processors, Progress: o.progress,
-				})
+				return s.once(ctx, run, estate.Options{Binary: o.binary, Hosts: n, Shared: s.shared, Progress: o.progress})
 			})
 		}
 	}
