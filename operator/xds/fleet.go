@@ -262,7 +262,7 @@ func (s *snapshot) secret(name string) *row {
 // back to the wildcard of its parent domain. An HTTPProxy's wildcard covers one
 // label, hence one entry.
 func secretFallback(name string) []string {
-	if strings.Contains(name, "/") {
+	if !isForHandshakes(name) {
 		return nil
 	}
 	label, parent, found := strings.Cut(name, ".")

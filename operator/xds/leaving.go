@@ -112,7 +112,8 @@ func (s *stream) stays(k kind, name string) {
 
 func isAny(string) bool { return true }
 
-// isForHandshakes says whether a secret is one that no cluster uses.
+// isForHandshakes says whether a secret's name is the server name of a handshake, by
+// having no '/': no cluster uses it.
 func isForHandshakes(name string) bool { return !strings.Contains(name, "/") }
 
 func (s *stream) lingers() bool {

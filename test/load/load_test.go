@@ -125,7 +125,9 @@ func TestClosedUnderARequest(t *testing.T) {
 	}
 }
 
-func TestServerNamesAndConnections(t *testing.T) {
+// certified is a certificate for a.test and b.test, and its authority.
+func certified(t *testing.T) (*pki.Authority, *pki.Pair) {
+	t.Helper()
 	ca, err := pki.NewAuthority("CA")
 	if err != nil {
 		t.Fatal(err)
@@ -134,6 +136,11 @@ func TestServerNamesAndConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return ca, pair
+}
+
+func TestServerNamesAndConnections(t *testing.T) {
+	ca, pair := certified(t)
 	cases := map[string]struct {
 		reason      string
 		fresh       bool
